@@ -1,0 +1,39 @@
+//! syslog, as libvirt drops the stderr of a hook that exits with 0.
+
+use std::io::{IsTerminal, stderr};
+
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+/// What was done.
+pub(crate) fn info(line: &str) {
+    let said = logger().is_some_and(|mut log| log.info(line).is_ok());
+    if !said || stderr().is_terminal() {
+        print(line);
+    }
+}
+
+/// What went wrong: on stderr too, for who runs the hook by hand, and for libvirt's own
+/// message when a start is refused.
+pub(crate) fn error(line: &str) {
+    if let Some(mut log) = logger() {
+        // What cannot be said there is said on stderr.
+        let _ = log.err(line);
+    }
+    print(line);
+}
+
+fn print(line: &str) {
+    use std::io::Write;
+    // A closed stderr is no reason to panic, as eprintln does.
+    let _ = writeln!(stderr(), "virt-forward: {line}");
+}
+
+fn logger() -> Option<Logger<LoggerBackend, Formatter3164>> {
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: "virt-forward".to_owned(),
+        pid: std::process::id(),
+    };
+    syslog::unix(formatter).ok()
+}

@@ -1,0 +1,191 @@
+//! What the admin wrote, before and while it is checked.
+
+use globset::GlobBuilder;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Config, Fault, Group, MarkBit, OnError, Pattern};
+
+/// A group's name becomes part of a set's name; nft takes far longer ones.
+const LONGEST_GROUP: usize = 32;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    mark: Option<Spanned<i64>>,
+    on_error: Option<OnErrorWord>,
+    group: Option<Vec<Spanned<GroupTable>>>,
+    allow: Option<Spanned<Vec<toml::Table>>>,
+    gates: Option<Gates>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OnErrorWord {
+    Ignore,
+    Refuse,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupTable {
+    name: Option<Spanned<String>>,
+    networks: Option<Vec<Spanned<String>>>,
+    peers: Option<Spanned<Vec<String>>>,
+    keep_source: Option<Spanned<bool>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gates {
+    extra: Option<Spanned<Vec<String>>>,
+}
+
+/// Reads the file's text and checks all of it.
+pub(super) fn parse(text: &str) -> Result<Config, Fault> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let why = error.message().trim_end().replace('\n', ", ");
+        let why = key_at(text, at).map_or(why.clone(), |key| format!("{key}: {why}"));
+        Fault { at, why }
+    })?;
+    refuse_what_is_not_built(&file)?;
+    let default = Config::default();
+    Ok(Config {
+        mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
+        on_error: match file.on_error {
+            Some(OnErrorWord::Refuse) => OnError::Refuse,
+            Some(OnErrorWord::Ignore) | None => OnError::Ignore,
+        },
+        groups: file.group.map_or(Ok(default.groups), groups)?,
+    })
+}
+
+/// The key that the line of the byte at `at` gives a value to: the parser says what is wrong
+/// with a value, not whose it is.
+fn key_at(text: &str, at: usize) -> Option<&str> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
+    Some(key.trim())
+}
+
+/// `on_error` alone, of a file that is wrong elsewhere.
+pub(super) fn on_error(text: &str) -> OnError {
+    let table = text.parse::<toml::Table>();
+    let refuse = table
+        .is_ok_and(|table| table.get("on_error").and_then(toml::Value::as_str) == Some("refuse"));
+    if refuse {
+        OnError::Refuse
+    } else {
+        OnError::Ignore
+    }
+}
+
+/// Outside subnets, one-way rules and gates of the admin's own belong to the file's format
+/// but are not built. Their empty defaults say nothing and are taken; anything else would
+/// promise what does not happen.
+fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
+    let fault = |at: &std::ops::Range<usize>, key: &str| {
+        Err(Fault {
+            at: at.start,
+            why: format!("{key} is not supported by this version, leave it out"),
+        })
+    };
+    for group in file.group.iter().flatten() {
+        match group.get_ref() {
+            GroupTable {
+                peers: Some(peers), ..
+            } if !peers.get_ref().is_empty() => {
+                return fault(&peers.span(), "peers of a group");
+            }
+            GroupTable {
+                keep_source: Some(keep),
+                ..
+            } if *keep.get_ref() => {
+                return fault(&keep.span(), "keep_source = true of a group");
+            }
+            _ => {}
+        }
+    }
+    match (&file.allow, &file.gates) {
+        (Some(allow), _) if !allow.get_ref().is_empty() => fault(&allow.span(), "[[allow]]"),
+        (_, Some(Gates { extra: Some(extra) })) if !extra.get_ref().is_empty() => {
+            fault(&extra.span(), "extra of [gates]")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
+    match u32::try_from(*mark.get_ref()) {
+        Ok(bit) if bit.is_power_of_two() => Ok(MarkBit(bit)),
+        _ => Err(Fault {
+            at: mark.span().start,
+            why: format!(
+                "mark = {:#x} is not one bit of 32, like 0x10000000",
+                mark.get_ref()
+            ),
+        }),
+    }
+}
+
+fn groups(tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
+    let mut groups: Vec<Group> = Vec::new();
+    for table in tables {
+        let at = table.span().start;
+        let missing = |key| Fault {
+            at,
+            why: format!("a [[group]] without {key}"),
+        };
+        let table = table.into_inner();
+        let name = table.name.ok_or_else(|| missing("name"))?;
+        let networks = table.networks.ok_or_else(|| missing("networks"))?;
+        check_name(&name, &groups)?;
+        groups.push(Group {
+            name: name.into_inner(),
+            networks: networks
+                .into_iter()
+                .map(pattern)
+                .collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(groups)
+}
+
+fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
+    let text = name.get_ref();
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
+    let why = if before.iter().any(|group| group.name == *text) {
+        format!("the group name \"{text}\" is there twice")
+    } else if text.is_empty() || text.len() > LONGEST_GROUP || !text.bytes().all(plain) {
+        format!(
+            "the group name \"{text}\" is not 1 to {LONGEST_GROUP} letters, digits, '_', '-' or '.'"
+        )
+    } else {
+        return Ok(());
+    };
+    let at = name.span().start;
+    Err(Fault { at, why })
+}
+
+fn pattern(text: Spanned<String>) -> Result<Pattern, Fault> {
+    let at = text.span().start;
+    let text = text.into_inner();
+    if text.is_empty() {
+        let why = "an empty name in networks: name a network, or \"*\" for all".to_owned();
+        return Err(Fault { at, why });
+    }
+    if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
+        return Ok(Pattern { text, glob: None });
+    }
+    match GlobBuilder::new(&text).backslash_escape(true).build() {
+        Ok(glob) => Ok(Pattern {
+            glob: Some(glob.compile_matcher()),
+            text,
+        }),
+        Err(error) => Err(Fault {
+            at,
+            why: format!("\"{text}\" in networks is no glob: {}", error.kind()),
+        }),
+    }
+}

@@ -1,0 +1,301 @@
+//! `/etc/virt-forward/config.toml`: who may talk to whom.
+//!
+//! The file's text is read into [`file`], which is what the admin wrote, and checked into
+//! [`Config`], which cannot be wrong. A missing file means [`Config::default`].
+
+mod file;
+
+use std::{fmt, io, path::Path};
+
+use globset::{Glob, GlobMatcher};
+use serde::Serialize;
+
+use crate::text::shown;
+
+/// What should happen when a `start` hook fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The network starts, closed.
+    #[default]
+    Ignore,
+    /// The network does not start.
+    Refuse,
+}
+
+/// One bit of the packet mark, which means "allowed by our table".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct MarkBit(u32);
+
+impl MarkBit {
+    /// Bit 28: of the bits that other programs are known to use the least so.
+    pub const DEFAULT: Self = Self(0x1000_0000);
+
+    /// The mark with this bit alone.
+    pub fn bit(self) -> u32 {
+        self.0
+    }
+
+    /// All other bits.
+    pub fn others(self) -> u32 {
+        !self.0
+    }
+}
+
+impl fmt::Display for MarkBit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+/// One entry of a group's `networks`: a libvirt network's name, or a glob on it.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    /// Absent where the text has no wildcard.
+    glob: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    /// Whether this is the very name of the network.
+    pub fn is_exactly(&self, name: &str) -> bool {
+        self.text == name
+    }
+
+    /// Whether the network's name fits the wildcards; false for a pattern without any.
+    pub fn globs(&self, name: &str) -> bool {
+        self.glob.as_ref().is_some_and(|glob| glob.is_match(name))
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Networks that reach each other, both ways.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// 1 to 32 letters, digits, `_`, `-` or `.`; part of a set's name in our table.
+    pub name: String,
+    /// Who belongs to it.
+    pub networks: Vec<Pattern>,
+}
+
+/// The policy, checked.
+///
+/// Two configs with the same serialised form decide the same: that is how a change of the
+/// file is noticed between two events.
+#[derive(Clone, Debug, Serialize)]
+pub struct Config {
+    /// The packet mark that our gates accept.
+    pub mark: MarkBit,
+    /// What a failing `start` hook does.
+    pub on_error: OnError,
+    /// In the order of the file.
+    pub groups: Vec<Group>,
+}
+
+impl Default for Config {
+    /// What a missing file means: one group of all networks but the isolated ones.
+    fn default() -> Self {
+        let everything = Pattern {
+            text: "*".to_owned(),
+            glob: Glob::new("*").ok().map(|glob| glob.compile_matcher()),
+        };
+        Self {
+            mark: MarkBit::DEFAULT,
+            on_error: OnError::default(),
+            groups: vec![Group {
+                name: "all".to_owned(),
+                networks: vec![everything],
+            }],
+        }
+    }
+}
+
+/// Why a config is not taken. Nothing is opened then.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There, but not to be read.
+    #[error("cannot read {path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// Read, and wrong.
+    #[error("{path}, line {line}: {}", shown(.why))]
+    Wrong {
+        /// The file.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// The key, what is wrong with it, what is allowed.
+        why: String,
+        /// What the same file says of `on_error`, as far as that can be read: who asked for
+        /// networks to be refused means a file that is wrong elsewhere too.
+        on_error: OnError,
+    },
+}
+
+impl ConfigError {
+    /// What should happen to a network that starts under this config.
+    pub fn on_error(&self) -> OnError {
+        match self {
+            Self::Unreadable { .. } => OnError::Ignore,
+            Self::Wrong { on_error, .. } => *on_error,
+        }
+    }
+}
+
+impl Config {
+    /// Opens nothing: for what still has to be closed under a config that is wrong.
+    pub fn closed() -> Self {
+        Self {
+            groups: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads and checks `path`; the defaults where there is no such file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(why) => {
+                let path = path.display().to_string();
+                return Err(ConfigError::Unreadable { path, why });
+            }
+        };
+        Self::parse(&text).map_err(|fault| ConfigError::Wrong {
+            path: path.display().to_string(),
+            line: line_of(&text, fault.at),
+            why: fault.why,
+            on_error: file::on_error(&text),
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        file::parse(text)
+    }
+}
+
+/// What is wrong, and at which byte of the file.
+#[derive(Debug)]
+struct Fault {
+    at: usize,
+    why: String,
+}
+
+/// The line of the byte at `at`, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    let before = text.bytes().take(at);
+    before.filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> (usize, String) {
+        let fault = Config::parse(text).expect_err(text);
+        (line_of(text, fault.at), fault.why)
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let empty = Config::parse("").unwrap();
+        let shipped = Config::parse(include_str!("../../../packaging/config.toml")).unwrap();
+        let default = serde_json::to_string(&Config::default()).unwrap();
+        assert_eq!(serde_json::to_string(&empty).unwrap(), default);
+        assert_eq!(serde_json::to_string(&shipped).unwrap(), default);
+        assert_eq!(empty.mark.to_string(), "0x10000000");
+    }
+
+    #[test]
+    fn reads_groups() {
+        let config = Config::parse(
+            "mark = 0x20000000\non_error = \"refuse\"\n
+             [[group]]\nname = \"kube\"\nnetworks = [\"kube*\", \"isolated\"]\n
+             [[group]]\nname = \"none\"\nnetworks = []",
+        )
+        .unwrap();
+        assert_eq!(config.mark.bit(), 0x2000_0000);
+        assert_eq!(config.mark.others(), 0xdfff_ffff);
+        assert_eq!(config.on_error, OnError::Refuse);
+        let kube = &config.groups[0];
+        assert!(kube.networks[0].globs("kube02") && !kube.networks[0].globs("akube"));
+        assert!(kube.networks[1].is_exactly("isolated") && !kube.networks[1].globs("isolated"));
+        assert!(Config::parse("group = []").unwrap().groups.is_empty());
+    }
+
+    #[test]
+    fn a_fault_names_its_line_its_key_and_what_is_allowed() {
+        for (text, line, words) in [
+            ("mark = 1\non_eror = \"ignore\"", 2, ["on_eror", "on_error"]),
+            ("on_error = \"abort\"", 1, ["abort", "refuse"]),
+            ("mark = 3", 1, ["mark", "one bit"]),
+            ("mark = 0", 1, ["mark", "one bit"]),
+            ("mark = 0x100000000", 1, ["mark", "one bit"]),
+            (
+                "\n[[group]]\nname = \"a b\"\nnetworks = []",
+                3,
+                ["a b", "letters"],
+            ),
+            ("[[group]]\nnetworks = []", 1, ["name", "group"]),
+            ("[[group]]\nname = \"a\"", 1, ["networks", "group"]),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = [\"b\",\n\"[\"]",
+                4,
+                ["[", "glob"],
+            ),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = \"b\"",
+                3,
+                ["networks", "sequence"],
+            ),
+            (
+                "[[group]]\nname=\"a\"\nnetworks=[]\n[[group]]\nname=\"a\"\nnetworks=[]",
+                5,
+                ["a", "twice"],
+            ),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = [\"\"]",
+                3,
+                ["networks", "empty"],
+            ),
+            ("[[group]\nname = \"a\"", 1, ["", ""]),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = []\npeers = [\"10.0.0.0/8\"]",
+                4,
+                ["peers", "not"],
+            ),
+            (
+                "[gates]\nextra = [\"inet filter forward\"]",
+                2,
+                ["extra", "not"],
+            ),
+            ("[[allow]]\nfrom = \"a\"", 1, ["allow", "not"]),
+        ] {
+            let (at, why) = fault(text);
+            assert_eq!(at, line, "{text}: {why}");
+            for word in words {
+                assert!(why.contains(word), "{text}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_still_says_what_to_do_on_error() {
+        assert_eq!(
+            file::on_error("on_error = \"refuse\"\nx = 1"),
+            OnError::Refuse
+        );
+        assert_eq!(file::on_error("on_error = \"x\""), OnError::Ignore);
+        assert_eq!(file::on_error("on_error = \"refuse\"\n[["), OnError::Ignore);
+    }
+}

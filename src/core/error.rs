@@ -1,0 +1,118 @@
+//! Everything that can go wrong, in words for the person who must act.
+
+use std::{io, path::PathBuf};
+
+use crate::{config::ConfigError, event::BadEvent, network::XmlError};
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was being done, to what, what the system said, and what to do where that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network's definition.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
+    /// The hook's arguments.
+    #[error(transparent)]
+    Event(#[from] BadEvent),
+    /// argv and stdin are about two networks.
+    #[error("called for the network \"{called}\", but the XML is of \"{described}\"")]
+    OtherNetwork {
+        /// In argv.
+        called: String,
+        /// In the XML.
+        described: String,
+    },
+    /// A program that is not installed.
+    #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
+    NoProgram {
+        /// `nft`, `iptables`.
+        program: &'static str,
+        /// The package of that name in most distributions.
+        package: &'static str,
+    },
+    /// A program that could not be run.
+    #[error("cannot run {program}: {why}")]
+    Run {
+        /// Its path.
+        program: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A program that took too long, and was ended.
+    #[error("{what} had no answer in time, and was ended")]
+    TooSlow {
+        /// The command.
+        what: String,
+    },
+    /// A program that failed.
+    #[error("{what} failed: {stderr}")]
+    Failed {
+        /// The command.
+        what: String,
+        /// All it had to say.
+        stderr: String,
+    },
+    /// The kernel's own answer about rules.
+    #[error("cannot read the rules of {what} from the kernel: {why}")]
+    Rules {
+        /// The chain.
+        what: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A gate that was put in and is not where it should be.
+    #[error(
+        "the gate in {place} does not stay where it belongs: another program changes that chain"
+    )]
+    GateLost {
+        /// The chain.
+        place: String,
+    },
+    /// A kernel setting.
+    #[error("cannot set {key} to {value}: {why}")]
+    Sysctl {
+        /// As sysctl(8) writes it.
+        key: String,
+        /// The value wanted.
+        value: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A file of the state folder.
+    #[error("cannot {doing} {}: {why}", .path.display())]
+    State {
+        /// `read`, `write`, `remove`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The lock of the state folder.
+    #[error("another run of virt-forward holds {} and did not end in time", .0.display())]
+    Locked(PathBuf),
+    /// Several of the above: what could be done was done.
+    #[error("{}", list(.0))]
+    Several(Vec<Error>),
+}
+
+impl Error {
+    /// One error of many, or none.
+    pub fn all(mut errors: Vec<Error>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::Several(errors)),
+        }
+    }
+}
+
+fn list(errors: &[Error]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}

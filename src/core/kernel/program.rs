@@ -1,0 +1,234 @@
+//! Running a program, so that nothing of it is lost and nothing of it stays.
+//!
+//! Its input and output are files in memory, not pipes: nothing can block on a full pipe,
+//! and libvirtd, which waits for the end of the hook's own stdout and stderr, never waits
+//! for a child's.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    fs::MemfdFlags,
+    process::{Pid, PidfdFlags, Signal},
+};
+
+use super::deadline::Deadline;
+use crate::{Error, Result, paths};
+
+/// Longest output that is read back, in bytes: what is beyond is somebody's huge ruleset.
+const MOST_OUTPUT: u64 = 64 * 1024 * 1024;
+
+/// A program that we need, by its name and the package it comes in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    pub(super) package: &'static str,
+}
+
+/// What a program that has ended leaves.
+pub(super) struct Output {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Program {
+    /// Runs it to its end or to the deadline, whichever is first; then it is killed.
+    pub(super) fn run(self, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
+        let path = self.path()?;
+        let failed = |why| Error::Run {
+            program: path.clone(),
+            why,
+        };
+        let files = Files::new(input).map_err(failed)?;
+        let mut child = files.spawn(&path, args).map_err(failed)?;
+        if !ended(&child, deadline).map_err(failed)? {
+            // Both can only fail if it has ended by itself just now.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Error::TooSlow {
+                what: self.command(args),
+            });
+        }
+        let status = child.wait().map_err(failed)?;
+        files.read(status).map_err(failed)
+    }
+
+    /// As [`Program::run`], for a program that has to succeed; its stdout.
+    pub(super) fn demand(self, args: &[&str], input: &str, deadline: Deadline) -> Result<String> {
+        let output = self.run(args, input, deadline)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let stderr = output.stderr.trim();
+        Err(Error::Failed {
+            what: self.command(args),
+            stderr: if stderr.is_empty() {
+                output.status.to_string()
+            } else {
+                stderr.replace('\n', " | ")
+            },
+        })
+    }
+
+    fn command(self, args: &[&str]) -> String {
+        let mut words = vec![self.name];
+        words.extend(args);
+        words.join(" ")
+    }
+
+    fn path(self) -> Result<PathBuf> {
+        let candidates = paths::PROGRAMS.iter();
+        let mut candidates = candidates.map(|dir| PathBuf::from(dir).join(self.name));
+        let found = candidates.find(|path| path.exists());
+        found.ok_or(Error::NoProgram {
+            program: self.name,
+            package: self.package,
+        })
+    }
+}
+
+/// stdin, stdout and stderr of a child.
+struct Files {
+    input: File,
+    stdout: File,
+    stderr: File,
+}
+
+impl Files {
+    fn new(input: &str) -> io::Result<Self> {
+        let file = |name| rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
+        let mut files = Self {
+            input: file("input")?,
+            stdout: file("stdout")?,
+            stderr: file("stderr")?,
+        };
+        files.input.write_all(input.as_bytes())?;
+        files.input.rewind()?;
+        Ok(files)
+    }
+
+    fn spawn(&self, path: &PathBuf, args: &[&str]) -> io::Result<Child> {
+        let mut command = Command::new(path);
+        command.args(args).current_dir("/");
+        // Nothing that our caller's environment holds may change what these programs do.
+        command.env_clear();
+        command
+            .env("PATH", paths::PROGRAMS.join(":"))
+            .env("LC_ALL", "C");
+        command.stdin(self.input.try_clone()?);
+        command.stdout(self.stdout.try_clone()?);
+        command.stderr(self.stderr.try_clone()?);
+        end_with_us(&mut command);
+        command.spawn()
+    }
+
+    fn read(mut self, status: ExitStatus) -> io::Result<Output> {
+        Ok(Output {
+            status,
+            stdout: text(&mut self.stdout)?,
+            stderr: text(&mut self.stderr)?,
+        })
+    }
+}
+
+fn text(file: &mut File) -> io::Result<String> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(MOST_OUTPUT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A child must not outlive us, even where we are killed with SIGKILL.
+#[allow(unsafe_code)]
+fn end_with_us(command: &mut Command) {
+    let end = || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only one system call is made, prctl(2): it allocates
+    // nothing and takes no lock.
+    unsafe { command.pre_exec(end) };
+}
+
+/// Waits until the child ends; false where the deadline comes first.
+fn ended(child: &Child, deadline: Deadline) -> io::Result<bool> {
+    let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    loop {
+        let left = Timespec::try_from(deadline.left()).unwrap_or_default();
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    const SH: Program = Program {
+        name: "sh",
+        package: "dash",
+    };
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn all_that_a_program_says_comes_back() {
+        let big = "x".repeat(300_000);
+        let output = SH
+            .run(&["-c", "cat; echo oops >&2; exit 3"], &big, soon())
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(output.stdout, big);
+        assert_eq!(output.stderr, "oops\n");
+        let error = SH.demand(&["-c", "echo a >&2; echo b >&2; exit 1"], "", soon());
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "sh -c echo a >&2; echo b >&2; exit 1 failed: a | b"
+        );
+    }
+
+    #[test]
+    fn a_program_gets_a_clean_environment() {
+        let out = SH.demand(&["-c", "pwd; env | grep -c CARGO"], "", soon());
+        assert!(
+            matches!(out, Err(Error::Failed { .. })),
+            "grep counts 0 and fails"
+        );
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_at_the_deadline() {
+        let start = Instant::now();
+        let deadline = Deadline::after(Duration::from_millis(100));
+        let error = SH.run(&["-c", "exec sleep 1000"], "", deadline);
+        assert!(matches!(error, Err(Error::TooSlow { .. })));
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named_with_its_package() {
+        let none = Program {
+            name: "no-such-program",
+            package: "some-package",
+        };
+        let text = none.run(&[], "", soon()).err().unwrap().to_string();
+        assert!(
+            text.contains("no-such-program") && text.contains("some-package"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! /proc/sys and what else [`sysctls`](crate::sysctls) asks about.
+
+use std::{fs, path::Path};
+
+use crate::{
+    Error, Result, paths,
+    sysctls::{Changed, Key, Seen, Setting},
+};
+
+/// `RTF_ADDRCONF` (linux/ipv6_route.h): the route came with a router advertisement.
+const RTF_ADDRCONF: u32 = 0x0004_0000;
+
+/// The kernel of this host, or of this network namespace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kernel;
+
+impl Seen for Kernel {
+    fn value(&self, key: &Key) -> Option<String> {
+        let text = fs::read_to_string(Path::new(paths::SYSCTLS).join(key.path())).ok()?;
+        Some(text.trim_end().to_owned())
+    }
+
+    fn autoconfigured(&self) -> Vec<String> {
+        let routes = fs::read_to_string(paths::IPV6_ROUTES).unwrap_or_default();
+        let mut interfaces: Vec<_> = routes.lines().filter_map(autoconfigured).collect();
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        interfaces.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// The interface of a line of /proc/net/ipv6_route, if an advertisement brought it: the last
+/// field, with the flags in the one before.
+fn autoconfigured(line: &str) -> Option<&str> {
+    let mut fields = line.split_whitespace().rev();
+    let interface = fields.next()?;
+    let flags = u32::from_str_radix(fields.next()?, 16).ok()?;
+    (flags & RTF_ADDRCONF != 0).then_some(interface)
+}
+
+/// Writes `setting` if it is not so already; what it was before, if it was written.
+pub fn set(setting: &Setting) -> Result<Option<Changed>> {
+    let was = Kernel.value(&setting.key);
+    if was.as_ref() == Some(&setting.value) {
+        return Ok(None);
+    }
+    write(&setting.key, &setting.value)?;
+    Ok(Some(Changed {
+        key: setting.key.clone(),
+        was: was.unwrap_or_default(),
+        set: setting.value.clone(),
+    }))
+}
+
+/// Gives a setting its old value back.
+pub fn restore(changed: &Changed) -> Result<()> {
+    write(&changed.key, &changed.was)
+}
+
+fn write(key: &Key, value: &str) -> Result<()> {
+    let path = Path::new(paths::SYSCTLS).join(key.path());
+    fs::write(path, value).map_err(|why| Error::Sysctl {
+        key: key.name(),
+        value: value.to_owned(),
+        why,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advertised_routes_are_told_from_others() {
+        let line = |flags| {
+            let zeros = "0".repeat(32);
+            format!("{zeros} 00 {zeros} 00 {zeros} 00000400 00000001 00000000 {flags}     eth0")
+        };
+        assert_eq!(autoconfigured(&line("00450003")), Some("eth0"));
+        assert_eq!(autoconfigured(&line("00000003")), None);
+        assert_eq!(autoconfigured(""), None);
+        assert_eq!(autoconfigured("eth0"), None);
+    }
+}

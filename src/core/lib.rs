@@ -1,0 +1,39 @@
+//! What virt-forward decides, and the few files that carry it out.
+//!
+//! The way of the data, for the hook and for the command-line tool alike:
+//!
+//! ```text
+//!  hook event / libvirt ─ network::Network ┐
+//!  config.toml ────────── config::Config ──┴─ policy ─ table, gates, sysctls   (pure)
+//!                                                         │
+//!                                       reconcile: lock → kernel::* → state    (the edge)
+//! ```
+//!
+//! Everything above the line takes values and returns values. Only [`kernel`] and
+//! [`state`] touch the system, and they decide nothing.
+//!
+//! Be aware: nothing here may call libvirt. libvirtd waits for the hook while it holds
+//! the lock of the network (its docs/hooks.rst: "DO NOT DO THIS!").
+
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod gates;
+pub mod kernel;
+pub mod network;
+pub mod paths;
+pub mod policy;
+pub mod reconcile;
+pub mod state;
+pub mod sysctls;
+pub mod table;
+pub mod text;
+
+pub use error::{Error, Result};
+
+/// What marks everything we write into the kernel outside our own table, and what the
+/// contract calls "comment of gates".
+pub const COMMENT: &str = "virt-forward";
+
+/// The version of the package, for `--version` and the log.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,490 @@
+//! `<network>` as libvirt writes it, read in one pass.
+//!
+//! The element is looked for by name, as root or as a child of the root: libvirt wraps it
+//! in `<hookData>` (src/network/bridge_driver.c, `networkRunHook`), puts other children
+//! before it in old versions, and in `<networkstatus>` in its status files. What is not
+//! needed is skipped, whatever it is; `<metadata>` may hold anything, even a `<network>`.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::IpNet;
+use quick_xml::{
+    Reader, XmlVersion,
+    events::{BytesRef, BytesStart, Event},
+};
+
+use super::{BridgeName, Mode, Network, bridge::BadBridgeName};
+use crate::text::shown;
+
+/// Most bytes that are read of one document. libvirt's largest are those with a DHCP entry
+/// for each guest, some 100 bytes each.
+pub const MAX_XML: u64 = 4 * 1024 * 1024;
+
+/// Why no network could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum XmlError {
+    /// Not well-formed, or not UTF-8.
+    #[error("the XML is ill-formed at byte {at}: {}", shown(.why))]
+    IllFormed {
+        /// Bytes read up to the fault.
+        at: u64,
+        /// The parser's words.
+        why: String,
+    },
+    /// The document ends inside an element.
+    #[error("the XML ends before its elements do")]
+    Truncated,
+    /// More than [`MAX_XML`].
+    #[error("more than {} MiB of XML", MAX_XML / 1024 / 1024)]
+    TooBig,
+    /// Well-formed, but about something else.
+    #[error("there is no <network> element in the XML")]
+    NoNetwork,
+    /// Two networks in one document.
+    #[error("there is more than one <network> element in the XML")]
+    TwoNetworks,
+    /// `<name>` is absent or empty.
+    #[error("the <network> has no <name>")]
+    NoName,
+    /// A bridge that cannot be named in a rule.
+    #[error(transparent)]
+    BadBridge(#[from] BadBridgeName),
+    /// An `<ip>` or `<route>` that says no subnet.
+    #[error("<{element}> of the network: {}", shown(.why))]
+    BadSubnet {
+        /// `ip` or `route`.
+        element: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// `<forward mode=…>` of a kind that libvirt does not have today.
+    #[error("forward mode \"{}\" is not known to this version", shown(.0))]
+    UnknownMode(String),
+}
+
+/// Reads the one network that `source` describes, to its end.
+pub fn read(source: impl Read) -> Result<Network, XmlError> {
+    // One byte more than allowed, so that a document of exactly the limit is told from a
+    // longer one.
+    let limited = BufReader::new(source.take(MAX_XML + 1));
+    let mut reader = Reader::from_reader(limited);
+    reader.config_mut().expand_empty_elements = true;
+    let mut walk = Walk::default();
+    let outcome = walk.through(&mut reader);
+    if reader.buffer_position() > MAX_XML {
+        return Err(XmlError::TooBig);
+    }
+    outcome?;
+    walk.found.ok_or(XmlError::NoNetwork)?.finish()
+}
+
+/// Where in the document we are.
+#[derive(Default)]
+struct Walk {
+    depth: usize,
+    /// Depth of the `<network>` we are inside of.
+    network: Option<usize>,
+    /// The child of `<network>` we are inside of.
+    child: String,
+    found: Option<Draft>,
+}
+
+impl Walk {
+    fn through<R: BufRead>(&mut self, reader: &mut Reader<R>) -> Result<(), XmlError> {
+        let mut buffer = Vec::new();
+        loop {
+            let event = reader.read_event_into(&mut buffer);
+            match event.map_err(|why| ill_formed(reader.error_position(), &why))? {
+                Event::Start(element) => self.start(&element, reader.buffer_position())?,
+                Event::End(_) => self.end(),
+                Event::Text(text) => self.text(&text.xml10_content()),
+                Event::CData(text) => self.text(&text.xml10_content()),
+                Event::GeneralRef(reference) => {
+                    let c = character(&reference)
+                        .map_err(|why| ill_formed(reader.buffer_position(), &why))?;
+                    self.text(c.encode_utf8(&mut [0; 4]));
+                }
+                Event::Eof if self.depth > 0 => return Err(XmlError::Truncated),
+                Event::Eof => return Ok(()),
+                _ => {}
+            }
+            buffer.clear();
+        }
+    }
+
+    fn start(&mut self, element: &BytesStart, at: u64) -> Result<(), XmlError> {
+        self.depth += 1;
+        let name = element.name();
+        let name: &str = name.as_ref();
+        let attributes = Attributes { element, at };
+        match (self.network, &mut self.found) {
+            (None, Some(_)) if name == "network" && self.depth <= 2 => {
+                return Err(XmlError::TwoNetworks);
+            }
+            (None, None) if name == "network" && self.depth <= 2 => {
+                self.network = Some(self.depth);
+                self.found = Some(Draft::default());
+            }
+            (Some(network), Some(draft)) => match self.depth - network {
+                1 => {
+                    name.clone_into(&mut self.child);
+                    draft.child(name, &attributes)?;
+                }
+                2 if self.child == "forward" => draft.forward_child(name, &attributes)?,
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if self.network == Some(self.depth) {
+            self.network = None;
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn text(&mut self, text: &str) {
+        let in_child = self
+            .network
+            .is_some_and(|network| self.depth == network + 1);
+        if let Some(draft) = &mut self.found
+            && in_child
+            && self.child == "name"
+        {
+            draft.name.push_str(text);
+        }
+    }
+}
+
+fn ill_formed(at: u64, why: &dyn std::fmt::Display) -> XmlError {
+    XmlError::IllFormed {
+        at,
+        why: why.to_string(),
+    }
+}
+
+/// `&lt;` and its like, or `&#10;`. libvirt's XML has no other entity.
+fn character(reference: &BytesRef) -> Result<char, String> {
+    if let Some(c) = reference
+        .resolve_char_ref()
+        .map_err(|why| why.to_string())?
+    {
+        return Ok(c);
+    }
+    let name = reference.xml10_content();
+    let known = quick_xml::escape::resolve_predefined_entity(&name);
+    let c = known.and_then(|text| text.chars().next());
+    c.ok_or_else(|| format!("unknown entity &{name};"))
+}
+
+/// The attributes of one element.
+struct Attributes<'a> {
+    element: &'a BytesStart<'a>,
+    at: u64,
+}
+
+impl Attributes<'_> {
+    /// The attribute's text, unescaped.
+    fn get(&self, name: &str) -> Result<Option<String>, XmlError> {
+        let attribute = self.element.try_get_attribute(name);
+        let attribute = attribute.map_err(|why| ill_formed(self.at, &why))?;
+        let Some(attribute) = attribute else {
+            return Ok(None);
+        };
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        let value = value.map_err(|why| ill_formed(self.at, &why))?;
+        Ok(Some(value.into_owned()))
+    }
+}
+
+/// A network while it is being read.
+#[derive(Default)]
+struct Draft {
+    name: String,
+    /// The `mode` of `<forward>`, which may be absent; `None` without the element.
+    forward: Option<Option<String>>,
+    forward_dev: Option<String>,
+    nat_ipv6: bool,
+    bridge: Option<BridgeName>,
+    addresses: Vec<IpNet>,
+    routes: Vec<IpNet>,
+}
+
+impl Draft {
+    fn child(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
+        match name {
+            "forward" => {
+                self.forward = Some(attributes.get("mode")?);
+                self.forward_dev = attributes.get("dev")?;
+            }
+            "bridge" => {
+                let name = attributes.get("name")?;
+                self.bridge = name.map(|name| name.parse()).transpose()?;
+            }
+            "ip" => {
+                let subnet = Subnet::read("ip", attributes)?;
+                self.addresses.push(subnet.net()?);
+            }
+            "route" => {
+                let subnet = Subnet::read("route", attributes)?;
+                self.routes.push(subnet.net()?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn forward_child(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
+        match name {
+            // The first interface repeats `dev` in what libvirt writes.
+            "interface" if self.forward_dev.is_none() => {
+                self.forward_dev = attributes.get("dev")?;
+            }
+            "nat" => self.nat_ipv6 = attributes.get("ipv6")?.as_deref() == Some("yes"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Network, XmlError> {
+        // libvirt takes the text as it stands: leading and trailing blanks belong to a name.
+        if self.name.is_empty() {
+            return Err(XmlError::NoName);
+        }
+        let mode = match self.forward.as_ref().map(Option::as_deref) {
+            None | Some(Some("none")) => Mode::Isolated,
+            Some(None | Some("nat")) => Mode::Nat,
+            Some(Some("route")) => Mode::Route,
+            Some(Some("open")) => Mode::Open,
+            Some(Some("bridge" | "private" | "vepa" | "passthrough" | "hostdev")) => Mode::Unrouted,
+            Some(Some(other)) => return Err(XmlError::UnknownMode(other.to_owned())),
+        };
+        Ok(Network {
+            name: self.name,
+            mode,
+            bridge: self.bridge,
+            forward_dev: self.forward_dev,
+            nat_ipv6: self.nat_ipv6,
+            addresses: self.addresses,
+            routes: self.routes,
+        })
+    }
+}
+
+/// The attributes that `<ip>` and `<route>` share.
+struct Subnet {
+    element: &'static str,
+    family: Option<String>,
+    address: Option<String>,
+    netmask: Option<String>,
+    prefix: Option<String>,
+}
+
+impl Subnet {
+    fn read(element: &'static str, attributes: &Attributes) -> Result<Self, XmlError> {
+        Ok(Self {
+            element,
+            family: attributes.get("family")?,
+            address: attributes.get("address")?,
+            netmask: attributes.get("netmask")?,
+            prefix: attributes.get("prefix")?,
+        })
+    }
+
+    fn net(&self) -> Result<IpNet, XmlError> {
+        let net = self.address().and_then(|address| {
+            let prefix = self.prefix_len(address)?;
+            IpNet::new(address, prefix).map_err(|_| format!("prefix {prefix} is too long"))
+        });
+        net.map_err(|why| XmlError::BadSubnet {
+            element: self.element,
+            why,
+        })
+    }
+
+    fn address(&self) -> Result<IpAddr, String> {
+        let text = self.address.as_deref().ok_or("no address")?;
+        let address: IpAddr = text.parse().map_err(|_| format!("no address: {text}"))?;
+        let family = self.family.as_deref().unwrap_or("ipv4");
+        match (family, address) {
+            ("ipv4", IpAddr::V4(_)) | ("ipv6", IpAddr::V6(_)) => Ok(address),
+            _ => Err(format!("{text} is no {family} address")),
+        }
+    }
+
+    /// As libvirt's `virNetworkIPDefPrefix`: the netmask, else the prefix, else the class of
+    /// the address; a prefix of 0 counts as none.
+    fn prefix_len(&self, address: IpAddr) -> Result<u8, String> {
+        if let Some(text) = &self.netmask {
+            let mask: Ipv4Addr = text.parse().map_err(|_| format!("no netmask: {text}"))?;
+            return ipnet::ipv4_mask_to_prefix(mask).map_err(|_| format!("no netmask: {text}"));
+        }
+        if let Some(text) = &self.prefix {
+            let prefix: u8 = text.parse().map_err(|_| format!("no prefix: {text}"))?;
+            if prefix > 0 {
+                return Ok(prefix);
+            }
+        }
+        match address {
+            _ if address.is_unspecified() => Ok(0),
+            IpAddr::V6(_) => Ok(64),
+            IpAddr::V4(address) => match address.octets() {
+                [0..128, ..] => Ok(8),
+                [128..192, ..] => Ok(16),
+                [192..224, ..] => Ok(24),
+                _ => Err(format!("{address} has no prefix and no class")),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(xml: &str) -> Result<Network, XmlError> {
+        read(xml.as_bytes())
+    }
+
+    fn nets(list: &[&str]) -> Vec<IpNet> {
+        list.iter().map(|net| net.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn reads_what_libvirt_hands_to_a_hook() {
+        let net = read_text(
+            "<hookData>
+              <network connections='1'>
+                <name>kube02</name><uuid>c7a5</uuid>
+                <forward mode='nat' dev='eth0'>
+                  <nat ipv6='yes'><port start='1024' end='65535'/></nat>
+                  <interface dev='eth0'/>
+                </forward>
+                <bridge name='virbr_kube02' stp='on' delay='0'/>
+                <ip address='10.17.3.1' netmask='255.255.255.0'>
+                  <dhcp><range start='10.17.3.2' end='10.17.3.9'/></dhcp>
+                </ip>
+                <ip family='ipv6' address='fd00:10:17:3::1' prefix='64'/>
+                <route address='10.244.0.0' prefix='16' gateway='10.17.3.21'/>
+              </network>
+            </hookData>",
+        )
+        .unwrap();
+        assert_eq!(net.name, "kube02");
+        assert_eq!(net.mode, Mode::Nat);
+        assert!(net.nat_ipv6);
+        assert_eq!(net.forward_dev.as_deref(), Some("eth0"));
+        assert_eq!(net.bridge.as_ref().unwrap().as_str(), "virbr_kube02");
+        assert_eq!(net.addresses, nets(&["10.17.3.1/24", "fd00:10:17:3::1/64"]));
+        assert_eq!(net.routes, nets(&["10.244.0.0/16"]));
+    }
+
+    #[test]
+    fn reads_every_mode() {
+        for (forward, mode) in [
+            ("", Mode::Isolated),
+            ("<forward mode='none'/>", Mode::Isolated),
+            ("<forward/>", Mode::Nat),
+            ("<forward mode='nat'/>", Mode::Nat),
+            ("<forward mode='route'/>", Mode::Route),
+            ("<forward mode='open'/>", Mode::Open),
+            ("<forward mode='bridge'/>", Mode::Unrouted),
+            ("<forward mode='hostdev' managed='yes'/>", Mode::Unrouted),
+        ] {
+            let xml = format!("<network><name>n</name>{forward}</network>");
+            assert_eq!(read_text(&xml).unwrap().mode, mode, "{forward}");
+        }
+        let odd = read_text("<network><name>n</name><forward mode='quantum'/></network>");
+        assert!(matches!(odd, Err(XmlError::UnknownMode(_))));
+    }
+
+    #[test]
+    fn a_subnet_without_prefix_has_that_of_its_class() {
+        for (ip, expected) in [
+            ("address='10.24.10.1'", "10.24.10.1/8"),
+            ("address='172.16.1.1' prefix='0'", "172.16.1.1/16"),
+            ("family='ipv4' address='192.168.7.1'", "192.168.7.1/24"),
+            ("family='ipv6' address='fd00::1'", "fd00::1/64"),
+        ] {
+            let xml = format!("<network><name>n</name><ip {ip}/></network>");
+            assert_eq!(read_text(&xml).unwrap().addresses, nets(&[expected]));
+        }
+        for bad in [
+            "address='240.0.0.1'",
+            "address='fd00::1'",
+            "address='10.0.0.1' prefix='33'",
+            "address='10.0.0.1' netmask='255.0.255.0'",
+            "address='10.0.0.1; flush ruleset'",
+            "prefix='24'",
+        ] {
+            let xml = format!("<network><name>n</name><ip {bad}/></network>");
+            assert!(
+                matches!(read_text(&xml), Err(XmlError::BadSubnet { .. })),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_unescaped_and_otherwise_raw() {
+        let net = read_text("<network><name>--a &lt;b&gt; &#x27;ü&quot; </name></network>");
+        assert_eq!(net.unwrap().name, "--a <b> 'ü\" ");
+        let net = read_text("<network><name><![CDATA[a&b]]></name></network>");
+        assert_eq!(net.unwrap().name, "a&b");
+        let nameless = read_text("<network><uuid/></network>");
+        assert!(matches!(nameless, Err(XmlError::NoName)));
+    }
+
+    #[test]
+    fn a_network_inside_metadata_is_no_network() {
+        let net = read_text(
+            "<networkstatus><network><metadata><x:y xmlns:x='u'><network><name>evil</name>
+             <bridge name='virbr9'/></network><name>evil</name></x:y></metadata>
+             <name>good</name><bridge name='virbr0'/><dns><host ip='1.2.3.4'/></dns>
+             <portgroup name='p'><ip address='9.9.9.9'/></portgroup></network></networkstatus>",
+        )
+        .unwrap();
+        assert_eq!(net.name, "good");
+        assert_eq!(net.bridge.as_ref().unwrap().as_str(), "virbr0");
+        assert!(net.addresses.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_document_is_said() {
+        for ill in [
+            "<network><name>n</nam></network>",
+            "<network><name>n</name><domain name='it's'/></network>",
+            "<network><name>n&nbsp;</name></network>",
+            "<network a='1' a='2' bridge=><name>n</name><bridge name=virbr0/></network>",
+        ] {
+            assert!(
+                matches!(read_text(ill), Err(XmlError::IllFormed { .. })),
+                "{ill}: {:?}",
+                read_text(ill)
+            );
+        }
+        assert!(matches!(
+            read_text("<network><name>n</name>"),
+            Err(XmlError::Truncated)
+        ));
+        assert!(matches!(read_text("<domain/>"), Err(XmlError::NoNetwork)));
+        assert!(matches!(read_text(""), Err(XmlError::NoNetwork)));
+        let two = "<h><network><name>a</name></network><network><name>b</name></network></h>";
+        assert!(matches!(read_text(two), Err(XmlError::TwoNetworks)));
+        assert!(read(&b"<network><name>\xff\xfe</name></network>"[..]).is_err());
+    }
+
+    #[test]
+    fn the_limit_holds_for_any_shape_of_document() {
+        let name = format!("<network><name>{}</name></network>", "x".repeat(5 << 20));
+        assert!(matches!(read_text(&name), Err(XmlError::TooBig)));
+        let mut deep = "<network><name>n</name>".to_owned();
+        deep.push_str(&"<a>".repeat(2 << 20));
+        assert!(matches!(read_text(&deep), Err(XmlError::TooBig)));
+    }
+}

@@ -1,0 +1,168 @@
+//! Who may talk to whom: [`Config`] and [`Network`]s in, groups and verdicts out.
+
+use serde::Serialize;
+
+use crate::{
+    config::{Config, Group},
+    network::{Mode, Network},
+};
+
+/// The names of the groups that `network` belongs to, in the order of the config.
+///
+/// A glob never takes in an isolated network: who wrote `*` did not mean the one network
+/// that was cut off on purpose. Its exact name does.
+pub fn groups_of(config: &Config, network: &Network) -> Vec<String> {
+    let isolated = network.mode == Mode::Isolated;
+    let belongs = |group: &&Group| {
+        group.networks.iter().any(|pattern| {
+            pattern.is_exactly(&network.name) || !isolated && pattern.globs(&network.name)
+        })
+    };
+    let groups = config.groups.iter().filter(belongs);
+    groups.map(|group| group.name.clone()).collect()
+}
+
+/// Whether new connections pass one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything passes.
+    Open,
+    /// Some of it passes.
+    Limited,
+    /// Nothing passes.
+    Closed,
+}
+
+/// One cell of the matrix of who reaches whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reach {
+    /// The network that opens the connection.
+    pub from: String,
+    /// The network that is reached.
+    pub to: String,
+    /// Whether it is.
+    pub verdict: Verdict,
+    /// What decides it.
+    pub why: String,
+}
+
+/// Every ordered pair of `networks`, each with the groups that it is open for now.
+pub fn matrix(networks: &[(&Network, &[String])]) -> Vec<Reach> {
+    let mut cells = Vec::new();
+    for (from, from_groups) in networks {
+        for (to, to_groups) in networks {
+            if from.name != to.name {
+                cells.push(reach((from, from_groups), (to, to_groups)));
+            }
+        }
+    }
+    cells
+}
+
+fn reach(from: (&Network, &[String]), to: (&Network, &[String])) -> Reach {
+    let shared = from.1.iter().find(|group| to.1.contains(group));
+    let (verdict, why) = match shared {
+        Some(group) => (Verdict::Open, format!("both in group {group}")),
+        None => without_us(from.0, to.0),
+    };
+    Reach {
+        from: from.0.name.clone(),
+        to: to.0.name.clone(),
+        verdict,
+        why,
+    }
+}
+
+/// What libvirt's own rules do with a new IPv4 connection between two networks
+/// (src/network/network_nftables.c and network_iptables.c: a packet that the rules of the
+/// receiving network accept is not seen by those of the sending one).
+fn without_us(from: &Network, to: &Network) -> (Verdict, String) {
+    let hidden = match from.mode {
+        Mode::Nat if from.forward_dev.is_none() => ", with the host's address as source",
+        _ => "",
+    };
+    match (to.mode, &to.forward_dev) {
+        (Mode::Nat | Mode::Isolated, _) | (_, Some(_)) => {
+            let why = "in no common group, and libvirt rejects what comes in";
+            (Verdict::Closed, why.to_owned())
+        }
+        (Mode::Route, None) => {
+            let why = format!(
+                "in no common group, but libvirt routes to {}{hidden}",
+                to.name
+            );
+            (Verdict::Open, why)
+        }
+        // No rules for an open network: those of the sending one decide alone.
+        (Mode::Open | Mode::Unrouted, None) => match (from.mode, &from.forward_dev) {
+            (Mode::Isolated, _) | (_, Some(_)) => {
+                let why = "in no common group, and libvirt rejects what goes out";
+                (Verdict::Closed, why.to_owned())
+            }
+            _ => {
+                let why = format!(
+                    "in no common group, but libvirt has no rules for {}{hidden}",
+                    to.name
+                );
+                (Verdict::Open, why)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(name: &str, mode: Mode) -> Network {
+        Network {
+            name: name.into(),
+            mode,
+            bridge: Some(format!("br_{name}").parse().unwrap()),
+            forward_dev: None,
+            nat_ipv6: false,
+            addresses: vec![],
+            routes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_glob_leaves_isolated_networks_alone_and_a_name_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c");
+        let text = "[[group]]\nname='g'\nnetworks=['k*']\n[[group]]\nname='h'\nnetworks=['kiso']";
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(groups_of(&config, &network("kube", Mode::Nat)), ["g"]);
+        assert_eq!(groups_of(&config, &network("kiso", Mode::Isolated)), ["h"]);
+        assert_eq!(
+            groups_of(&config, &network("kiso", Mode::Route)),
+            ["g", "h"]
+        );
+        assert!(groups_of(&config, &network("other", Mode::Nat)).is_empty());
+        assert!(groups_of(&Config::default(), &network("x", Mode::Isolated)).is_empty());
+    }
+
+    #[test]
+    fn the_matrix_tells_what_a_group_opens_from_what_libvirt_lets_through() {
+        let (nat, routed, iso) = (
+            network("nat", Mode::Nat),
+            network("routed", Mode::Route),
+            network("iso", Mode::Isolated),
+        );
+        let groups = vec!["all".to_owned()];
+        let verdict = |from: (&Network, &[String]), to: (&Network, &[String])| {
+            let cell = reach(from, to);
+            (cell.verdict, cell.why)
+        };
+        let (open, why) = verdict((&routed, &groups), (&nat, &groups));
+        assert_eq!((open, why.as_str()), (Verdict::Open, "both in group all"));
+        let (open, why) = verdict((&nat, &[]), (&routed, &groups));
+        assert_eq!(open, Verdict::Open);
+        assert!(why.contains("host's address"), "{why}");
+        assert_eq!(verdict((&routed, &[]), (&nat, &[])).0, Verdict::Closed);
+        assert_eq!(verdict((&nat, &groups), (&iso, &[])).0, Verdict::Closed);
+        assert_eq!(matrix(&[(&nat, &groups[..]), (&iso, &[])]).len(), 2);
+    }
+}

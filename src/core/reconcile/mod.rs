@@ -1,0 +1,296 @@
+//! From an event or a wish to the kernel: lock, decide, carry out, remember.
+//!
+//! An event adds or removes elements of sets in one transaction. Where that does not do (the
+//! table was flushed, the config changed, the last run was cut short), everything is rebuilt
+//! from the records in [`state`](crate::state), which is also what `apply` does.
+//!
+//! Order, for never more open than the config says: our table, which clears foreign marks,
+//! comes before the gates, which trust marks, and goes after them. A record is written before
+//! the kernel is changed, under the note `pending`: who is killed in between leaves the old
+//! rules or the new ones, and the next run rebuilds.
+
+mod gates;
+mod inspect;
+mod settings;
+
+use std::collections::BTreeSet;
+
+pub use inspect::{GateSeen, Inspection, Preview, SettingSeen, inspect, preview};
+
+use crate::{
+    Error, Result,
+    config::Config,
+    kernel::{deadline::Deadline, host, nft},
+    network::{BridgeName, Network},
+    policy,
+    state::{Layout, Lock, Record, Store},
+    table::{self, Batch, Member},
+};
+
+/// What a run did with a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is open for these groups.
+    Opened(Vec<String>),
+    /// The config names it in no group.
+    InNoGroup,
+    /// The host does not route it: nothing to open.
+    NotRouted,
+    /// Its bridge is not there.
+    NotActive,
+    /// It is closed now.
+    Closed,
+    /// It was not open.
+    WasNotOpen,
+}
+
+/// A run, with the lock held.
+pub struct Run<'a> {
+    store: &'a Store,
+    config: &'a Config,
+    deadline: Deadline,
+    _lock: Lock,
+}
+
+impl<'a> Run<'a> {
+    /// Waits for the lock.
+    pub fn begin(store: &'a Store, config: &'a Config, deadline: Deadline) -> Result<Self> {
+        let lock = Lock::take(store, deadline)?;
+        Ok(Self {
+            store,
+            config,
+            deadline,
+            _lock: lock,
+        })
+    }
+
+    /// A network has started, or its definition has changed.
+    pub fn started(&self, network: Network) -> Result<Outcome> {
+        let Some(bridge) = network.routed_bridge().cloned() else {
+            return Ok(Outcome::NotRouted);
+        };
+        if !host::has(&bridge) {
+            return Ok(Outcome::NotActive);
+        }
+        let record = self.record(network);
+        let known = self.store.record(&bridge);
+        let as_before = known.as_ref().is_none_or(|known| *known == record);
+        let outcome = outcome(&record);
+        if !as_before || self.needs_rebuild(&record) {
+            self.store.begin()?;
+            self.store.put(&bridge, &record)?;
+            self.rebuild()?;
+            return Ok(outcome);
+        }
+        match Member::new(&record.network, &record.groups) {
+            None => self.store.put(&bridge, &record)?,
+            Some(member) => self.open(&bridge, &record, &member)?,
+        }
+        Ok(outcome)
+    }
+
+    /// A network has stopped. The bridge tells which: in what libvirt hands to the hook the
+    /// definition is still the live one.
+    pub fn stopped(&self, network: &Network) -> Result<Outcome> {
+        let Some(bridge) = network.routed_bridge() else {
+            return Ok(Outcome::NotRouted);
+        };
+        match self.store.record(bridge) {
+            Some(record) if record.network.name == network.name => {
+                self.close(&[record])?;
+                Ok(Outcome::Closed)
+            }
+            // Another network has the bridge now, or we never heard of this one.
+            _ => {
+                self.mend()?;
+                Ok(Outcome::WasNotOpen)
+            }
+        }
+    }
+
+    /// Rebuilds everything with these networks added, or, with `only`, with no others.
+    pub fn apply(&self, networks: Vec<Network>, only: bool) -> Result<()> {
+        self.store.begin()?;
+        if only {
+            self.store.forget_all()?;
+        }
+        for network in networks {
+            if let Some(bridge) = network.routed_bridge().cloned() {
+                self.store.put(&bridge, &self.record(network))?;
+            }
+        }
+        self.rebuild()
+    }
+
+    /// Closes the networks of these names; the names that are not known.
+    pub fn remove(&self, names: &[String]) -> Result<Vec<String>> {
+        let known = self.store.records();
+        let is_meant = |record: &Record| names.contains(&record.network.name);
+        let (meant, _): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
+        let found: BTreeSet<_> = meant
+            .iter()
+            .map(|record| record.network.name.clone())
+            .collect();
+        if !meant.is_empty() {
+            self.close(&meant)?;
+        }
+        let unknown = names.iter().filter(|name| !found.contains(*name));
+        Ok(unknown.cloned().collect())
+    }
+
+    /// Takes everything of ours out of the kernel and off the disk, known or not.
+    pub fn remove_all(&self) -> Result<()> {
+        self.store.begin()?;
+        self.tear_down(&self.store.records())?;
+        self.store.destroy()
+    }
+
+    fn record(&self, network: Network) -> Record {
+        Record {
+            groups: policy::groups_of(self.config, &network),
+            network,
+        }
+    }
+
+    /// Whether elements alone cannot make what is wanted. A closed network alone needs no
+    /// table.
+    fn needs_rebuild(&self, record: &Record) -> bool {
+        let built = self.store.layout();
+        let none_needed = built.is_none() && record.groups.is_empty();
+        self.store.is_pending() || !none_needed && built != Some(Layout::of(self.config))
+    }
+
+    /// One network more.
+    fn open(&self, bridge: &BridgeName, record: &Record, member: &Member) -> Result<()> {
+        self.store.begin()?;
+        self.store.put(bridge, record)?;
+        let gates = gates::Gates::to_open(self.config.mark, false, self.deadline)?;
+        let mut batch = Batch::default();
+        table::add(&mut batch, member);
+        gates.in_batch(&mut batch);
+        if nft::apply(&batch, self.deadline).is_err() {
+            // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
+            return self.rebuild();
+        }
+        gates.by_program(self.deadline)?;
+        settings::make(self.store, std::slice::from_ref(record))?;
+        self.store.finish()
+    }
+
+    /// Some networks less; what their bridges' settings were comes back, where the bridges
+    /// are still there.
+    fn close(&self, records: &[Record]) -> Result<()> {
+        let was_cut_short = self.store.is_pending();
+        self.store.begin()?;
+        let mut batch = Batch::default();
+        for record in records {
+            if let Some(bridge) = record.network.routed_bridge() {
+                self.store.forget(bridge)?;
+            }
+            if let Some(member) = Member::new(&record.network, &record.groups) {
+                table::remove(&mut batch, &member);
+            }
+        }
+        if !self.store.is_any_open() {
+            let mut running = self.store.records();
+            running.extend_from_slice(records);
+            self.tear_down(&running)?;
+            return self.store.finish();
+        }
+        settings::restore_of(self.store, records)?;
+        if was_cut_short || nft::apply(&batch, self.deadline).is_err() {
+            return self.rebuild();
+        }
+        self.store.finish()
+    }
+
+    /// Finishes what another run has left half done.
+    fn mend(&self) -> Result<()> {
+        match self.store.is_pending() {
+            true => self.rebuild(),
+            false => Ok(()),
+        }
+    }
+
+    /// Everything anew, from the records of networks whose bridges are there.
+    fn rebuild(&self) -> Result<()> {
+        let (records, stale) = self.current();
+        for bridge in &stale {
+            self.store.forget(bridge)?;
+        }
+        for record in &records {
+            if let Some(bridge) = record.network.routed_bridge() {
+                self.store.put(bridge, record)?;
+            }
+        }
+        let members = members(&records);
+        if members.is_empty() {
+            self.tear_down(&records)?;
+            return self.store.finish();
+        }
+        let layout = Layout::of(self.config);
+        let same_mark = self
+            .store
+            .layout()
+            .is_some_and(|built| built.same_mark(&layout));
+        let gates = gates::Gates::to_open(self.config.mark, !same_mark, self.deadline)?;
+        let mut batch = Batch::default();
+        table::whole(&mut batch, &table::Layout::of(self.config), &members);
+        gates.in_batch(&mut batch);
+        nft::apply(&batch, self.deadline)?;
+        self.store.set_layout(&layout)?;
+        gates.by_program(self.deadline)?;
+        settings::make(self.store, &records)?;
+        self.store.finish()
+    }
+
+    /// The records as the config would have them now, and bridges that are gone.
+    fn current(&self) -> (Vec<Record>, Vec<BridgeName>) {
+        let mut stale = Vec::new();
+        let mut records = Vec::new();
+        for record in self.store.records() {
+            match record.network.routed_bridge() {
+                Some(bridge) if !host::has(bridge) => stale.push(bridge.clone()),
+                _ => records.push(self.record(record.network)),
+            }
+        }
+        (records, stale)
+    }
+
+    /// The gates, then the table, then the settings; each as far as it goes. `records` are
+    /// networks that may still run, closed.
+    fn tear_down(&self, records: &[Record]) -> Result<()> {
+        let mut errors = Vec::new();
+        let gates = gates::Gates::to_close(self.config.mark, self.deadline);
+        let mut batch = Batch::default();
+        match gates {
+            Ok(gates) => {
+                errors.extend(gates.by_program(self.deadline).err());
+                gates.in_batch(&mut batch);
+            }
+            Err(error) => errors.push(error),
+        }
+        table::none(&mut batch);
+        errors.extend(nft::apply(&batch, self.deadline).err());
+        errors.extend(settings::restore_all(self.store, records).err());
+        if errors.is_empty() {
+            self.store.forget_kernel()?;
+        }
+        Error::all(errors)
+    }
+}
+
+/// Those of the records that the table has to hold.
+fn members(records: &[Record]) -> Vec<Member> {
+    let members = records
+        .iter()
+        .map(|record| Member::new(&record.network, &record.groups));
+    members.flatten().collect()
+}
+
+fn outcome(record: &Record) -> Outcome {
+    match record.groups.is_empty() {
+        true => Outcome::InNoGroup,
+        false => Outcome::Opened(record.groups.clone()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Kernel settings, carried out and remembered.
+
+use crate::{
+    Error, Result,
+    kernel::{host, sysctl},
+    network::Mode,
+    state::{Record, Store},
+    sysctls::{self, Changed, Need, Seen, Setting},
+};
+
+/// What the settings of these networks need; none for a network that is closed.
+pub(super) fn wanted(records: &[Record]) -> Vec<Setting> {
+    let open = records.iter().filter(|record| !record.groups.is_empty());
+    let needs = open.filter_map(|record| {
+        Some(Need {
+            bridge: record.network.routed_bridge()?,
+            ipv4: !record.network.subnets4().is_empty(),
+            ipv6: !record.network.subnets6().is_empty(),
+        })
+    });
+    sysctls::wanted(needs, &sysctl::Kernel)
+}
+
+/// Makes the settings so. Those that are already cost a look and are not ours to give back.
+pub(super) fn make(store: &Store, records: &[Record]) -> Result<()> {
+    let kernel = sysctl::Kernel;
+    for setting in wanted(records) {
+        let was = kernel.value(&setting.key).unwrap_or_default();
+        if was == setting.value {
+            continue;
+        }
+        let mut changed = store.changed();
+        // A setting that we changed before keeps its first value: that is the one to give back.
+        if !changed.iter().any(|known| known.key == setting.key) {
+            changed.push(Changed {
+                key: setting.key.clone(),
+                was,
+                set: setting.value.clone(),
+            });
+            store.set_changed(&changed)?;
+        }
+        sysctl::set(&setting)?;
+    }
+    Ok(())
+}
+
+/// Gives the settings of these networks' bridges back.
+pub(super) fn restore_of(store: &Store, records: &[Record]) -> Result<()> {
+    let bridges: Vec<_> = records
+        .iter()
+        .filter_map(|r| r.network.routed_bridge())
+        .collect();
+    let is_theirs = |changed: &Changed| {
+        bridges
+            .iter()
+            .any(|bridge| bridge.as_str() == changed.key.interface())
+    };
+    let known = store.changed();
+    let (theirs, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_theirs);
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    restore(&theirs)?;
+    store.set_changed(&others)
+}
+
+/// Gives all settings back, but IPv6 forwarding of the host while one of `records` runs that
+/// libvirt routes IPv6 for: it switched that on too, and found it on.
+pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
+    let needs_ipv6 = |record: &Record| {
+        let network = &record.network;
+        network.mode != Mode::Isolated
+            && !network.subnets6().is_empty()
+            && network.routed_bridge().is_some_and(host::has)
+    };
+    let keep_ipv6 = records.iter().any(needs_ipv6);
+    let is_hosts = |changed: &Changed| {
+        changed.key.name().starts_with("net.ipv6.")
+            && !changed.key.name().ends_with(".force_forwarding")
+    };
+    let changed = store.changed().into_iter();
+    let changed: Vec<_> = changed
+        .filter(|one| !(keep_ipv6 && is_hosts(one)))
+        .collect();
+    restore(&changed)
+}
+
+fn restore(changed: &[Changed]) -> Result<()> {
+    // Backwards: accept_ra was raised before forwarding was switched on.
+    let mine = changed.iter().rev();
+    let mine = mine.filter(|one| sysctls::may_restore(one, &sysctl::Kernel));
+    let outcomes = mine.map(sysctl::restore);
+    Error::all(outcomes.filter_map(Result::err).collect())
+}

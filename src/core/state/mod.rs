@@ -1,0 +1,333 @@
+//! /run/virt-forward: what we know of the running host.
+//!
+//! ```text
+//!  lock            held by every run that changes anything
+//!  pending         there while a run is under way; if found, that run did not end well
+//!  layout.json     the config that the table was built for
+//!  sysctls.json    settings to give back
+//!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its groups
+//! ```
+//!
+//! One file a network, so that an event costs the same with 3 of them and with 1000. By
+//! bridge, not by network: a bridge's name is checked to be a file name, and two networks
+//! never share one; if a stop was missed, the next network with that bridge replaces what
+//! the last one left.
+
+mod lock;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use lock::Lock;
+
+use crate::{
+    Error, Result,
+    config::Config,
+    network::{BridgeName, Network},
+    sysctls::Changed,
+};
+
+const OPEN: &str = "open";
+const CLOSED: &str = "closed";
+const PENDING: &str = "pending";
+const LAYOUT: &str = "layout.json";
+const SYSCTLS: &str = "sysctls.json";
+
+/// An active network, and the groups that it is open for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// As libvirt described it.
+    pub network: Network,
+    /// As policy decided.
+    pub groups: Vec<String>,
+}
+
+/// The state folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The folder at `dir`, which need not be there yet.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes the folder. Only root may look into it: names of networks are nobody's business.
+    pub fn create(&self) -> Result<()> {
+        for dir in [self.dir.clone(), self.dir.join(OPEN), self.dir.join(CLOSED)] {
+            match DirBuilder::new().mode(0o700).create(&dir) {
+                Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(state("make", dir, why));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a run begins to change things.
+    pub fn begin(&self) -> Result<()> {
+        self.write(PENDING, "")
+    }
+
+    /// Says that all is as the records say.
+    pub fn finish(&self) -> Result<()> {
+        self.delete(PENDING)
+    }
+
+    /// Whether a run was cut short, or failed.
+    pub fn is_pending(&self) -> bool {
+        self.dir.join(PENDING).exists()
+    }
+
+    /// The config that the table was built for; nothing where there is no table.
+    pub fn layout(&self) -> Option<Layout> {
+        fs::read_to_string(self.dir.join(LAYOUT)).ok().map(Layout)
+    }
+
+    /// Remembers the config that the table is built for.
+    pub fn set_layout(&self, layout: &Layout) -> Result<()> {
+        self.write(LAYOUT, &layout.0)
+    }
+
+    /// The network with that bridge. A file that cannot be read is as none: what it said is
+    /// lost, and the next network with that bridge replaces it.
+    pub fn record(&self, bridge: &BridgeName) -> Option<Record> {
+        [OPEN, CLOSED]
+            .iter()
+            .find_map(|folder| self.read(&file(folder, bridge)))
+    }
+
+    /// All networks, by bridge.
+    pub fn records(&self) -> Vec<Record> {
+        let mut names = self.names(OPEN);
+        names.extend(self.names(CLOSED));
+        names.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
+        names.iter().filter_map(|name| self.read(name)).collect()
+    }
+
+    /// Whether any network is open.
+    pub fn is_any_open(&self) -> bool {
+        let entries = fs::read_dir(self.dir.join(OPEN));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Remembers a network, in place of what was known of its bridge.
+    pub fn put(&self, bridge: &BridgeName, record: &Record) -> Result<()> {
+        let (folder, other) = match record.groups.is_empty() {
+            true => (CLOSED, OPEN),
+            false => (OPEN, CLOSED),
+        };
+        self.write(&file(folder, bridge), &json(record))?;
+        self.delete(&file(other, bridge))
+    }
+
+    /// Forgets the network with that bridge.
+    pub fn forget(&self, bridge: &BridgeName) -> Result<()> {
+        self.delete(&file(OPEN, bridge))?;
+        self.delete(&file(CLOSED, bridge))
+    }
+
+    /// Forgets all networks.
+    pub fn forget_all(&self) -> Result<()> {
+        let names = self.names(OPEN).into_iter().chain(self.names(CLOSED));
+        names.map(|name| self.delete(&name)).collect()
+    }
+
+    /// Settings that were changed.
+    pub fn changed(&self) -> Vec<Changed> {
+        self.read(Path::new(SYSCTLS)).unwrap_or_default()
+    }
+
+    /// Remembers which settings were changed; before they are, so that none is forgotten.
+    pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
+        match changed {
+            [] => self.delete(SYSCTLS),
+            _ => self.write(SYSCTLS, &json(&changed)),
+        }
+    }
+
+    /// Forgets what the table and its settings were; the networks stay known.
+    pub fn forget_kernel(&self) -> Result<()> {
+        self.delete(LAYOUT)?;
+        self.delete(SYSCTLS)
+    }
+
+    /// Takes the folder away, the lock with it: whoever waits for it makes a new one.
+    pub fn destroy(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => {
+                Err(state("remove", self.dir.clone(), why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn names(&self, folder: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir.join(folder)).into_iter().flatten();
+        let names = entries
+            .flatten()
+            .map(|entry| Path::new(folder).join(entry.file_name()));
+        names
+            .filter(|name| name.extension().is_some_and(|ext| ext == "json"))
+            .collect()
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &Path) -> Option<T> {
+        let bytes = fs::read(self.dir.join(name)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Whole or not at all, for who reads it meanwhile and for who is killed.
+    fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        let new = path.with_extension("new");
+        let write = || {
+            let mut file = private(&new)?;
+            file.write_all(text.as_bytes())?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|why| state("write", path.clone(), why))
+    }
+
+    fn delete(&self, name: impl AsRef<Path>) -> Result<()> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(state("remove", path, why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a table was built for, as text to compare: same text, same table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout(String);
+
+impl Layout {
+    /// Of `config`, as this version builds it.
+    pub fn of(config: &Config) -> Self {
+        #[derive(Serialize)]
+        struct Built<'a> {
+            version: &'a str,
+            config: &'a Config,
+        }
+        Self(json(&Built {
+            version: crate::VERSION,
+            config,
+        }))
+    }
+
+    /// Whether both use the same packet mark.
+    pub fn same_mark(&self, other: &Self) -> bool {
+        self.mark().is_some() && self.mark() == other.mark()
+    }
+
+    fn mark(&self) -> Option<u64> {
+        let value: serde_json::Value = serde_json::from_str(&self.0).ok()?;
+        value.pointer("/config/mark")?.as_u64()
+    }
+}
+
+fn file(folder: &str, bridge: &BridgeName) -> PathBuf {
+    Path::new(folder).join(format!("{bridge}.json"))
+}
+
+/// Our own types: plain maps, lists and texts always have a JSON form.
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
+}
+
+fn state(doing: &'static str, path: PathBuf, why: io::Error) -> Error {
+    Error::State { doing, path, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Mode;
+
+    fn record(bridge: &str, groups: &[&str]) -> (BridgeName, Record) {
+        let bridge: BridgeName = bridge.parse().unwrap();
+        let record = Record {
+            network: Network {
+                name: "a \"b\"\\ ü".into(),
+                mode: Mode::Nat,
+                bridge: Some(bridge.clone()),
+                forward_dev: None,
+                nat_ipv6: false,
+                addresses: vec![
+                    "10.0.0.1/24".parse().unwrap(),
+                    "fd00::1/64".parse().unwrap(),
+                ],
+                routes: vec![],
+            },
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        };
+        (bridge, record)
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("s"));
+        store.create().unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn what_is_put_comes_back_until_it_is_forgotten() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr.new", &["all"]);
+        store.put(&bridge, &open).unwrap();
+        assert_eq!(store.record(&bridge).unwrap(), open);
+        assert!(store.is_any_open());
+        let (_, closed) = record("virbr.new", &[]);
+        store.put(&bridge, &closed).unwrap();
+        assert_eq!(store.records(), [closed]);
+        assert!(!store.is_any_open());
+        store.forget(&bridge).unwrap();
+        store.forget(&bridge).unwrap();
+        assert!(store.records().is_empty());
+    }
+
+    #[test]
+    fn a_broken_file_is_as_none() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["all"]);
+        store.put(&bridge, &open).unwrap();
+        fs::write(store.dir().join("open/virbr0.json"), "{\"network\":").unwrap();
+        assert!(store.record(&bridge).is_none());
+        assert!(store.records().is_empty());
+        store.put(&bridge, &open).unwrap();
+        assert_eq!(store.records().len(), 1);
+    }
+
+    #[test]
+    fn a_layout_tells_another_policy_and_another_mark() {
+        let one = Layout::of(&Config::default());
+        let mut config = Config::default();
+        config.groups.clear();
+        let two = Layout::of(&config);
+        assert_ne!(one, two);
+        assert!(one.same_mark(&two));
+        assert!(!one.same_mark(&Layout("{".into())));
+    }
+}

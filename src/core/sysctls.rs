@@ -1,0 +1,249 @@
+//! Kernel settings that open networks need, as values: the kernel is asked by a closure.
+//!
+//! IPv4 looks at the setting of the interface a packet came in by, so each bridge is switched
+//! on alone and `net.ipv4.ip_forward` stays as it is. IPv6 looked at `conf.all.forwarding`
+//! only, until Linux 6.17 brought `force_forwarding` for a single interface
+//! (net/ipv6/ip6_output.c, `ip6_forward`).
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::BridgeName;
+
+/// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(Vec<String>);
+
+impl Key {
+    fn new(parts: [&str; 5]) -> Self {
+        Self(parts.map(str::to_owned).to_vec())
+    }
+
+    fn of_interface(family: &str, interface: &str, setting: &str) -> Self {
+        Self::new(["net", family, "conf", interface, setting])
+    }
+
+    /// Below `/proc/sys`.
+    pub fn path(&self) -> PathBuf {
+        self.0.iter().collect()
+    }
+
+    /// As sysctl(8) writes it: a dot in a name is a slash there.
+    pub fn name(&self) -> String {
+        let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
+        parts.join(".")
+    }
+
+    /// The interface it is about.
+    pub fn interface(&self) -> &str {
+        self.0.get(3).map_or("", String::as_str)
+    }
+}
+
+/// A setting and the value it should have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Which.
+    pub key: Key,
+    /// What it should be.
+    pub value: String,
+}
+
+/// What was changed, to be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Which.
+    pub key: Key,
+    /// What it was before.
+    pub was: String,
+    /// What we made of it.
+    pub set: String,
+}
+
+/// What an open network needs of its bridge.
+pub struct Need<'a> {
+    /// Its bridge.
+    pub bridge: &'a BridgeName,
+    /// It has IPv4 subnets.
+    pub ipv4: bool,
+    /// It has IPv6 subnets.
+    pub ipv6: bool,
+}
+
+/// What the kernel says now.
+pub trait Seen {
+    /// A setting's value without the newline; `None` where this kernel has no such setting.
+    fn value(&self, key: &Key) -> Option<String>;
+    /// Interfaces with routes that router advertisements brought.
+    fn autoconfigured(&self) -> Vec<String>;
+}
+
+/// The settings that `needs` want, in the order to write them in.
+pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut all_of_ipv6 = false;
+    for need in needs {
+        if need.ipv4 {
+            settings.push(on(Key::of_interface(
+                "ipv4",
+                need.bridge.as_str(),
+                "forwarding",
+            )));
+        }
+        if need.ipv6 && !is_on(&ipv6_all(), seen) {
+            let force = Key::of_interface("ipv6", need.bridge.as_str(), "force_forwarding");
+            match seen.value(&force) {
+                Some(_) => settings.push(on(force)),
+                None => all_of_ipv6 = true,
+            }
+        }
+    }
+    if all_of_ipv6 {
+        settings.extend(keep_router_advertisements(seen));
+        settings.push(on(ipv6_all()));
+    }
+    settings
+}
+
+/// Whether a changed setting may go back to what it was, now that we need it no more.
+///
+/// Not where it is no longer what we made of it. And not where another has switched the
+/// same on for all interfaces since: libvirt writes `ip_forward` at the start of a network
+/// that needs it, which finds our 1 there, and counts on it from then on.
+pub fn may_restore(changed: &Changed, seen: &impl Seen) -> bool {
+    let untouched = seen.value(&changed.key).as_ref() == Some(&changed.set);
+    let all = match changed.key.0.get(1).map(String::as_str) {
+        Some("ipv4") => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
+        _ => ipv6_all(),
+    };
+    untouched && (changed.key == all || !is_on(&all, seen))
+}
+
+/// Forwarding makes the kernel drop the routes it learnt from router advertisements, unless
+/// `accept_ra` is 2. libvirt refuses to start a network then (src/util/virnetdevip.c,
+/// `virNetDevIPCheckIPv6Forwarding`); we raise it, only where it is 1, and only there.
+fn keep_router_advertisements(seen: &impl Seen) -> Vec<Setting> {
+    let interfaces = seen.autoconfigured().into_iter();
+    let keys = interfaces.map(|name| Key::of_interface("ipv6", &name, "accept_ra"));
+    let at_risk = keys.filter(|key| seen.value(key).as_deref() == Some("1"));
+    at_risk
+        .map(|key| Setting {
+            key,
+            value: "2".to_owned(),
+        })
+        .collect()
+}
+
+fn ipv6_all() -> Key {
+    Key::of_interface("ipv6", "all", "forwarding")
+}
+
+fn on(key: Key) -> Setting {
+    Setting {
+        key,
+        value: "1".to_owned(),
+    }
+}
+
+fn is_on(key: &Key, seen: &impl Seen) -> bool {
+    seen.value(key).is_some_and(|value| value != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    struct Fake(BTreeMap<String, String>, Vec<String>);
+
+    impl Seen for Fake {
+        fn value(&self, key: &Key) -> Option<String> {
+            self.0.get(&key.name()).cloned()
+        }
+        fn autoconfigured(&self) -> Vec<String> {
+            self.1.clone()
+        }
+    }
+
+    fn fake(values: &[(&str, &str)]) -> Fake {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Fake(
+            values.iter().map(pair).collect(),
+            vec!["eth0".into(), "eth1".into()],
+        )
+    }
+
+    fn names(seen: &Fake, ipv6: bool) -> Vec<String> {
+        let bridge: BridgeName = "br.5".parse().unwrap();
+        let need = Need {
+            bridge: &bridge,
+            ipv4: true,
+            ipv6,
+        };
+        let settings = wanted([need].into_iter(), seen).into_iter();
+        settings
+            .map(|s| format!("{}={}", s.key.name(), s.value))
+            .collect()
+    }
+
+    #[test]
+    fn a_bridge_is_switched_on_alone_where_the_kernel_can() {
+        let new = fake(&[
+            ("net.ipv6.conf.all.forwarding", "0"),
+            ("net.ipv6.conf.br/5.force_forwarding", "0"),
+        ]);
+        assert_eq!(
+            names(&new, true),
+            [
+                "net.ipv4.conf.br/5.forwarding=1",
+                "net.ipv6.conf.br/5.force_forwarding=1"
+            ]
+        );
+        assert_eq!(names(&new, false), ["net.ipv4.conf.br/5.forwarding=1"]);
+    }
+
+    #[test]
+    fn an_uplink_keeps_its_advertised_routes() {
+        let old = fake(&[
+            ("net.ipv6.conf.all.forwarding", "0"),
+            ("net.ipv6.conf.eth0.accept_ra", "1"),
+            ("net.ipv6.conf.eth1.accept_ra", "2"),
+        ]);
+        assert_eq!(
+            names(&old, true),
+            [
+                "net.ipv4.conf.br/5.forwarding=1",
+                "net.ipv6.conf.eth0.accept_ra=2",
+                "net.ipv6.conf.all.forwarding=1"
+            ]
+        );
+        let done = fake(&[("net.ipv6.conf.all.forwarding", "1")]);
+        assert_eq!(names(&done, true), ["net.ipv4.conf.br/5.forwarding=1"]);
+    }
+
+    #[test]
+    fn what_others_have_set_since_is_left() {
+        let changed = Changed {
+            key: Key::of_interface("ipv4", "br0", "forwarding"),
+            was: "0".into(),
+            set: "1".into(),
+        };
+        let off = ("net.ipv4.ip_forward", "0");
+        assert!(may_restore(
+            &changed,
+            &fake(&[("net.ipv4.conf.br0.forwarding", "1"), off])
+        ));
+        assert!(!may_restore(
+            &changed,
+            &fake(&[("net.ipv4.conf.br0.forwarding", "0"), off])
+        ));
+        assert!(!may_restore(&changed, &fake(&[off])), "the bridge is gone");
+        let on_for_all = ("net.ipv4.ip_forward", "1");
+        assert!(!may_restore(
+            &changed,
+            &fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all])
+        ));
+    }
+}

@@ -1,0 +1,87 @@
+//! Our table, `inet virt_forward`: it takes every decision, and nothing else does.
+//!
+//! ```text
+//!  forward       clears our bit, so that nobody else's mark opens anything
+//!    from_bridge   a forged source opens nothing; a pair of one group goes to
+//!      open          sets our bit: the gates accept it
+//!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
+//!  clear         takes the bit away before the packet leaves
+//! ```
+//!
+//! Be aware: an accept ends only its own base chain (nft(8), VERDICT STATEMENTS). This table
+//! opens nothing by itself; the gates in the other firewalls do ([`crate::gates`]).
+
+mod elements;
+mod ruleset;
+mod words;
+
+pub use elements::{add, remove};
+pub use ruleset::{none, whole};
+pub use words::{Batch, Family, TableName};
+pub(crate) use words::{accept, counter, marked};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::{
+    config::{Config, MarkBit},
+    network::{BridgeName, Network},
+};
+
+/// Ours, and only ours.
+pub const TABLE: TableName = TableName {
+    family: Family::Inet,
+    name: "virt_forward",
+};
+
+/// What is the same for all networks: the chains and which sets there are.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    mark: MarkBit,
+    groups: Vec<String>,
+}
+
+impl Layout {
+    /// The layout that `config` wants.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            mark: config.mark,
+            groups: config
+                .groups
+                .iter()
+                .map(|group| group.name.clone())
+                .collect(),
+        }
+    }
+}
+
+/// A network in the table: at least one group opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    name: String,
+    bridge: BridgeName,
+    subnets4: Vec<Ipv4Net>,
+    subnets6: Vec<Ipv6Net>,
+    groups: Vec<String>,
+}
+
+impl Member {
+    /// `network` with the groups that policy gives it; nothing where there are none, or
+    /// where the host does not route it.
+    pub fn new(network: &Network, groups: &[String]) -> Option<Self> {
+        if groups.is_empty() {
+            return None;
+        }
+        Some(Self {
+            name: network.name.clone(),
+            bridge: network.routed_bridge()?.clone(),
+            subnets4: network.subnets4(),
+            subnets6: network.subnets6(),
+            groups: groups.to_vec(),
+        })
+    }
+}
+
+/// The set of a group's bridges.
+fn group_set(group: &str) -> String {
+    format!("group_{group}")
+}

@@ -1,0 +1,434 @@
+//! nft's words as functions: the only file that names the structs of the `nftables` crate.
+//!
+//! The crate serialises to libnftables-json(5). Its own way to run nft is not used: it
+//! loses nft's stderr. `Operator::LT` and `GT` are swapped in it and must not be used.
+
+use std::{borrow::Cow, collections::HashSet, net::IpAddr};
+
+use ipnet::IpNet;
+use nftables::{
+    expr::{
+        BinaryOperation, Elem, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField,
+        Prefix,
+    },
+    schema::{
+        Chain, Element, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, SetType, SetTypeValue,
+        Table,
+    },
+    stmt::{Counter, JumpTarget, Mangle, Match, NAT, NATFamily, Operator, Statement},
+    types::{NfChainPolicy, NfChainType, NfFamily, NfHook},
+};
+
+use crate::{network::BridgeName, text};
+
+/// One condition or action of a rule.
+pub(crate) type Word = Statement<'static>;
+/// A value that a condition compares with, or an element of a set.
+pub(crate) type Value = Expression<'static>;
+
+/// The family of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    Ip,
+    /// IPv6.
+    Ip6,
+    /// Both.
+    Inet,
+}
+
+impl Family {
+    /// nft's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Family::Ip => "ip",
+            Family::Ip6 => "ip6",
+            Family::Inet => "inet",
+        }
+    }
+
+    fn crates(self) -> NfFamily {
+        match self {
+            Family::Ip => NfFamily::IP,
+            Family::Ip6 => NfFamily::IP6,
+            Family::Inet => NfFamily::INet,
+        }
+    }
+}
+
+/// A table, named by its family and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// `ip`, `ip6`, `inet`.
+    pub family: Family,
+    /// The name.
+    pub name: &'static str,
+}
+
+/// A base chain's place in the kernel.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    /// `type filter hook forward`
+    FilterForward,
+    /// `type filter hook postrouting`
+    FilterPostrouting,
+    /// `type nat hook postrouting`
+    NatPostrouting,
+}
+
+/// What the elements of a set are.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// `type ifname`
+    Interface,
+    /// `type ifname . ipv4_addr; flags interval`
+    InterfaceSubnet4,
+    /// `type ifname . ipv6_addr; flags interval`
+    InterfaceSubnet6,
+}
+
+/// Commands that nft carries out together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Batch(Vec<NfObject<'static>>);
+
+/// The crate's `Nftables`, without its demand that the commands be handed over for good.
+#[derive(serde::Serialize)]
+struct Commands<'a> {
+    nftables: &'a [NfObject<'static>],
+}
+
+impl Batch {
+    /// The text for `nft -j -f -`.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Commands { nftables: &self.0 })
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `add table …`
+    pub(crate) fn add_table(&mut self, table: TableName) {
+        self.push(NfCmd::Add(table_object(table)));
+    }
+
+    /// `delete table …`
+    pub(crate) fn delete_table(&mut self, table: TableName) {
+        self.push(NfCmd::Delete(table_object(table)));
+    }
+
+    /// `add set … { … }`
+    pub(crate) fn add_set(
+        &mut self,
+        table: TableName,
+        name: &str,
+        kind: Kind,
+        elements: Vec<Value>,
+    ) {
+        let (set_type, interval) = kind.crates();
+        self.push(NfCmd::Add(NfListObject::Set(Box::new(Set {
+            family: table.family.crates(),
+            table: table.name.into(),
+            name: name.to_owned().into(),
+            handle: None,
+            set_type,
+            policy: None,
+            flags: interval.then(|| HashSet::from([SetFlag::Interval])),
+            elem: (!elements.is_empty()).then(|| elements.into()),
+            timeout: None,
+            gc_interval: None,
+            size: None,
+            comment: None,
+        }))));
+    }
+
+    /// `add element … { … }`, nothing where there are none.
+    pub(crate) fn add_elements(&mut self, table: TableName, set: &str, elements: Vec<Value>) {
+        if !elements.is_empty() {
+            self.push(NfCmd::Add(element_object(table, set, elements)));
+        }
+    }
+
+    /// `delete element … { … }`, nothing where there are none.
+    pub(crate) fn delete_elements(&mut self, table: TableName, set: &str, elements: Vec<Value>) {
+        if !elements.is_empty() {
+            self.push(NfCmd::Delete(element_object(table, set, elements)));
+        }
+    }
+
+    /// `add chain … { type … hook … priority …; policy accept; }`
+    pub(crate) fn add_base_chain(
+        &mut self,
+        table: TableName,
+        name: &str,
+        hook: Hook,
+        priority: i32,
+    ) {
+        let (kind, hook) = match hook {
+            Hook::FilterForward => (NfChainType::Filter, NfHook::Forward),
+            Hook::FilterPostrouting => (NfChainType::Filter, NfHook::Postrouting),
+            Hook::NatPostrouting => (NfChainType::NAT, NfHook::Postrouting),
+        };
+        self.push(NfCmd::Add(NfListObject::Chain(Chain {
+            _type: Some(kind),
+            hook: Some(hook),
+            prio: Some(priority),
+            policy: Some(NfChainPolicy::Accept),
+            ..chain(table, name)
+        })));
+    }
+
+    /// `add chain …`
+    pub(crate) fn add_chain(&mut self, table: TableName, name: &str) {
+        self.push(NfCmd::Add(NfListObject::Chain(chain(table, name))));
+    }
+
+    /// `add rule …`
+    pub(crate) fn add_rule(&mut self, table: TableName, chain: &str, words: impl Into<Vec<Word>>) {
+        self.push(NfCmd::Add(NfListObject::Rule(Rule {
+            expr: words.into().into(),
+            ..rule(table, chain)
+        })));
+    }
+
+    /// `insert rule … comment "…"`, at the head of its chain.
+    pub(crate) fn insert_rule(
+        &mut self,
+        table: TableName,
+        chain: &str,
+        words: impl Into<Vec<Word>>,
+        comment: &'static str,
+    ) {
+        self.push(NfCmd::Insert(NfListObject::Rule(Rule {
+            expr: words.into().into(),
+            comment: Some(comment.into()),
+            ..rule(table, chain)
+        })));
+    }
+
+    /// `delete rule … handle …`
+    pub(crate) fn delete_rule(&mut self, table: TableName, chain: &str, handle: u32) {
+        self.push(NfCmd::Delete(NfListObject::Rule(Rule {
+            handle: Some(handle),
+            ..rule(table, chain)
+        })));
+    }
+
+    fn push(&mut self, command: NfCmd<'static>) {
+        self.0.push(NfObject::CmdObject(command));
+    }
+}
+
+impl Kind {
+    fn crates(self) -> (SetTypeValue<'static>, bool) {
+        let pair = |address| SetTypeValue::Concatenated(vec![SetType::Ifname, address].into());
+        match self {
+            Kind::Interface => (SetTypeValue::Single(SetType::Ifname), false),
+            Kind::InterfaceSubnet4 => (pair(SetType::Ipv4Addr), true),
+            Kind::InterfaceSubnet6 => (pair(SetType::Ipv6Addr), true),
+        }
+    }
+}
+
+fn table_object(table: TableName) -> NfListObject<'static> {
+    NfListObject::Table(Table {
+        family: table.family.crates(),
+        name: table.name.into(),
+        handle: None,
+    })
+}
+
+fn element_object(table: TableName, set: &str, elem: Vec<Value>) -> NfListObject<'static> {
+    NfListObject::Element(Element {
+        family: table.family.crates(),
+        table: table.name.into(),
+        name: set.to_owned().into(),
+        elem: elem.into(),
+    })
+}
+
+fn chain(table: TableName, name: &str) -> Chain<'static> {
+    Chain {
+        family: table.family.crates(),
+        table: table.name.into(),
+        name: name.to_owned().into(),
+        newname: None,
+        handle: None,
+        _type: None,
+        hook: None,
+        prio: None,
+        dev: None,
+        policy: None,
+    }
+}
+
+/// The crate's `Rule::default()` is a rule of table `filter`, so no field is left to it.
+fn rule(table: TableName, chain: &str) -> Rule<'static> {
+    Rule {
+        family: table.family.crates(),
+        table: table.name.into(),
+        chain: chain.to_owned().into(),
+        expr: Cow::Owned(Vec::new()),
+        handle: None,
+        index: None,
+        comment: None,
+    }
+}
+
+/// `"virbr0"`
+pub(crate) fn interface(name: &BridgeName) -> Value {
+    string(name.as_str())
+}
+
+/// `"virbr0" . 10.0.0.0/24`
+pub(crate) fn interface_subnet(name: &BridgeName, subnet: IpNet) -> Value {
+    let prefix = NamedExpression::Prefix(Prefix {
+        addr: Box::new(string(&subnet.addr().to_string())),
+        len: u32::from(subnet.prefix_len()),
+    });
+    let pair = vec![interface(name), Expression::Named(prefix)];
+    Expression::Named(NamedExpression::Concat(pair))
+}
+
+/// `… comment "…"` after an element.
+pub(crate) fn with_comment(value: Value, comment: &str) -> Value {
+    Expression::Named(NamedExpression::Elem(Elem {
+        val: Box::new(value),
+        timeout: None,
+        expires: None,
+        comment: Some(text::comment(comment).into()),
+        counter: None,
+    }))
+}
+
+/// `iifname @set`
+pub(crate) fn iifname_in(set: &str) -> Word {
+    compare(meta(MetaKey::Iifname), Operator::EQ, set_ref(set))
+}
+
+/// `oifname @set`
+pub(crate) fn oifname_in(set: &str) -> Word {
+    compare(meta(MetaKey::Oifname), Operator::EQ, set_ref(set))
+}
+
+/// `meta nfproto ipv4`, `meta nfproto ipv6`
+pub(crate) fn nfproto(family: &IpAddr) -> Word {
+    let word = if family.is_ipv4() { "ipv4" } else { "ipv6" };
+    compare(meta(MetaKey::Nfproto), Operator::EQ, string(word))
+}
+
+/// `iifname . ip saddr != @set`, `iifname . ip6 saddr != @set`
+pub(crate) fn iifname_saddr_not_in(family: &IpAddr, set: &str) -> Word {
+    let pair = vec![meta(MetaKey::Iifname), saddr(family)];
+    let pair = Expression::Named(NamedExpression::Concat(pair));
+    compare(pair, Operator::NEQ, set_ref(set))
+}
+
+/// `meta mark & bit == value`
+pub(crate) fn mark_and(bit: u32, operator: Operator, value: u32) -> Word {
+    let masked = BinaryOperation::AND(meta(MetaKey::Mark), Expression::Number(bit));
+    let masked = Expression::BinaryOperation(Box::new(masked));
+    compare(masked, operator, Expression::Number(value))
+}
+
+/// `meta mark & bit == 0`
+pub(crate) fn unmarked(bit: u32) -> Word {
+    mark_and(bit, Operator::EQ, 0)
+}
+
+/// `meta mark & bit != 0`
+pub(crate) fn marked(bit: u32) -> Word {
+    mark_and(bit, Operator::NEQ, 0)
+}
+
+/// `meta mark set meta mark | bit`
+pub(crate) fn set_mark(bit: u32) -> Word {
+    let value = vec![meta(MetaKey::Mark), Expression::Number(bit)];
+    mangle_mark(BinaryOperation::OR(value))
+}
+
+/// `meta mark set meta mark & mask`
+pub(crate) fn keep_mark(mask: u32) -> Word {
+    mangle_mark(BinaryOperation::AND(
+        meta(MetaKey::Mark),
+        Expression::Number(mask),
+    ))
+}
+
+/// `snat ip to ip saddr`, `snat ip6 to ip6 saddr`: the source stays what it is, and the
+/// connection has its translation, so no later chain makes another.
+pub(crate) fn snat_to_itself(family: &IpAddr) -> Word {
+    Statement::SNAT(Some(NAT {
+        addr: Some(saddr(family)),
+        family: Some(match family {
+            IpAddr::V4(_) => NATFamily::IP,
+            IpAddr::V6(_) => NATFamily::IP6,
+        }),
+        port: None,
+        flags: None,
+    }))
+}
+
+/// `counter`
+pub(crate) fn counter() -> Word {
+    Statement::Counter(Counter::Anonymous(None))
+}
+
+/// `accept`
+pub(crate) fn accept() -> Word {
+    Statement::Accept(None)
+}
+
+/// `return`
+pub(crate) fn ret() -> Word {
+    Statement::Return(None)
+}
+
+/// `jump chain`
+pub(crate) fn jump(chain: &str) -> Word {
+    Statement::Jump(target(chain))
+}
+
+/// `goto chain`
+pub(crate) fn goto(chain: &str) -> Word {
+    Statement::Goto(target(chain))
+}
+
+fn target(chain: &str) -> JumpTarget<'static> {
+    JumpTarget {
+        target: chain.to_owned().into(),
+    }
+}
+
+fn compare(left: Value, op: Operator, right: Value) -> Word {
+    Statement::Match(Match { left, right, op })
+}
+
+fn mangle_mark(value: BinaryOperation<'static>) -> Word {
+    Statement::Mangle(Mangle {
+        key: meta(MetaKey::Mark),
+        value: Expression::BinaryOperation(Box::new(value)),
+    })
+}
+
+fn meta(key: MetaKey) -> Value {
+    Expression::Named(NamedExpression::Meta(Meta { key }))
+}
+
+fn saddr(family: &IpAddr) -> Value {
+    let protocol = if family.is_ipv4() { "ip" } else { "ip6" };
+    let field = PayloadField {
+        protocol: protocol.into(),
+        field: "saddr".into(),
+    };
+    Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
+}
+
+fn set_ref(set: &str) -> Value {
+    string(&format!("@{set}"))
+}
+
+fn string(text: &str) -> Value {
+    Expression::String(text.to_owned().into())
+}
