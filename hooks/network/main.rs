@@ -10,6 +10,7 @@ use std::{env, io, path::Path, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use virt_forward_core::{
+    HOOK_MARKER,
     config::{Config, OnError},
     event::{Event, Operation},
     kernel::{deadline::Deadline, nft},
@@ -24,6 +25,10 @@ use virt_forward_core::{
 /// there is time to say so.
 const PATIENCE: Duration = Duration::from_secs(9);
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// For `virt-forward hook`, which takes away no other program than this.
+#[used]
+static MARKER: &str = HOOK_MARKER;
 
 fn main() -> ExitCode {
     let event = match Event::from_args(env::args_os().skip(1)) {

@@ -1,1 +1,26 @@
-fn main() {}
+//! `virt-forward`: what the hook does, by hand, and what there is to see.
+
+mod args;
+mod commands;
+mod exit;
+mod libvirt;
+mod links;
+mod networks;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Args, exit::Exit};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match commands::run(&args) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            Exit::of(&error).into()
+        }
+    }
+}

@@ -37,3 +37,7 @@ pub const COMMENT: &str = "virt-forward";
 
 /// The version of the package, for `--version` and the log.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A text that our hook's program holds and no other does, so that it is known again among an
+/// admin's own hooks.
+pub const HOOK_MARKER: &str = "virt-forward: this file is its libvirt network hook";

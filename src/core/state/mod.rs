@@ -131,20 +131,20 @@ impl Store {
             true => (CLOSED, OPEN),
             false => (OPEN, CLOSED),
         };
-        self.write(&file(folder, bridge), &json(record))?;
-        self.delete(&file(other, bridge))
+        self.write(file(folder, bridge), &json(record))?;
+        self.delete(file(other, bridge))
     }
 
     /// Forgets the network with that bridge.
     pub fn forget(&self, bridge: &BridgeName) -> Result<()> {
-        self.delete(&file(OPEN, bridge))?;
-        self.delete(&file(CLOSED, bridge))
+        self.delete(file(OPEN, bridge))?;
+        self.delete(file(CLOSED, bridge))
     }
 
     /// Forgets all networks.
     pub fn forget_all(&self) -> Result<()> {
-        let names = self.names(OPEN).into_iter().chain(self.names(CLOSED));
-        names.map(|name| self.delete(&name)).collect()
+        let mut names = self.names(OPEN).into_iter().chain(self.names(CLOSED));
+        names.try_for_each(|name| self.delete(&name))
     }
 
     /// Settings that were changed.

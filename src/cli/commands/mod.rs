@@ -1,0 +1,52 @@
+//! A file for each subcommand.
+
+mod apply;
+mod hook;
+mod remove;
+mod status;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use virt_forward_core::{Error, config::Config, kernel::deadline::Deadline, paths, state::Store};
+
+use crate::{
+    args::{Args, Command},
+    exit::Exit,
+};
+
+/// A person waits longer than libvirtd may be kept waiting: hooks may be in front of us.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Does what the command line says.
+pub(crate) fn run(args: &Args) -> Result<Exit> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root may look at the rules and change them: try sudo");
+    }
+    match &args.command {
+        Command::Apply {
+            names,
+            dry_run: true,
+        } => apply::dry_run(args, names),
+        Command::Apply {
+            names,
+            dry_run: false,
+        } => apply::apply(args, names),
+        Command::Remove { all: true, .. } => remove::all(),
+        Command::Remove { names, .. } => remove::named(args, names),
+        Command::Status { json, check } => status::status(args, *json, *check),
+        Command::Hook { action } => hook::hook(action),
+    }
+}
+
+fn config(args: &Args) -> Result<Config> {
+    Ok(Config::load(&args.config).map_err(Error::from)?)
+}
+
+fn store() -> Store {
+    Store::at(paths::STATE)
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(PATIENCE)
+}

@@ -1,0 +1,333 @@
+//! `status`: what is open, what is in the way, who reaches whom.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use virt_forward_core::{
+    gates,
+    network::Network,
+    policy::{self, Reach, Verdict},
+    reconcile::{self, Inspection},
+    state::Record,
+    text::shown,
+};
+
+use super::{config, deadline};
+use crate::{args::Args, exit::Exit, links, networks::Networks, output};
+
+/// Widest picture for a terminal; a matrix that does not fit is given as a list.
+const WIDEST: usize = 80;
+
+/// Prints the state of things.
+pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
+    let config = config(args)?;
+    let networks = Networks::find(args.connect.as_deref())?.active;
+    let inspection = reconcile::inspect(&config, networks, deadline())?;
+    let status = Status::of(&inspection, &links::up()?);
+    let text = match json {
+        true => serde_json::to_string_pretty(&status)? + "\n",
+        false => status.for_people(),
+    };
+    output::print(&text)?;
+    match check && !(inspection.is_all_right() && status.are_networks_right()) {
+        true => Ok(Exit::Differs),
+        false => Ok(Exit::Done),
+    }
+}
+
+/// All that `status --json` says.
+#[derive(Serialize)]
+struct Status {
+    networks: Vec<NetworkStatus>,
+    table: &'static str,
+    gates: Vec<GateStatus>,
+    sysctls: Vec<SysctlStatus>,
+    reach: Vec<Reach>,
+}
+
+#[derive(Serialize)]
+struct NetworkStatus {
+    name: String,
+    bridge: String,
+    mode: &'static str,
+    subnets: Vec<String>,
+    groups: Vec<String>,
+    state: NetworkState,
+}
+
+/// In the order in which a packet would meet what is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum NetworkState {
+    /// In no group.
+    Closed,
+    /// The bridge is not there, or not up.
+    Down,
+    /// Forwarding is off on its bridge.
+    Unforwarded,
+    /// Not in our table.
+    Missing,
+    /// A firewall in use has no working gate.
+    Blocked,
+    /// As wanted.
+    Open,
+}
+
+#[derive(Serialize)]
+struct GateStatus {
+    owner: &'static str,
+    #[serde(rename = "where")]
+    place: String,
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct SysctlStatus {
+    key: String,
+    value: Option<String>,
+    wanted: String,
+}
+
+impl Status {
+    fn of(inspection: &Inspection, up: &HashMap<String, bool>) -> Self {
+        let wanted = &inspection.wanted;
+        let networks = wanted.records.iter();
+        let pairs: Vec<(&Network, &[String])> = wanted
+            .records
+            .iter()
+            .map(|record| (&record.network, record.groups.as_slice()))
+            .collect();
+        Self {
+            networks: networks
+                .map(|record| network_status(record, inspection, up))
+                .collect(),
+            table: match (&inspection.table, inspection.is_table_right()) {
+                (_, true) => "right",
+                (None, false) => "missing",
+                (Some(_), false) => "differs",
+            },
+            gates: wanted
+                .gates
+                .iter()
+                .map(|gate| GateStatus {
+                    owner: gate.place.owner,
+                    place: gate.place.path(),
+                    state: gate.state.word(),
+                })
+                .collect(),
+            sysctls: wanted
+                .settings
+                .iter()
+                .map(|setting| SysctlStatus {
+                    key: setting.wanted.key.name(),
+                    value: setting.value.clone(),
+                    wanted: setting.wanted.value.clone(),
+                })
+                .collect(),
+            reach: policy::matrix(&pairs),
+        }
+    }
+
+    fn are_networks_right(&self) -> bool {
+        let right = |network: &NetworkStatus| {
+            matches!(network.state, NetworkState::Open | NetworkState::Closed)
+        };
+        self.networks.iter().all(right)
+    }
+
+    fn for_people(&self) -> String {
+        if self.networks.is_empty() {
+            return format!(
+                "no network is active that could be opened\n{}",
+                self.remarks()
+            );
+        }
+        let mut text = self.networks_for_people();
+        text.push('\n');
+        text.push_str(&self.reach_for_people());
+        text.push_str(&self.remarks());
+        text
+    }
+
+    fn networks_for_people(&self) -> String {
+        let head = ["NETWORK", "BRIDGE", "MODE", "STATE", "GROUPS", "SUBNETS"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        for network in &self.networks {
+            let mut subnets = network.subnets.iter();
+            rows.push(vec![
+                shown(&network.name),
+                network.bridge.clone(),
+                network.mode.to_owned(),
+                network.state.word().to_owned(),
+                network.groups.join(" "),
+                subnets.next().cloned().unwrap_or_default(),
+            ]);
+            // A subnet a line, under the first: two would be too wide for a terminal.
+            for subnet in subnets {
+                let mut row = vec![String::new(); head.len() - 1];
+                row.push(subnet.clone());
+                rows.push(row);
+            }
+        }
+        output::columns(&rows)
+    }
+
+    /// From the left to the top; a list where that would be too wide.
+    fn reach_for_people(&self) -> String {
+        let names: Vec<_> = self.networks.iter().map(|network| &network.name).collect();
+        let mut rows = vec![vec!["FROM \\ TO".to_owned()]];
+        if let Some(head) = rows.first_mut() {
+            head.extend(names.iter().map(|name| shown(name)));
+        }
+        for from in &names {
+            let cells = names.iter().map(|to| self.verdict(from, to).to_owned());
+            rows.push(std::iter::once(shown(from)).chain(cells).collect());
+        }
+        let matrix = output::columns(&rows);
+        if output::width(&matrix) <= WIDEST {
+            return matrix;
+        }
+        let mut list = vec![["FROM", "TO", "VERDICT"].map(str::to_owned).to_vec()];
+        list.extend(self.reach.iter().map(|reach| {
+            vec![
+                shown(&reach.from),
+                shown(&reach.to),
+                word(reach.verdict).to_owned(),
+            ]
+        }));
+        output::columns(&list)
+    }
+
+    fn verdict(&self, from: &str, to: &str) -> &'static str {
+        let mut cells = self.reach.iter();
+        let cell = cells.find(|reach| reach.from == from && reach.to == to);
+        cell.map_or("-", |reach| word(reach.verdict))
+    }
+
+    /// What is wrong, each with what to do.
+    fn remarks(&self) -> String {
+        let mut remarks = Vec::new();
+        match self.table {
+            "missing" => remarks.push("our table is not there: virt-forward apply".to_owned()),
+            "differs" => {
+                remarks.push("our table is not as it should be: virt-forward apply".to_owned());
+            }
+            _ => {}
+        }
+        let any_open = self
+            .networks
+            .iter()
+            .any(|network| !network.groups.is_empty());
+        for gate in &self.gates {
+            let standing = gate.state == gates::State::Standing.word();
+            let missing = gate.state == gates::State::Missing.word();
+            if any_open && !standing {
+                remarks.push(format!(
+                    "the gate in {} is {}: virt-forward apply",
+                    gate.place, gate.state
+                ));
+            }
+            if !any_open && !missing {
+                remarks.push(format!(
+                    "a gate was left in {}: virt-forward remove --all",
+                    gate.place
+                ));
+            }
+        }
+        for setting in self
+            .sysctls
+            .iter()
+            .filter(|s| s.value.as_ref() != Some(&s.wanted))
+        {
+            let value = setting.value.as_deref().unwrap_or("not there");
+            remarks.push(format!(
+                "{} is {value}, not {}: virt-forward apply",
+                setting.key, setting.wanted
+            ));
+        }
+        for network in self
+            .networks
+            .iter()
+            .filter(|n| n.state == NetworkState::Down)
+        {
+            remarks.push(format!("{} is not up: ip link set {0} up", network.bridge));
+        }
+        match remarks.is_empty() {
+            true => String::new(),
+            false => format!("\n{}\n", remarks.join("\n")),
+        }
+    }
+}
+
+impl NetworkState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Down => "down",
+            Self::Unforwarded => "unforwarded",
+            Self::Missing => "missing",
+            Self::Blocked => "blocked",
+            Self::Open => "open",
+        }
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Open => "open",
+        Verdict::Limited => "limited",
+        Verdict::Closed => "closed",
+    }
+}
+
+fn network_status(
+    record: &Record,
+    inspection: &Inspection,
+    up: &HashMap<String, bool>,
+) -> NetworkStatus {
+    let network = &record.network;
+    let bridge = network
+        .bridge
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    NetworkStatus {
+        name: network.name.clone(),
+        state: state(record, &bridge, inspection, up),
+        bridge,
+        mode: network.mode.word(),
+        subnets: network.subnets().iter().map(ToString::to_string).collect(),
+        groups: record.groups.clone(),
+    }
+}
+
+fn state(
+    record: &Record,
+    bridge: &str,
+    inspection: &Inspection,
+    up: &HashMap<String, bool>,
+) -> NetworkState {
+    let wanted = &inspection.wanted;
+    let of_bridge = wanted.settings.iter();
+    let mut of_bridge = of_bridge.filter(|setting| setting.wanted.key.interface() == bridge);
+    let quoted = format!("\"{bridge}\"");
+    let in_table = inspection
+        .table
+        .as_ref()
+        .is_some_and(|table| table.contains(&quoted));
+    let mut gates = wanted.gates.iter();
+    if record.groups.is_empty() {
+        NetworkState::Closed
+    } else if up.get(bridge) != Some(&true) {
+        NetworkState::Down
+    } else if of_bridge.any(|setting| !setting.is_right()) {
+        NetworkState::Unforwarded
+    } else if !in_table {
+        NetworkState::Missing
+    } else if gates.any(|gate| gate.state != gates::State::Standing) {
+        NetworkState::Blocked
+    } else {
+        NetworkState::Open
+    }
+}

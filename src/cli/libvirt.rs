@@ -1,0 +1,50 @@
+//! libvirt's API, read-only: the only file that names the `virt` crate.
+
+use std::{sync::mpsc, thread, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use virt::{connect::Connect, error::clear_error_callback};
+
+/// The daemon that the hook works for.
+const SYSTEM: &str = "qemu:///system";
+
+/// A daemon that hangs, or waits for a hook that waits for us, answers nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A network as libvirt has it.
+pub(crate) struct Defined {
+    pub(crate) name: String,
+    /// The live definition; nothing where the network is not active.
+    pub(crate) live: Option<String>,
+}
+
+/// Every network that is defined or active.
+pub(crate) fn networks(uri: Option<&str>) -> Result<Vec<Defined>> {
+    let uri = uri.unwrap_or(SYSTEM).to_owned();
+    let (sender, receiver) = mpsc::channel();
+    let asked = uri.clone();
+    // If it never answers, the thread ends with the process.
+    thread::spawn(move || sender.send(ask(&asked)));
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(networks) => networks.with_context(|| format!("cannot ask libvirt at {uri}")),
+        Err(_) => bail!("libvirt at {uri} does not answer"),
+    }
+}
+
+fn ask(uri: &str) -> Result<Vec<Defined>> {
+    // libvirt.so prints each error to stderr by itself otherwise.
+    clear_error_callback();
+    let connection = Connect::open_read_only(Some(uri))?;
+    let networks = connection.list_all_networks(0)?;
+    let mut defined = Vec::new();
+    for network in networks {
+        let name = network.name()?;
+        // One that stops between two questions is not active.
+        let live = match network.is_active() {
+            Ok(true) => network.xml_desc(0).ok(),
+            _ => None,
+        };
+        defined.push(Defined { name, live });
+    }
+    Ok(defined)
+}

@@ -1,0 +1,162 @@
+//! The networks of this host: from libvirt, or where no daemon answers from what it left.
+
+use std::{fs, path::Path};
+
+use anyhow::{Result, bail};
+use virt_forward_core::{
+    network::{self, Network},
+    paths,
+    text::shown,
+};
+
+use crate::{libvirt, output};
+
+/// libvirt's definitions, for the names of networks that are not active.
+const DEFINITIONS: &str = "/etc/libvirt/qemu/networks";
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    /// Active, by name.
+    pub(crate) active: Vec<Network>,
+    /// Defined, but not active.
+    pub(crate) inactive: Vec<String>,
+}
+
+impl Networks {
+    /// Asks libvirt at `uri`. Without one, and where the system's daemon does not answer, its
+    /// status files tell what is active: networks go on while the daemon is down.
+    pub(crate) fn find(uri: Option<&str>) -> Result<Self> {
+        match libvirt::networks(uri) {
+            Ok(defined) => Ok(Self::from_libvirt(defined)),
+            Err(error) if uri.is_some() => Err(error),
+            Err(error) => {
+                let files = paths::LIBVIRT_STATUS;
+                output::complain(&format!("{error:#}; reading {files} instead"));
+                Ok(Self::from_files())
+            }
+        }
+    }
+
+    fn from_libvirt(defined: Vec<libvirt::Defined>) -> Self {
+        let mut networks = Self::default();
+        for one in defined {
+            match one.live {
+                None => networks.inactive.push(one.name),
+                Some(xml) => networks.add(&one.name, network::read(xml.as_bytes())),
+            }
+        }
+        networks.sorted()
+    }
+
+    fn from_files() -> Self {
+        let mut networks = Self::default();
+        for (name, path) in xml_files(Path::new(paths::LIBVIRT_STATUS)) {
+            match fs::File::open(&path) {
+                Ok(file) => networks.add(&name, network::read(file)),
+                Err(why) => skip(&name, &why),
+            }
+        }
+        let defined = xml_files(Path::new(DEFINITIONS))
+            .into_iter()
+            .map(|(name, _)| name);
+        let is_active = |name: &String| networks.active.iter().any(|known| known.name == *name);
+        networks.inactive = defined.filter(|name| !is_active(name)).collect();
+        networks.sorted()
+    }
+
+    fn add(&mut self, name: &str, network: Result<Network, network::XmlError>) {
+        match network {
+            Ok(network) => self.active.push(network),
+            Err(why) => skip(name, &why),
+        }
+    }
+
+    fn sorted(mut self) -> Self {
+        self.active.sort_by(|a, b| a.name.cmp(&b.name));
+        self.inactive.sort();
+        self
+    }
+
+    /// The active networks of these names; an error that helps where one is not.
+    pub(crate) fn named(self, names: &[String]) -> Result<Vec<Network>> {
+        if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
+            let shown_name = shown(missing);
+            if self.inactive.contains(missing) {
+                bail!("network {shown_name} is not active: virsh net-start {shown_name}");
+            }
+            bail!(
+                "there is no network {shown_name}; there are: {}",
+                self.listed()
+            );
+        }
+        let meant = |network: &Network| names.contains(&network.name);
+        Ok(self.active.into_iter().filter(meant).collect())
+    }
+
+    fn is_active(&self, name: &str) -> bool {
+        self.active.iter().any(|network| network.name == name)
+    }
+
+    fn listed(&self) -> String {
+        let active = self.active.iter().map(|network| shown(&network.name));
+        let inactive = self
+            .inactive
+            .iter()
+            .map(|name| format!("{} (not active)", shown(name)));
+        let all: Vec<_> = active.chain(inactive).collect();
+        match all.is_empty() {
+            true => "none".to_owned(),
+            false => all.join(", "),
+        }
+    }
+}
+
+fn skip(name: &str, why: &dyn std::fmt::Display) {
+    output::complain(&format!("network {} is left out: {why}", shown(name)));
+}
+
+/// The `*.xml` files in `dir`, by stem.
+fn xml_files(dir: &Path) -> Vec<(String, std::path::PathBuf)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let files = paths.filter(|path| path.extension().is_some_and(|ext| ext == "xml"));
+    let named = files.filter_map(|path| {
+        let stem = path.file_stem()?.to_str()?.to_owned();
+        path.is_file().then_some((stem, path))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks() -> Networks {
+        let xml = "<network><name>kube02</name><bridge name='virbr0'/></network>";
+        Networks::from_libvirt(vec![
+            libvirt::Defined {
+                name: "kube02".into(),
+                live: Some(xml.into()),
+            },
+            libvirt::Defined {
+                name: "kube09".into(),
+                live: None,
+            },
+            libvirt::Defined {
+                name: "odd".into(),
+                live: Some("<network>".into()),
+            },
+        ])
+    }
+
+    #[test]
+    fn a_name_that_is_not_active_is_answered_with_what_helps() {
+        let named = |name: &str| networks().named(&[name.to_owned()]);
+        assert_eq!(named("kube02").unwrap().len(), 1);
+        let inactive = named("kube09").unwrap_err().to_string();
+        assert!(inactive.contains("virsh net-start kube09"), "{inactive}");
+        let unknown = named("kube01").unwrap_err().to_string();
+        assert!(unknown.contains("kube02, kube09 (not active)"), "{unknown}");
+    }
+}
