@@ -47,6 +47,9 @@ pub struct Reach {
     pub why: String,
 }
 
+/// What a [`Reach`] begins with where no group opens it.
+pub const NO_GROUP: &str = "in no common group";
+
 /// Every ordered pair of `networks`, each with the groups that it is open for now.
 pub fn matrix(networks: &[(&Network, &[String])]) -> Vec<Reach> {
     let mut cells = Vec::new();
@@ -74,40 +77,29 @@ fn reach(from: (&Network, &[String]), to: (&Network, &[String])) -> Reach {
     }
 }
 
-/// What libvirt's own rules do with a new IPv4 connection between two networks
-/// (src/network/network_nftables.c and network_iptables.c: a packet that the rules of the
+/// What libvirt's own rules do with a new IPv4 connection between two networks, its answers
+/// included (src/network/network_nftables.c and network_iptables.c: what the rules of the
 /// receiving network accept is not seen by those of the sending one).
 fn without_us(from: &Network, to: &Network) -> (Verdict, String) {
-    let hidden = match from.mode {
-        Mode::Nat if from.forward_dev.is_none() => ", with the host's address as source",
-        _ => "",
+    let closed = |why: &str| (Verdict::Closed, format!("{NO_GROUP}, and {why}"));
+    let open = |why: &str| {
+        let hidden = match from.mode {
+            Mode::Nat => ", with the host's address as source",
+            _ => "",
+        };
+        (Verdict::Open, format!("{NO_GROUP}, but {why}{hidden}"))
     };
+    if from.mode == Mode::Isolated {
+        return closed("libvirt lets no answer into an isolated network");
+    }
+    if from.forward_dev.is_some() {
+        return closed("libvirt forwards the first through its forward dev alone");
+    }
     match (to.mode, &to.forward_dev) {
-        (Mode::Nat | Mode::Isolated, _) | (_, Some(_)) => {
-            let why = "in no common group, and libvirt rejects what comes in";
-            (Verdict::Closed, why.to_owned())
-        }
-        (Mode::Route, None) => {
-            let why = format!(
-                "in no common group, but libvirt routes to {}{hidden}",
-                to.name
-            );
-            (Verdict::Open, why)
-        }
-        // No rules for an open network: those of the sending one decide alone.
-        (Mode::Open | Mode::Unrouted, None) => match (from.mode, &from.forward_dev) {
-            (Mode::Isolated, _) | (_, Some(_)) => {
-                let why = "in no common group, and libvirt rejects what goes out";
-                (Verdict::Closed, why.to_owned())
-            }
-            _ => {
-                let why = format!(
-                    "in no common group, but libvirt has no rules for {}{hidden}",
-                    to.name
-                );
-                (Verdict::Open, why)
-            }
-        },
+        (Mode::Nat | Mode::Isolated, _) => closed("libvirt rejects what comes in"),
+        (_, Some(_)) => closed("libvirt forwards the second through its forward dev alone"),
+        (Mode::Route, None) => open("libvirt routes to the second"),
+        (Mode::Open | Mode::Unrouted, None) => open("libvirt has no rules for the second"),
     }
 }
 
@@ -163,6 +155,7 @@ mod tests {
         assert!(why.contains("host's address"), "{why}");
         assert_eq!(verdict((&routed, &[]), (&nat, &[])).0, Verdict::Closed);
         assert_eq!(verdict((&nat, &groups), (&iso, &[])).0, Verdict::Closed);
+        assert_eq!(verdict((&iso, &[]), (&routed, &[])).0, Verdict::Closed);
         assert_eq!(matrix(&[(&nat, &groups[..]), (&iso, &[])]).len(), 2);
     }
 }

@@ -92,16 +92,13 @@ struct SysctlStatus {
 impl Status {
     fn of(inspection: &Inspection, up: &HashMap<String, bool>) -> Self {
         let wanted = &inspection.wanted;
-        let networks = wanted.records.iter();
-        let pairs: Vec<(&Network, &[String])> = wanted
-            .records
-            .iter()
-            .map(|record| (&record.network, record.groups.as_slice()))
+        let records = wanted.records.iter();
+        let networks: Vec<_> = records
+            .map(|record| network_status(record, inspection, up))
             .collect();
         Self {
-            networks: networks
-                .map(|record| network_status(record, inspection, up))
-                .collect(),
+            reach: reach(&wanted.records, &networks),
+            networks,
             table: match (&inspection.table, inspection.is_table_right()) {
                 (_, true) => "right",
                 (None, false) => "missing",
@@ -125,7 +122,6 @@ impl Status {
                     wanted: setting.wanted.value.clone(),
                 })
                 .collect(),
-            reach: policy::matrix(&pairs),
         }
     }
 
@@ -279,6 +275,27 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Limited => "limited",
         Verdict::Closed => "closed",
     }
+}
+
+/// Who reaches whom now: a network that should be open and is not is in no group's reach.
+fn reach(records: &[Record], networks: &[NetworkStatus]) -> Vec<Reach> {
+    let pairs = records.iter().zip(networks).map(|(record, network)| {
+        let open = network.state == NetworkState::Open;
+        let groups: &[String] = if open { &record.groups } else { &[] };
+        (&record.network, groups)
+    });
+    let mut cells = policy::matrix(&pairs.collect::<Vec<(&Network, &[String])>>());
+    for cell in &mut cells {
+        let mut ends = networks
+            .iter()
+            .filter(|n| n.name == cell.from || n.name == cell.to);
+        let at_fault = ends.find(|n| !matches!(n.state, NetworkState::Open | NetworkState::Closed));
+        if let Some(network) = at_fault {
+            let fault = format!("{} is {}", network.name, network.state.word());
+            cell.why = cell.why.replacen(policy::NO_GROUP, &fault, 1);
+        }
+    }
+    cells
 }
 
 fn network_status(

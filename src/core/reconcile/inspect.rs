@@ -63,7 +63,11 @@ pub struct Inspection {
 impl Inspection {
     /// Whether our table is what it should be, to the letter.
     pub fn is_table_right(&self) -> bool {
-        self.table == self.wanted.table
+        match (&self.table, &self.wanted.table) {
+            (Some(seen), Some(wanted)) => table::same(seen, wanted),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Whether everything is.

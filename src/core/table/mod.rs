@@ -12,10 +12,12 @@
 //! opens nothing by itself; the gates in the other firewalls do ([`crate::gates`]).
 
 mod elements;
+mod listing;
 mod ruleset;
 mod words;
 
 pub use elements::{add, remove};
+pub use listing::same;
 pub use ruleset::{none, whole};
 pub use words::{Batch, Family, TableName};
 pub(crate) use words::{accept, counter, marked};
