@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{config::ConfigError, event::BadEvent, network::XmlError};
+use crate::config::ConfigError;
 
 /// This crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -13,20 +13,6 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The network's definition.
-    #[error(transparent)]
-    Xml(#[from] XmlError),
-    /// The hook's arguments.
-    #[error(transparent)]
-    Event(#[from] BadEvent),
-    /// argv and stdin are about two networks.
-    #[error("called for the network \"{called}\", but the XML is of \"{described}\"")]
-    OtherNetwork {
-        /// In argv.
-        called: String,
-        /// In the XML.
-        described: String,
-    },
     /// A program that is not installed.
     #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
     NoProgram {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     Error, Result, paths,
-    sysctls::{Changed, Key, Seen, Setting},
+    sysctls::{Key, Seen},
 };
 
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): the route came with a router advertisement.
@@ -38,26 +38,8 @@ fn autoconfigured(line: &str) -> Option<&str> {
     (flags & RTF_ADDRCONF != 0).then_some(interface)
 }
 
-/// Writes `setting` if it is not so already; what it was before, if it was written.
-pub fn set(setting: &Setting) -> Result<Option<Changed>> {
-    let was = Kernel.value(&setting.key);
-    if was.as_ref() == Some(&setting.value) {
-        return Ok(None);
-    }
-    write(&setting.key, &setting.value)?;
-    Ok(Some(Changed {
-        key: setting.key.clone(),
-        was: was.unwrap_or_default(),
-        set: setting.value.clone(),
-    }))
-}
-
-/// Gives a setting its old value back.
-pub fn restore(changed: &Changed) -> Result<()> {
-    write(&changed.key, &changed.was)
-}
-
-fn write(key: &Key, value: &str) -> Result<()> {
+/// Gives a setting that value.
+pub fn write(key: &Key, value: &str) -> Result<()> {
     let path = Path::new(paths::SYSCTLS).join(key.path());
     fs::write(path, value).map_err(|why| Error::Sysctl {
         key: key.name(),

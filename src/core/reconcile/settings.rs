@@ -39,7 +39,7 @@ pub(super) fn make(store: &Store, records: &[Record]) -> Result<()> {
             });
             store.set_changed(&changed)?;
         }
-        sysctl::set(&setting)?;
+        sysctl::write(&setting.key, &setting.value)?;
     }
     Ok(())
 }
@@ -89,6 +89,6 @@ fn restore(changed: &[Changed]) -> Result<()> {
     // Backwards: accept_ra was raised before forwarding was switched on.
     let mine = changed.iter().rev();
     let mine = mine.filter(|one| sysctls::may_restore(one, &sysctl::Kernel));
-    let outcomes = mine.map(sysctl::restore);
+    let outcomes = mine.map(|one| sysctl::write(&one.key, &one.was));
     Error::all(outcomes.filter_map(Result::err).collect())
 }
