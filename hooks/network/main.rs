@@ -10,7 +10,6 @@ use std::{env, io, path::Path, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use virt_forward_core::{
-    HOOK_MARKER,
     config::{Config, OnError},
     event::{Event, Operation},
     kernel::{deadline::Deadline, nft},
@@ -28,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// For `virt-forward hook`, which takes away no other program than this.
 #[used]
-static MARKER: &str = HOOK_MARKER;
+static MARKER: &str = "virt-forward: this file is its libvirt network hook";
 
 fn main() -> ExitCode {
     let event = match Event::from_args(env::args_os().skip(1)) {
@@ -127,4 +126,12 @@ fn give_up_in_time(network: String) {
         ));
         std::process::exit(0);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_hook_is_known_by_its_marker() {
+        assert_eq!(super::MARKER.as_bytes(), virt_forward_core::hook_marker());
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use virt::{connect::Connect, error::clear_error_callback};
+use virt_forward_core::text::shown;
 
 /// The daemon that the hook works for.
 const SYSTEM: &str = "qemu:///system";
@@ -26,12 +27,15 @@ pub(crate) fn networks(uri: Option<&str>) -> Result<Vec<Defined>> {
     // If it never answers, the thread ends with the process.
     thread::spawn(move || sender.send(ask(&asked)));
     match receiver.recv_timeout(PATIENCE) {
-        Ok(networks) => networks.with_context(|| format!("cannot ask libvirt at {uri}")),
+        Ok(networks) => networks.map_err(|why| {
+            let why = why.message();
+            anyhow!("cannot ask libvirt at {uri}: {}", shown(why))
+        }),
         Err(_) => bail!("libvirt at {uri} does not answer"),
     }
 }
 
-fn ask(uri: &str) -> Result<Vec<Defined>> {
+fn ask(uri: &str) -> Result<Vec<Defined>, virt::error::Error> {
     // libvirt.so prints each error to stderr by itself otherwise.
     clear_error_callback();
     let connection = Connect::open_read_only(Some(uri))?;

@@ -38,6 +38,11 @@ pub const COMMENT: &str = "virt-forward";
 /// The version of the package, for `--version` and the log.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A text that our hook's program holds and no other does, so that it is known again among an
-/// admin's own hooks.
-pub const HOOK_MARKER: &str = "virt-forward: this file is its libvirt network hook";
+/// The text that our hook's program holds and no other does, so that it is known again among
+/// an admin's own hooks.
+///
+/// Kept backwards here: else the command-line tool, which looks for it, would hold it too.
+pub fn hook_marker() -> Vec<u8> {
+    let backwards = b"kooh krowten trivbil sti si elif siht :drawrof-triv";
+    backwards.iter().rev().copied().collect()
+}

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use virt_forward_core::{HOOK_MARKER, paths};
+use virt_forward_core::{hook_marker, paths};
 
 use crate::{args::HookAction, exit::Exit, output};
 
@@ -61,11 +61,13 @@ fn uninstall(hooks: &Path) -> Result<String> {
     for name in [MAIN, BESIDE_ANOTHER] {
         let path = hooks.join(name);
         if remove_ours(&path)? {
+            // We may have made network.d; it stays where others use it.
+            if name == BESIDE_ANOTHER {
+                let _ = fs::remove_dir(hooks.join("network.d"));
+            }
             said.push_str(&format!("{} is removed\n", path.display()));
         }
     }
-    // libvirt's package does not ship the folder; it goes if nobody else uses it.
-    let _ = fs::remove_dir(hooks.join("network.d"));
     if said.is_empty() {
         said.push_str("no hook of virt-forward is installed\n");
     }
@@ -94,15 +96,24 @@ fn source(from: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Copies `source` to `target` at once: libvirtd may run the old or the new one meanwhile,
-/// never half of one.
+/// never half of one, not even after a power cut.
 fn place(source: &Path, target: &Path) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     // Outside network.d, where libvirt would run it, whatever its name.
     let new = Path::new(paths::HOOKS).join(".virt-forward.new");
-    fs::copy(source, &new)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
-    fs::rename(&new, target)
+    let placed = copy(source, &new).and_then(|()| fs::rename(&new, target));
+    if placed.is_err() {
+        // The first error says more than one of cleaning up could.
+        let _ = fs::remove_file(&new);
+    }
+    placed
+}
+
+fn copy(source: &Path, new: &Path) -> io::Result<()> {
+    fs::copy(source, new)?;
+    fs::set_permissions(new, fs::Permissions::from_mode(0o755))?;
+    fs::File::open(new)?.sync_all()
 }
 
 /// Removes the file if it is our hook; whether it was.
@@ -120,13 +131,16 @@ fn has_another(path: &Path) -> bool {
 }
 
 fn is_ours(path: &Path) -> Result<bool> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            let marker = HOOK_MARKER.as_bytes();
+    let reading = || format!("cannot read {}", path.display());
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => {
+            let marker = hook_marker();
+            let bytes = fs::read(path).with_context(reading)?;
             Ok(bytes.windows(marker.len()).any(|window| window == marker))
         }
+        Ok(_) => Ok(false),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(why).with_context(|| format!("cannot read {}", path.display())),
+        Err(why) => Err(why).with_context(reading),
     }
 }
 

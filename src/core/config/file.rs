@@ -46,7 +46,10 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
     let file: File = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let why = error.message().trim_end().replace('\n', ", ");
-        let why = key_at(text, at).map_or(why.clone(), |key| format!("{key}: {why}"));
+        let why = match key_at(text, at) {
+            Some(key) if !why.contains(key) => format!("{key}: {why}"),
+            _ => why,
+        };
         Fault { at, why }
     })?;
     refuse_what_is_not_built(&file)?;
