@@ -86,7 +86,7 @@ lab_enter_root() { # ROOT
     unshare --net --mount --pid --fork --kill-child --mount-proc \
     "$LAB_HOME/init" "$1" "$LAB_DIR/scratch" < /dev/null > "$LAB_DIR/init.log" 2>&1 &
   LAB_UNSHARE=$!
-  lab_wait_for 200 lab_is_ready || lab_die "$LAB_SUITE: the lab did not start: $(< "$LAB_DIR/init.log")"
+  lab_wait_for 1500 lab_is_ready || lab_die "$LAB_SUITE: the lab did not start: $(< "$LAB_DIR/init.log")"
 }
 
 lab_is_ready() {

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  forward       clears our bit, so that nobody else's mark opens anything
-//!    from_bridge   a forged source opens nothing; a pair of one group goes to
-//!      open          sets our bit: the gates accept it
+//!    from_bridge   only a network's own sources go on: a forged one opens nothing
+//!      own_source    a pair of one group goes to
+//!        open          sets our bit: the gates accept it
 //!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
 //!  clear         takes the bit away before the packet leaves
 //! ```
@@ -22,7 +23,7 @@ pub use ruleset::{none, whole};
 pub use words::{Batch, Family, TableName};
 pub(crate) use words::{accept, counter, marked};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use crate::{
     config::{Config, MarkBit},
@@ -61,8 +62,7 @@ impl Layout {
 pub struct Member {
     name: String,
     bridge: BridgeName,
-    subnets4: Vec<Ipv4Net>,
-    subnets6: Vec<Ipv6Net>,
+    subnets: Vec<IpNet>,
     groups: Vec<String>,
 }
 
@@ -76,8 +76,7 @@ impl Member {
         Some(Self {
             name: network.name.clone(),
             bridge: network.routed_bridge()?.clone(),
-            subnets4: network.subnets4(),
-            subnets6: network.subnets6(),
+            subnets: network.subnets(),
             groups: groups.to_vec(),
         })
     }

@@ -16,6 +16,7 @@ const CLEAR_PRIORITY: i32 = 110;
 
 const FORWARD: &str = "forward";
 const FROM_BRIDGE: &str = "from_bridge";
+const OWN_SOURCE: &str = "own_source";
 const OPEN: &str = "open";
 const KEEP_SOURCE: &str = "keep_source";
 const CLEAR: &str = "clear";
@@ -32,7 +33,8 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     batch.add_table(TABLE);
     sets(batch, layout, members);
     open(batch, layout);
-    from_bridge(batch, layout);
+    own_source(batch, layout);
+    from_bridge(batch);
     forward(batch, layout);
     keep_source(batch, layout);
     clear(batch, layout);
@@ -47,10 +49,10 @@ pub fn none(batch: &mut Batch) {
 fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     let bridges = members.iter().map(elements::bridge).collect();
     batch.add_set(TABLE, elements::BRIDGES, Kind::Interface, bridges);
-    let subnets4 = members.iter().flat_map(elements::subnets4).collect();
-    batch.add_set(TABLE, elements::SUBNETS4, Kind::InterfaceSubnet4, subnets4);
-    let subnets6 = members.iter().flat_map(elements::subnets6).collect();
-    batch.add_set(TABLE, elements::SUBNETS6, Kind::InterfaceSubnet6, subnets6);
+    for subnets in &elements::SUBNETS {
+        let own = members.iter().flat_map(|member| subnets.of(member));
+        batch.add_set(TABLE, subnets.set, subnets.kind, own.collect());
+    }
     for group in &layout.groups {
         let of_group = members
             .iter()
@@ -70,33 +72,33 @@ fn open(batch: &mut Batch, layout: &Layout) {
     );
 }
 
-fn from_bridge(batch: &mut Batch, layout: &Layout) {
+fn from_bridge(batch: &mut Batch) {
     batch.add_chain(TABLE, FROM_BRIDGE);
-    for (family, set) in [(IPV4, elements::SUBNETS4), (IPV6, elements::SUBNETS6)] {
-        // meta nfproto ipv4 iifname . ip saddr != @subnets4 return
-        // meta nfproto ipv6 iifname . ip6 saddr != @subnets6 return
-        batch.add_rule(
-            TABLE,
-            FROM_BRIDGE,
-            [
-                words::nfproto(&family),
-                words::iifname_saddr_not_in(&family, set),
-                words::ret(),
-            ],
-        );
+    for subnets in &elements::SUBNETS {
+        // iifname . ip saddr & 255.255.255.0 @subnets4_24 goto own_source
+        // iifname . ip6 saddr & ffff:ffff:ffff:ffff:: @subnets6_64 goto own_source
+        // iifname . ip saddr @subnets4 goto own_source
+        // iifname . ip6 saddr @subnets6 goto own_source
+        let own = match subnets.is_masked() {
+            true => words::iifname_masked_saddr_in(&subnets.mask, subnets.set),
+            false => words::iifname_saddr_in(&subnets.mask, subnets.set),
+        };
+        let words = [words::nfproto(&subnets.mask), own, words::goto(OWN_SOURCE)];
+        batch.add_rule(TABLE, FROM_BRIDGE, words);
     }
+}
+
+fn own_source(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, OWN_SOURCE);
     for group in &layout.groups {
         // iifname @group_kube oifname @group_kube goto open
         let set = group_set(group);
-        batch.add_rule(
-            TABLE,
-            FROM_BRIDGE,
-            [
-                words::iifname_in(&set),
-                words::oifname_in(&set),
-                words::goto(OPEN),
-            ],
-        );
+        let pair = [
+            words::iifname_in(&set),
+            words::oifname_in(&set),
+            words::goto(OPEN),
+        ];
+        batch.add_rule(TABLE, OWN_SOURCE, pair);
     }
 }
 

@@ -81,6 +81,10 @@ pub(crate) enum Hook {
 pub(crate) enum Kind {
     /// `type ifname`
     Interface,
+    /// `type ifname . ipv4_addr`
+    InterfaceAddress4,
+    /// `type ifname . ipv6_addr`
+    InterfaceAddress6,
     /// `type ifname . ipv4_addr; flags interval`
     InterfaceSubnet4,
     /// `type ifname . ipv6_addr; flags interval`
@@ -225,6 +229,8 @@ impl Kind {
         let pair = |address| SetTypeValue::Concatenated(vec![SetType::Ifname, address].into());
         match self {
             Kind::Interface => (SetTypeValue::Single(SetType::Ifname), false),
+            Kind::InterfaceAddress4 => (pair(SetType::Ipv4Addr), false),
+            Kind::InterfaceAddress6 => (pair(SetType::Ipv6Addr), false),
             Kind::InterfaceSubnet4 => (pair(SetType::Ipv4Addr), true),
             Kind::InterfaceSubnet6 => (pair(SetType::Ipv6Addr), true),
         }
@@ -281,6 +287,12 @@ pub(crate) fn interface(name: &BridgeName) -> Value {
     string(name.as_str())
 }
 
+/// `"virbr0" . 10.0.0.0`
+pub(crate) fn interface_address(name: &BridgeName, address: IpAddr) -> Value {
+    let pair = vec![interface(name), string(&address.to_string())];
+    Expression::Named(NamedExpression::Concat(pair))
+}
+
 /// `"virbr0" . 10.0.0.0/24`
 pub(crate) fn interface_subnet(name: &BridgeName, subnet: IpNet) -> Value {
     let prefix = NamedExpression::Prefix(Prefix {
@@ -318,11 +330,21 @@ pub(crate) fn nfproto(family: &IpAddr) -> Word {
     compare(meta(MetaKey::Nfproto), Operator::EQ, string(word))
 }
 
-/// `iifname . ip saddr != @set`, `iifname . ip6 saddr != @set`
-pub(crate) fn iifname_saddr_not_in(family: &IpAddr, set: &str) -> Word {
-    let pair = vec![meta(MetaKey::Iifname), saddr(family)];
+/// `iifname . ip saddr @set`, `iifname . ip6 saddr @set`
+pub(crate) fn iifname_saddr_in(family: &IpAddr, set: &str) -> Word {
+    iifname_and_in(saddr(family), set)
+}
+
+/// `iifname . ip saddr & mask @set`, `iifname . ip6 saddr & mask @set`
+pub(crate) fn iifname_masked_saddr_in(mask: &IpAddr, set: &str) -> Word {
+    let masked = BinaryOperation::AND(saddr(mask), string(&mask.to_string()));
+    iifname_and_in(Expression::BinaryOperation(Box::new(masked)), set)
+}
+
+fn iifname_and_in(other: Value, set: &str) -> Word {
+    let pair = vec![meta(MetaKey::Iifname), other];
     let pair = Expression::Named(NamedExpression::Concat(pair));
-    compare(pair, Operator::NEQ, set_ref(set))
+    compare(pair, Operator::EQ, set_ref(set))
 }
 
 /// `meta mark & bit == value`
