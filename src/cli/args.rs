@@ -7,11 +7,11 @@ use virt_forward_core::{VERSION, paths};
 
 const EXAMPLES: &str = "\
 Examples:
-  virt-forward status                 who reaches whom on this host
-  virt-forward apply                  open all active networks again, as the config says
-  virt-forward apply --dry-run        show the rules, change nothing
-  virt-forward remove kube02          close one network until it starts again
-  virt-forward remove --all           take everything of virt-forward off the kernel
+  virt-forward status            who reaches whom on this host
+  virt-forward apply             open all active networks, as the config says
+  virt-forward apply --dry-run   show the rules, change nothing
+  virt-forward remove kube02     close one network until it starts again
+  virt-forward remove --all      take all of virt-forward off the kernel
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
 

@@ -120,16 +120,11 @@ fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
 }
 
 fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
-    match u32::try_from(*mark.get_ref()) {
-        Ok(bit) if bit.is_power_of_two() => Ok(MarkBit(bit)),
-        _ => Err(Fault {
-            at: mark.span().start,
-            why: format!(
-                "mark = {:#x} is not one bit of 32, like 0x10000000",
-                mark.get_ref()
-            ),
-        }),
-    }
+    let value = *mark.get_ref();
+    MarkBit::new(value).ok_or_else(|| Fault {
+        at: mark.span().start,
+        why: format!("mark = {value:#x} is not one bit of 32, like 0x10000000"),
+    })
 }
 
 fn groups(tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {

@@ -32,6 +32,12 @@ impl MarkBit {
     /// Bit 28: of the bits that other programs are known to use the least so.
     pub const DEFAULT: Self = Self(0x1000_0000);
 
+    /// `mark`, if it is one bit of 32.
+    pub fn new(mark: i64) -> Option<Self> {
+        let bit = u32::try_from(mark).ok()?;
+        bit.is_power_of_two().then_some(Self(bit))
+    }
+
     /// The mark with this bit alone.
     pub fn bit(self) -> u32 {
         self.0

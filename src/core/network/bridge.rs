@@ -13,8 +13,9 @@ const LONGEST: usize = 15;
 ///
 /// The kernel takes any byte but `/`, `:` and white space. A trailing `*` is a wildcard
 /// to nft and a trailing `+` to iptables, a `"` ends nft's quotes, `..` leaves a folder.
-/// So only letters, digits, `_`, `-` and `.` are taken, which is what libvirt's own schema
-/// says but for `\` (src/conf/schemas/basictypes.rng, `deviceName`).
+/// `all` and `default` are no interfaces but folders of /proc/sys/net/*/conf that concern all
+/// of them. So neither of these is taken, and only letters, digits, `_`, `-` and `.`, which is
+/// what libvirt's own schema says but for `\` (src/conf/schemas/basictypes.rng, `deviceName`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BridgeName(String);
@@ -38,9 +39,10 @@ impl FromStr for BridgeName {
     type Err = BadBridgeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=LONGEST).contains(&name.len()) && name != "." && name != "..";
+        let fits = (1..=LONGEST).contains(&name.len());
+        let special = [".", "..", "all", "default"].contains(&name);
         let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
-        if fits && name.bytes().all(plain) {
+        if fits && !special && name.bytes().all(plain) {
             Ok(Self(name.to_owned()))
         } else {
             Err(BadBridgeName(name.to_owned()))
@@ -88,6 +90,8 @@ mod tests {
             "a/b",
             "a\nb",
             "ä",
+            "all",
+            "default",
             "1234567890123456",
         ] {
             assert!(bad.parse::<BridgeName>().is_err(), "{bad:?}");

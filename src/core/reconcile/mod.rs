@@ -76,16 +76,16 @@ impl<'a> Run<'a> {
         let known = self.store.record(&bridge);
         let as_before = known.as_ref().is_none_or(|known| *known == record);
         let outcome = outcome(&record);
-        if !as_before || self.needs_rebuild(&record) {
-            self.store.begin()?;
+        let anew = !as_before || self.needs_rebuild(&record);
+        self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
-            self.rebuild()?;
-            return Ok(outcome);
-        }
-        match Member::new(&record.network, &record.groups) {
-            None => self.store.put(&bridge, &record)?,
-            Some(member) => self.open(&bridge, &record, &member)?,
-        }
+            if let Some(member) = Member::new(&record.network, &record.groups) {
+                table::add(batch, &member);
+            }
+            Ok(())
+        })?;
+        settings::make(self.store, std::slice::from_ref(&record))?;
+        self.store.finish()?;
         Ok(outcome)
     }
 
@@ -111,15 +111,23 @@ impl<'a> Run<'a> {
     /// Rebuilds everything with these networks added, or, with `only`, with no others.
     pub fn apply(&self, networks: Vec<Network>, only: bool) -> Result<()> {
         self.store.begin()?;
-        if only {
-            self.store.forget_all()?;
-        }
+        let known = self.store.records();
+        let mut named = BTreeSet::new();
         for network in networks {
             if let Some(bridge) = network.routed_bridge().cloned() {
                 self.store.put(&bridge, &self.record(network))?;
+                named.insert(bridge);
             }
         }
-        self.rebuild()
+        // After the others are in: who is cut short here leaves one too many, which the next
+        // run finds to be stale, and none too few.
+        let known = known
+            .iter()
+            .filter_map(|record| record.network.routed_bridge());
+        for bridge in known.filter(|bridge| only && !named.contains(*bridge)) {
+            self.store.forget(bridge)?;
+        }
+        self.rebuild(&[])
     }
 
     /// Closes the networks of these names; the names that are not known.
@@ -160,60 +168,68 @@ impl<'a> Run<'a> {
         self.store.is_pending() || !none_needed && built != Some(Layout::of(self.config))
     }
 
-    /// One network more.
-    fn open(&self, bridge: &BridgeName, record: &Record, member: &Member) -> Result<()> {
-        self.store.begin()?;
-        self.store.put(bridge, record)?;
-        let gates = gates::Gates::to_open(self.config.mark, false, self.deadline)?;
-        let mut batch = Batch::default();
-        table::add(&mut batch, member);
-        gates.in_batch(&mut batch);
-        if nft::apply(&batch, self.deadline).is_err() {
-            // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
-            return self.rebuild();
-        }
-        gates.by_program(self.deadline)?;
-        settings::make(self.store, std::slice::from_ref(record))?;
-        self.store.finish()
-    }
-
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
     fn close(&self, records: &[Record]) -> Result<()> {
-        let was_cut_short = self.store.is_pending();
+        self.change(false, records, |batch| {
+            for record in records {
+                if let Some(bridge) = record.network.routed_bridge() {
+                    self.store.forget(bridge)?;
+                }
+                if let Some(member) = Member::new(&record.network, &record.groups) {
+                    table::remove(batch, &member);
+                }
+            }
+            settings::restore_of(self.store, records)
+        })?;
+        self.store.finish()
+    }
+
+    /// Changes elements of the table, as `elements` says after it has put that into the
+    /// records; with the gates looked after, as nobody tells us who else changes their chains.
+    /// Builds everything anew where asked to, where the last run was cut short, and where the
+    /// change alone does not do. `leaving` are the networks that it closes.
+    fn change(
+        &self,
+        anew: bool,
+        leaving: &[Record],
+        elements: impl FnOnce(&mut Batch) -> Result<()>,
+    ) -> Result<()> {
+        let anew = anew || self.store.is_pending();
         self.store.begin()?;
         let mut batch = Batch::default();
-        for record in records {
-            if let Some(bridge) = record.network.routed_bridge() {
-                self.store.forget(bridge)?;
-            }
-            if let Some(member) = Member::new(&record.network, &record.groups) {
-                table::remove(&mut batch, &member);
-            }
+        elements(&mut batch)?;
+        let built = self.store.layout();
+        let mark = match (self.store.is_any_open(), &built) {
+            // Nothing was open, and nothing is.
+            (false, None) if !anew => return Ok(()),
+            // That of the table, not of the config: a network stops under a wrong one too.
+            (true, Some(built)) if !anew => built.mark(),
+            _ => None,
+        };
+        let Some(mark) = mark else {
+            return self.rebuild(leaving);
+        };
+        let gates = gates::Gates::to_open(mark, false, self.deadline)?;
+        gates.in_batch(&mut batch);
+        match nft::apply(&batch, self.deadline) {
+            Ok(()) => gates.by_program(self.deadline),
+            // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
+            Err(_) => self.rebuild(leaving),
         }
-        if !self.store.is_any_open() {
-            let mut running = self.store.records();
-            running.extend_from_slice(records);
-            self.tear_down(&running)?;
-            return self.store.finish();
-        }
-        settings::restore_of(self.store, records)?;
-        if was_cut_short || nft::apply(&batch, self.deadline).is_err() {
-            return self.rebuild();
-        }
-        self.store.finish()
     }
 
     /// Finishes what another run has left half done.
     fn mend(&self) -> Result<()> {
         match self.store.is_pending() {
-            true => self.rebuild(),
+            true => self.rebuild(&[]),
             false => Ok(()),
         }
     }
 
-    /// Everything anew, from the records of networks whose bridges are there.
-    fn rebuild(&self) -> Result<()> {
+    /// Everything anew, from the records of networks whose bridges are there. `leaving` are
+    /// networks that may still run, but are closed by this.
+    fn rebuild(&self, leaving: &[Record]) -> Result<()> {
         let (records, stale) = self.current();
         for bridge in &stale {
             self.store.forget(bridge)?;
@@ -225,15 +241,13 @@ impl<'a> Run<'a> {
         }
         let members = members(&records);
         if members.is_empty() {
-            self.tear_down(&records)?;
+            self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
         }
         let layout = Layout::of(self.config);
-        let same_mark = self
-            .store
-            .layout()
-            .is_some_and(|built| built.same_mark(&layout));
-        let gates = gates::Gates::to_open(self.config.mark, !same_mark, self.deadline)?;
+        let mark = self.config.mark;
+        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(mark);
+        let gates = gates::Gates::to_open(mark, !same_mark, self.deadline)?;
         let mut batch = Batch::default();
         table::whole(&mut batch, &table::Layout::of(self.config), &members);
         gates.in_batch(&mut batch);

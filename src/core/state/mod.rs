@@ -28,7 +28,7 @@ pub use lock::Lock;
 
 use crate::{
     Error, Result,
-    config::Config,
+    config::{Config, MarkBit},
     network::{BridgeName, Network},
     sysctls::Changed,
 };
@@ -141,12 +141,6 @@ impl Store {
         self.delete(file(CLOSED, bridge))
     }
 
-    /// Forgets all networks.
-    pub fn forget_all(&self) -> Result<()> {
-        let mut names = self.names(OPEN).into_iter().chain(self.names(CLOSED));
-        names.try_for_each(|name| self.delete(&name))
-    }
-
     /// Settings that were changed.
     pub fn changed(&self) -> Vec<Changed> {
         self.read(Path::new(SYSCTLS)).unwrap_or_default()
@@ -230,14 +224,10 @@ impl Layout {
         }))
     }
 
-    /// Whether both use the same packet mark.
-    pub fn same_mark(&self, other: &Self) -> bool {
-        self.mark().is_some() && self.mark() == other.mark()
-    }
-
-    fn mark(&self) -> Option<u64> {
+    /// The packet mark that the table uses.
+    pub fn mark(&self) -> Option<MarkBit> {
         let value: serde_json::Value = serde_json::from_str(&self.0).ok()?;
-        value.pointer("/config/mark")?.as_u64()
+        MarkBit::new(value.pointer("/config/mark")?.as_i64()?)
     }
 }
 
@@ -327,7 +317,7 @@ mod tests {
         config.groups.clear();
         let two = Layout::of(&config);
         assert_ne!(one, two);
-        assert!(one.same_mark(&two));
-        assert!(!one.same_mark(&Layout("{".into())));
+        assert_eq!(one.mark(), Some(MarkBit::DEFAULT));
+        assert_eq!(Layout("{".into()).mark(), None);
     }
 }
