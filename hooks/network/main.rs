@@ -4,25 +4,22 @@
 //! every later start when `started` fails. Only `start` may refuse, where the config asks for
 //! it. It says nothing on stdout, and is done within ten seconds.
 
+mod handle;
 mod log;
 
-use std::{env, io, path::Path, process::ExitCode, thread, time::Duration};
+use std::{
+    env, panic,
+    process::{self, ExitCode},
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, bail};
 use virt_forward_core::{
-    config::{Config, OnError},
     event::{Event, Operation},
-    kernel::{deadline::Deadline, nft},
-    network::{self, Network},
-    paths,
-    reconcile::{Outcome, Run},
-    state::Store,
     text::shown,
 };
 
-/// libvirtd waits without limit. What we wait for ends a second earlier than we do, so that
-/// there is time to say so.
-const PATIENCE: Duration = Duration::from_secs(9);
+/// libvirtd itself waits without limit.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// For `virt-forward hook`, which takes away no other program than this.
@@ -40,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     give_up_in_time(shown(&event.network));
-    match handle(&event) {
+    match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(done)) => {
             log::info(&format!("network {}: {done}", shown(&event.network)));
@@ -62,70 +59,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is to be said of the event, if anything was done.
-fn handle(event: &Event) -> Result<Option<String>> {
-    let config = Config::load(Path::new(paths::CONFIG));
-    let deadline = Deadline::after(PATIENCE);
-    let store = Store::at(paths::STATE);
-    match event.operation {
-        Operation::Start => {
-            let on_error = config
-                .as_ref()
-                .map_or_else(|e| e.on_error(), |config| config.on_error);
-            if on_error == OnError::Refuse {
-                config?;
-                described(event)?;
-                nft::check(deadline)?;
-            }
-            Ok(None)
-        }
-        Operation::Started | Operation::Updated => {
-            let config = config.context("nothing was opened")?;
-            let network = described(event)?;
-            let run = Run::begin(&store, &config, deadline)?;
-            Ok(said(&run.started(network).context("not opened")?))
-        }
-        Operation::Stopped => {
-            let network = described(event)?;
-            let closed = Config::closed();
-            let run = Run::begin(&store, config.as_ref().unwrap_or(&closed), deadline)?;
-            Ok(said(&run.stopped(&network).context("not closed")?))
-        }
-        Operation::Other => Ok(None),
-    }
-}
-
-/// The network on stdin, which has to be the one in argv.
-fn described(event: &Event) -> Result<Network> {
-    let network = network::read(io::stdin().lock())?;
-    if network.name != event.network {
-        bail!(
-            "the XML on stdin is that of the network {}",
-            shown(&network.name)
-        );
-    }
-    Ok(network)
-}
-
-fn said(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Opened(groups) => Some(format!("open to group {}", groups.join(", "))),
-        Outcome::InNoGroup => Some("not opened: in no group of the config".to_owned()),
-        Outcome::Closed => Some("closed".to_owned()),
-        Outcome::NotRouted | Outcome::NotActive | Outcome::WasNotOpen => None,
-    }
-}
-
-/// Whatever hangs, stdin or a disk: libvirt's network is not held up. Our children end with
-/// us.
+/// Whatever hangs, stdin or a disk, and whatever we did wrong: libvirt's network is not held
+/// up, nor stopped. Our children end with us.
 fn give_up_in_time(network: String) {
-    thread::spawn(move || {
+    let name = network.clone();
+    panic::set_hook(Box::new(move |fault| {
+        log::error(&format!("network {name}: a fault of virt-forward: {fault}"));
+        process::exit(0);
+    }));
+    let limit = thread::Builder::new().spawn(move || {
         thread::sleep(LIMIT);
         log::error(&format!(
             "network {network}: gave up after 10 s; see virt-forward status"
         ));
-        std::process::exit(0);
+        process::exit(0);
     });
+    // Without a thread there is still each wait's own limit.
+    drop(limit);
 }
 
 #[cfg(test)]

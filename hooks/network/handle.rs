@@ -1,0 +1,72 @@
+//! One event: what the config wants of it, done.
+
+use std::{io, path::Path, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use virt_forward_core::{
+    config::{Config, OnError},
+    event::{Event, Operation},
+    kernel::{deadline::Deadline, nft},
+    network::{self, Network},
+    paths,
+    reconcile::{Outcome, Run},
+    state::Store,
+    text::shown,
+};
+
+/// What we wait for ends a second before the hook does, so that there is time to say so.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// What is to be said of the event, if anything was done.
+pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
+    let config = Config::load(Path::new(paths::CONFIG));
+    let deadline = Deadline::after(PATIENCE);
+    let store = Store::at(paths::STATE);
+    match event.operation {
+        Operation::Start => {
+            let on_error = config
+                .as_ref()
+                .map_or_else(|e| e.on_error(), |config| config.on_error);
+            if on_error == OnError::Refuse {
+                config?;
+                described(event)?;
+                nft::check(deadline)?;
+            }
+            Ok(None)
+        }
+        Operation::Started | Operation::Updated => {
+            let config = config.context("nothing was opened")?;
+            let network = described(event)?;
+            let run = Run::begin(&store, &config, deadline)?;
+            Ok(said(&run.started(network).context("not opened")?))
+        }
+        Operation::Stopped => {
+            let network = described(event)?;
+            let closed = Config::closed();
+            let run = Run::begin(&store, config.as_ref().unwrap_or(&closed), deadline)?;
+            Ok(said(&run.stopped(&network).context("not closed")?))
+        }
+        Operation::Other => Ok(None),
+    }
+}
+
+/// The network on stdin, which has to be the one in argv.
+fn described(event: &Event) -> Result<Network> {
+    let network = network::read(io::stdin().lock())?;
+    if network.name != event.network {
+        bail!(
+            "the XML on stdin is that of the network {}",
+            shown(&network.name)
+        );
+    }
+    Ok(network)
+}
+
+fn said(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Opened(groups) => Some(format!("open to group {}", groups.join(", "))),
+        Outcome::InNoGroup => Some("not opened: in no group of the config".to_owned()),
+        Outcome::Closed => Some("closed".to_owned()),
+        Outcome::NotRouted | Outcome::NotActive | Outcome::WasNotOpen => None,
+    }
+}
