@@ -38,7 +38,12 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
             let config = config.context("nothing was opened")?;
             let network = described(event)?;
             let run = Run::begin(&store, &config, deadline)?;
-            Ok(said(&run.started(network).context("not opened")?))
+            let outcome = run.started(network).context("not opened")?;
+            // By hand, that is; libvirtd calls when the bridge is there.
+            if outcome == Outcome::NotActive && event.operation == Operation::Started {
+                return Ok(Some("not opened: it is not active".to_owned()));
+            }
+            Ok(said(&outcome))
         }
         Operation::Stopped => {
             let network = described(event)?;
@@ -62,11 +67,15 @@ fn described(event: &Event) -> Result<Network> {
     Ok(network)
 }
 
+/// What the log says, where there is something to say. libvirt tells of updates of networks
+/// that are not active, and of the end of those that never came up: nothing to do is as it
+/// should be then.
 fn said(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Opened(groups) => Some(format!("open to group {}", groups.join(", "))),
         Outcome::InNoGroup => Some("not opened: in no group of the config".to_owned()),
+        Outcome::NotRouted => Some("not opened: this host does not route it".to_owned()),
         Outcome::Closed => Some("closed".to_owned()),
-        Outcome::NotRouted | Outcome::NotActive | Outcome::WasNotOpen => None,
+        Outcome::NotActive | Outcome::WasNotOpen => None,
     }
 }

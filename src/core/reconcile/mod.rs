@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
     /// definition is still the live one.
     pub fn stopped(&self, network: &Network) -> Result<Outcome> {
         let Some(bridge) = network.routed_bridge() else {
-            return Ok(Outcome::NotRouted);
+            return Ok(Outcome::WasNotOpen);
         };
         match self.store.record(bridge) {
             Some(record) if record.network.name == network.name => {
