@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         let known = self.store.record(&bridge);
         let as_before = known.as_ref().is_none_or(|known| *known == record);
         let outcome = outcome(&record);
-        let anew = !as_before || self.needs_rebuild(&record);
+        let anew = !as_before || self.is_built_otherwise();
         self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
             if let Some(member) = Member::new(&record.network, &record.groups) {
@@ -160,12 +160,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether elements alone cannot make what is wanted. A closed network alone needs no
-    /// table.
-    fn needs_rebuild(&self, record: &Record) -> bool {
+    /// Whether there is a table, but of another config or another version of us.
+    fn is_built_otherwise(&self) -> bool {
         let built = self.store.layout();
-        let none_needed = built.is_none() && record.groups.is_empty();
-        self.store.is_pending() || !none_needed && built != Some(Layout::of(self.config))
+        built.is_some_and(|built| built != Layout::of(self.config))
     }
 
     /// Some networks less; what their bridges' settings were comes back, where the bridges

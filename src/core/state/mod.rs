@@ -113,16 +113,14 @@ impl Store {
 
     /// All networks, by bridge.
     pub fn records(&self) -> Vec<Record> {
-        let mut names = self.names(OPEN);
-        names.extend(self.names(CLOSED));
+        let mut names: Vec<_> = self.names(OPEN).chain(self.names(CLOSED)).collect();
         names.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
         names.iter().filter_map(|name| self.read(name)).collect()
     }
 
     /// Whether any network is open.
     pub fn is_any_open(&self) -> bool {
-        let entries = fs::read_dir(self.dir.join(OPEN));
-        entries.is_ok_and(|mut entries| entries.next().is_some())
+        self.names(OPEN).next().is_some()
     }
 
     /// Remembers a network, in place of what was known of its bridge.
@@ -170,14 +168,14 @@ impl Store {
         }
     }
 
-    fn names(&self, folder: &str) -> Vec<PathBuf> {
+    /// The records in a folder. A run that was killed may have left half a file of another
+    /// name.
+    fn names(&self, folder: &'static str) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(self.dir.join(folder)).into_iter().flatten();
         let names = entries
             .flatten()
-            .map(|entry| Path::new(folder).join(entry.file_name()));
-        names
-            .filter(|name| name.extension().is_some_and(|ext| ext == "json"))
-            .collect()
+            .map(move |entry| Path::new(folder).join(entry.file_name()));
+        names.filter(|name| name.extension().is_some_and(|ext| ext == "json"))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &Path) -> Option<T> {
@@ -308,6 +306,14 @@ mod tests {
         assert!(store.records().is_empty());
         store.put(&bridge, &open).unwrap();
         assert_eq!(store.records().len(), 1);
+    }
+
+    #[test]
+    fn half_a_file_is_no_network() {
+        let (_dir, store) = store();
+        fs::write(store.dir().join("open/virbr0.new"), "{").unwrap();
+        assert!(!store.is_any_open());
+        assert!(store.records().is_empty());
     }
 
     #[test]
