@@ -28,6 +28,7 @@ fn print(line: &str) {
     let _ = writeln!(stderr(), "virt-forward: {line}");
 }
 
+/// A log that never waits: with a daemon that reads nothing any more, a line is said on stderr.
 fn logger() -> Option<Logger<LoggerBackend, Formatter3164>> {
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,
@@ -35,5 +36,11 @@ fn logger() -> Option<Logger<LoggerBackend, Formatter3164>> {
         process: "virt-forward".to_owned(),
         pid: std::process::id(),
     };
-    syslog::unix(formatter).ok()
+    let logger = syslog::unix(formatter).ok()?;
+    match &logger.backend {
+        LoggerBackend::Unix(socket) => socket.set_nonblocking(true).ok()?,
+        LoggerBackend::UnixStream(stream) => stream.get_ref().set_nonblocking(true).ok()?,
+        _ => {}
+    }
+    Some(logger)
 }

@@ -21,6 +21,8 @@ use virt_forward_core::{
 
 /// libvirtd itself waits without limit.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long saying so may take.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// For `virt-forward hook`, which takes away no other program than this.
 #[used]
@@ -69,9 +71,11 @@ fn give_up_in_time(network: String) {
     }));
     let limit = thread::Builder::new().spawn(move || {
         thread::sleep(LIMIT);
-        log::error(&format!(
-            "network {network}: gave up after 10 s; see virt-forward status"
-        ));
+        let line = format!("network {network}: gave up after 10 s; see virt-forward status");
+        // Beside us: it may be the log that hangs.
+        let saying = thread::Builder::new().spawn(move || log::error(&line));
+        thread::sleep(LAST_WORDS);
+        drop(saying);
         process::exit(0);
     });
     // Without a thread there is still each wait's own limit.
