@@ -23,6 +23,11 @@ pub const SYSCTLS: &str = "/proc/sys";
 /// IPv6 routes with their flags, as `ip -6 route` does not show them.
 pub const IPV6_ROUTES: &str = "/proc/net/ipv6_route";
 
+/// The tables of iptables-legacy that are in use, one a line; for IPv4 and IPv6.
+pub const LEGACY_TABLES4: &str = "/proc/net/ip_tables_names";
+/// The same for IPv6.
+pub const LEGACY_TABLES6: &str = "/proc/net/ip6_tables_names";
+
 /// Where programs that we run as root are looked for, in this order. The last is NixOS.
 pub const PROGRAMS: [&str; 5] = [
     "/usr/sbin",

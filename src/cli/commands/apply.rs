@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use virt_forward_core::{
-    gates::State,
+    gates::{Site, State},
     network::Network,
-    reconcile::{self, GateSeen, Preview, Run, SettingSeen},
+    reconcile::{self, Preview, Run, SettingSeen},
     state::Record,
     text::shown,
 };
@@ -79,20 +79,21 @@ fn shown_preview(preview: &Preview) -> String {
     }
     if preview.table.is_some() {
         text.push_str("# gates\n");
-        text.extend(preview.gates.iter().map(shown_gate));
+        text.extend(preview.survey.sites.iter().map(shown_gate));
         text.push_str("# settings\n");
         text.extend(preview.settings.iter().map(shown_setting));
     }
     text
 }
 
-fn shown_gate(gate: &GateSeen) -> String {
-    let todo = match gate.state {
+fn shown_gate(site: &Site) -> String {
+    let todo = match site.state {
         State::Standing => "stands",
         State::Missing => "would be put in",
-        State::Sunk | State::Unused => "would be put in its place",
+        State::Sunk => "would be put in its place",
+        State::Unneeded => "none is needed",
     };
-    format!("# {} ({}): {todo}\n", gate.place.path(), gate.place.owner)
+    format!("# {} ({}): {todo}\n", site.chain(), site.owner)
 }
 
 fn shown_setting(setting: &SettingSeen) -> String {

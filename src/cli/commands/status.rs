@@ -1,14 +1,15 @@
 //! `status`: what is open, what is in the way, who reaches whom.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use serde::Serialize;
 use virt_forward_core::{
-    gates,
-    network::Network,
+    config::MarkBit,
+    gates::{Remedy, Site, State},
+    network::{BridgeName, Network},
     policy::{self, Reach, Verdict},
-    reconcile::{self, Inspection},
+    reconcile::{self, Inspection, Preview},
     state::Record,
     text::shown,
 };
@@ -24,7 +25,7 @@ pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?.active;
     let inspection = reconcile::inspect(&config, networks, deadline())?;
-    let status = Status::of(&inspection, &links::up()?);
+    let status = Status::of(&inspection, config.mark, &links::up()?);
     let text = match json {
         true => serde_json::to_string_pretty(&status)? + "\n",
         false => status.for_people(),
@@ -41,6 +42,8 @@ pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
 struct Status {
     networks: Vec<NetworkStatus>,
     table: &'static str,
+    /// Whether libvirt's own rules are there where it needs them.
+    libvirt: &'static str,
     gates: Vec<GateStatus>,
     sysctls: Vec<SysctlStatus>,
     reach: Vec<Reach>,
@@ -80,6 +83,11 @@ struct GateStatus {
     #[serde(rename = "where")]
     place: String,
     state: &'static str,
+    /// Where we cannot or should not open it, what does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -90,7 +98,7 @@ struct SysctlStatus {
 }
 
 impl Status {
-    fn of(inspection: &Inspection, up: &HashMap<String, bool>) -> Self {
+    fn of(inspection: &Inspection, mark: MarkBit, up: &HashMap<String, bool>) -> Self {
         let wanted = &inspection.wanted;
         let records = wanted.records.iter();
         let networks: Vec<_> = records
@@ -104,15 +112,11 @@ impl Status {
                 (None, false) => "missing",
                 (Some(_), false) => "differs",
             },
-            gates: wanted
-                .gates
-                .iter()
-                .map(|gate| GateStatus {
-                    owner: gate.place.owner,
-                    place: gate.place.path(),
-                    state: gate.state.word(),
-                })
-                .collect(),
+            libvirt: match wanted.is_libvirt_flushed {
+                true => "flushed",
+                false => "right",
+            },
+            gates: gates(wanted, mark),
             sysctls: wanted
                 .settings
                 .iter()
@@ -215,22 +219,14 @@ impl Status {
             .networks
             .iter()
             .any(|network| !network.groups.is_empty());
-        for gate in &self.gates {
-            let standing = gate.state == gates::State::Standing.word();
-            let missing = gate.state == gates::State::Missing.word();
-            if any_open && !standing {
-                remarks.push(format!(
-                    "the gate in {} is {}: virt-forward apply",
-                    gate.place, gate.state
-                ));
-            }
-            if !any_open && !missing {
-                remarks.push(format!(
-                    "a gate was left in {}: virt-forward remove --all",
-                    gate.place
-                ));
-            }
+        if self.libvirt == "flushed" {
+            remarks.push(
+                "libvirt's own rules are gone: somebody flushed them. It cannot start a network\n\
+                 before its daemon restarts: systemctl restart libvirtd (or virtnetworkd)"
+                    .to_owned(),
+            );
         }
+        remarks.extend(self.gates.iter().filter_map(|gate| gate.remark(any_open)));
         for setting in self
             .sysctls
             .iter()
@@ -252,6 +248,67 @@ impl Status {
         match remarks.is_empty() {
             true => String::new(),
             false => format!("\n{}\n", remarks.join("\n")),
+        }
+    }
+}
+
+/// Every firewall that is in use, and what stands in the way.
+fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
+    let groups = bridges_by_group(&wanted.records);
+    let sites = wanted.survey.sites.iter().map(|site: &Site| GateStatus {
+        owner: site.owner,
+        place: site.chain().to_string(),
+        state: site.state.word(),
+        remedy: None,
+        commands: Vec::new(),
+    });
+    let obstacles = wanted.survey.obstacles.iter().map(|obstacle| {
+        let Remedy { what, lines } = obstacle.remedy(mark, &groups);
+        GateStatus {
+            owner: "unknown",
+            place: obstacle.chain.to_string(),
+            state: obstacle.word(),
+            remedy: Some(what),
+            commands: lines,
+        }
+    });
+    sites.chain(obstacles).collect()
+}
+
+fn bridges_by_group(records: &[Record]) -> Vec<Vec<&BridgeName>> {
+    let mut groups: BTreeMap<&String, Vec<&BridgeName>> = BTreeMap::new();
+    for record in records {
+        for group in &record.groups {
+            let of_group = groups.entry(group).or_default();
+            of_group.extend(record.network.routed_bridge());
+        }
+    }
+    groups.into_values().collect()
+}
+
+impl GateStatus {
+    /// What is wrong with it, and what to do.
+    fn remark(&self, any_open: bool) -> Option<String> {
+        let Self { place, state, .. } = self;
+        if let Some(remedy) = &self.remedy {
+            let mut text = format!("the chain {place} {state} what is open here: {remedy}");
+            for line in &self.commands {
+                text.push_str(&format!("\n  {line}"));
+            }
+            return any_open.then_some(text);
+        }
+        let is = |known: State| *state == known.word();
+        if is(State::Unneeded) {
+            None
+        } else if any_open && !is(State::Standing) {
+            Some(format!(
+                "the gate in {place} is {state}: virt-forward apply"
+            ))
+        } else if !any_open && !is(State::Missing) {
+            let todo = "virt-forward remove --all";
+            Some(format!("a gate was left in {place}: {todo}"))
+        } else {
+            None
         }
     }
 }
@@ -333,7 +390,10 @@ fn state(
         .table
         .as_ref()
         .is_some_and(|table| table.contains(&quoted));
-    let mut gates = wanted.gates.iter();
+    let survey = &wanted.survey;
+    let closed = |site: &Site| matches!(site.state, State::Missing | State::Sunk);
+    let is_blocked = survey.sites.iter().any(closed)
+        || survey.obstacles.iter().any(|obstacle| obstacle.is_certain);
     if record.groups.is_empty() {
         NetworkState::Closed
     } else if up.get(bridge) != Some(&true) {
@@ -342,7 +402,7 @@ fn state(
         NetworkState::Unforwarded
     } else if !in_table {
         NetworkState::Missing
-    } else if gates.any(|gate| gate.state != gates::State::Standing) {
+    } else if is_blocked {
         NetworkState::Blocked
     } else {
         NetworkState::Open

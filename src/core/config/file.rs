@@ -5,6 +5,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Config, Fault, Group, MarkBit, OnError, Pattern};
+use crate::{
+    gates::chains::ChainName,
+    table::{Family, TABLE},
+};
 
 /// A group's name becomes part of a set's name; nft takes far longer ones.
 const LONGEST_GROUP: usize = 32;
@@ -38,7 +42,7 @@ struct GroupTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Gates {
-    extra: Option<Spanned<Vec<String>>>,
+    extra: Option<Vec<Spanned<String>>>,
 }
 
 /// Reads the file's text and checks all of it.
@@ -61,6 +65,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
             Some(OnErrorWord::Ignore) | None => OnError::Ignore,
         },
         groups: file.group.map_or(Ok(default.groups), groups)?,
+        extra: extra(file.gates)?,
     })
 }
 
@@ -84,8 +89,7 @@ pub(super) fn on_error(text: &str) -> OnError {
     }
 }
 
-/// Outside subnets, one-way rules and gates of the admin's own belong to the file's format
-/// but are not built. Their empty defaults say nothing and are taken; anything else would
+/// Outside subnets and one-way rules belong to the file's format but are not built. Their empty defaults say nothing and are taken; anything else would
 /// promise what does not happen.
 fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
     let fault = |at: &std::ops::Range<usize>, key: &str| {
@@ -110,13 +114,44 @@ fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
             _ => {}
         }
     }
-    match (&file.allow, &file.gates) {
-        (Some(allow), _) if !allow.get_ref().is_empty() => fault(&allow.span(), "[[allow]]"),
-        (_, Some(Gates { extra: Some(extra) })) if !extra.get_ref().is_empty() => {
-            fault(&extra.span(), "extra of [gates]")
-        }
+    match &file.allow {
+        Some(allow) if !allow.get_ref().is_empty() => fault(&allow.span(), "[[allow]]"),
         _ => Ok(()),
     }
+}
+
+fn extra(gates: Option<Gates>) -> Result<Vec<ChainName>, Fault> {
+    let names = gates.and_then(|gates| gates.extra).unwrap_or_default();
+    names.iter().map(chain).collect()
+}
+
+/// `inet filter forward`
+fn chain(name: &Spanned<String>) -> Result<ChainName, Fault> {
+    let text = name.get_ref();
+    let wrong = |what: &str| {
+        Err(Fault {
+            at: name.span().start,
+            why: format!("\"{text}\" in extra of [gates]: {what}"),
+        })
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [family, table, chain] = words[..] else {
+        return wrong("a chain is FAMILY TABLE CHAIN, like \"inet filter forward\"");
+    };
+    let family = match family {
+        "ip" => Family::Ip,
+        "ip6" => Family::Ip6,
+        "inet" => Family::Inet,
+        _ => return wrong("the family is none of ip, ip6, inet"),
+    };
+    if family == TABLE.family && table == TABLE.name {
+        return wrong("virt_forward is virt-forward's own table");
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
+    if !table.chars().chain(chain.chars()).all(plain) {
+        return wrong("names have letters, digits, '_', '-', '.', '/' and '\\' only");
+    }
+    Ok(ChainName::nft(family, table, chain))
 }
 
 fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {

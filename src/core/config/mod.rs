@@ -10,7 +10,7 @@ use std::{fmt, io, path::Path};
 use globset::{Glob, GlobMatcher};
 use serde::Serialize;
 
-use crate::text::shown;
+use crate::{gates::chains::ChainName, text::shown};
 
 /// What should happen when a `start` hook fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -102,6 +102,8 @@ pub struct Config {
     pub on_error: OnError,
     /// In the order of the file.
     pub groups: Vec<Group>,
+    /// Chains of the admin's own that get a gate.
+    pub extra: Vec<ChainName>,
 }
 
 impl Default for Config {
@@ -118,6 +120,7 @@ impl Default for Config {
                 name: "all".to_owned(),
                 networks: vec![everything],
             }],
+            extra: Vec::new(),
         }
     }
 }
@@ -281,10 +284,21 @@ mod tests {
                 ["peers", "not"],
             ),
             (
-                "[gates]\nextra = [\"inet filter forward\"]",
+                "[gates]\nextra = [\"inet filter\"]",
                 2,
-                ["extra", "not"],
+                ["inet filter", "FAMILY TABLE CHAIN"],
             ),
+            (
+                "[gates]\nextra = [\"ip a b\",\n\"bridge filter forward\"]",
+                3,
+                ["bridge", "inet"],
+            ),
+            (
+                "[gates]\nextra = [\"inet virt_forward forward\"]",
+                2,
+                ["virt_forward", "own"],
+            ),
+            ("[gates]\nextra = [\"ip a b;c\"]", 2, ["b;c", "letters"]),
             ("[[allow]]\nfrom = \"a\"", 1, ["allow", "not"]),
         ] {
             let (at, why) = fault(text);

@@ -1,5 +1,5 @@
 //! libvirt's own rules, of either kind. Which kind is in use is seen in the kernel, and may
-//! change when the daemon restarts; both are looked at on every run.
+//! change when the daemon restarts; both are looked for on every run.
 //!
 //! iptables rules (all versions before 10.4, and Debian's by default): three jumps in
 //! `filter FORWARD`, FWX, FWI and FWO, each put at the head once, when missing, and never
@@ -13,38 +13,40 @@
 //! alone from then on (src/network/network_nftables.c, `nftablesSetupPrivateChains`). Not in
 //! `guest_*`: libvirt deletes there by handle number, and puts its rejects above ours.
 
-use super::{Depth, Place, Tool};
+use super::{
+    Claim, Firewall, Spot, Survey,
+    chains::{Chain, Chains},
+};
 use crate::table::Family;
 
 const OWNER: &str = "libvirt";
 
-const IPTABLES: Place = Place {
-    owner: OWNER,
-    tool: Tool::Iptables,
-    family: Family::Ip,
-    table: "filter",
-    chain: "FORWARD",
-    depth: Depth::BeforeJumpTo(&["LIBVIRT_FWX", "LIBVIRT_FWI", "LIBVIRT_FWO"]),
-};
+pub(super) struct Libvirt;
 
-const NFTABLES: Place = Place {
-    owner: OWNER,
-    tool: Tool::Nft,
-    family: Family::Ip,
-    table: "libvirt_network",
-    chain: "forward",
-    depth: Depth::BeforeJumpTo(&["guest_cross", "guest_input", "guest_output"]),
-};
+impl Firewall for Libvirt {
+    fn owner(&self) -> &'static str {
+        OWNER
+    }
 
-pub(super) const PLACES: [Place; 4] = [
-    IPTABLES,
-    Place {
-        family: Family::Ip6,
-        ..IPTABLES
-    },
-    NFTABLES,
-    Place {
-        family: Family::Ip6,
-        ..NFTABLES
-    },
-];
+    fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
+        if base.name.table == "libvirt_network" {
+            let jump = base.first_jump(|chain| chain.starts_with("guest_"))?;
+            return Some(Claim::Gate(Spot {
+                chain: base.name.clone(),
+                at: 0,
+                above: jump,
+            }));
+        }
+        let jump = base.first_jump(|chain| chain.starts_with("LIBVIRT_"));
+        let jump = jump.filter(|_| base.name.is_of_iptables())?;
+        Some(Claim::Gate(Spot::before(base, jump)))
+    }
+}
+
+/// Whether libvirt's rules for that family are nowhere, though it has networks: then somebody
+/// flushed them. It cannot start a network until its daemon restarts, as it does not make its
+/// chains again before that (src/network/bridge_driver_linux.c, `chainInitDone`).
+pub fn rules_are_gone(survey: &Survey, family: Family) -> bool {
+    let mut sites = survey.sites.iter();
+    !sites.any(|site| site.owner == OWNER && site.base.family == family)
+}

@@ -4,218 +4,298 @@
 //! would refuse us needs one, whatever the number of networks. It stands as deep as will
 //! do: an admin's own denials above it keep their word.
 //!
-//! This file decides, from the rules that a chain has, what is to be done; it sees no kernel.
+//! A firewall is a file here, with what implements [`Firewall`], and its line in
+//! [`firewalls`]. This folder decides, from the chains that there are, what is to be done; it
+//! sees no kernel.
 
+pub mod chains;
+mod docker;
+mod extra;
+mod firewalld;
 mod libvirt;
+mod obstacles;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod ufw;
 
-use crate::table::Family;
+use chains::{Chain, ChainName, Chains};
 
-/// Which program a foreign firewall is written with, and so has to be changed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
-    /// `nft`.
-    Nft,
-    /// `iptables` or `ip6tables`. A rule put into their tables by nft makes older
-    /// iptables-nft refuse the whole table ("incompatible, use 'nft' tool").
-    Iptables,
+pub use libvirt::rules_are_gone;
+pub use obstacles::{Obstacle, Remedy, Why};
+
+use crate::{config::MarkBit, table};
+
+/// Every firewall that we know; `extra` are chains that the config names.
+pub fn firewalls(extra: &[ChainName]) -> Firewalls {
+    Firewalls(vec![
+        Box::new(libvirt::Libvirt),
+        Box::new(ufw::Ufw),
+        Box::new(firewalld::Firewalld),
+        Box::new(extra::Extra(extra.to_vec())),
+        Box::new(docker::Docker),
+        Box::new(policy::Policy),
+    ])
 }
 
-/// Where in its chain a gate has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Before the first rule that jumps to a chain of such a name. Without such a rule the
-    /// owner does not use this chain, and no gate is wanted.
-    BeforeJumpTo(&'static [&'static str]),
-}
+/// The firewalls that gates are made for.
+pub struct Firewalls(Vec<Box<dyn Firewall>>);
 
-/// A place where a gate may be wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Whose firewall it is.
-    pub owner: &'static str,
-    /// How it is changed.
-    pub tool: Tool,
-    /// The table's family.
-    pub family: Family,
-    /// The table.
-    pub table: &'static str,
-    /// The base chain.
-    pub chain: &'static str,
-    /// Where in the chain.
-    pub depth: Depth,
-}
+/// What is to be known of a firewall.
+pub(crate) trait Firewall {
+    /// As people call it.
+    fn owner(&self) -> &'static str;
 
-impl Place {
-    /// As nft names a chain: `ip filter FORWARD`.
-    pub fn path(&self) -> String {
-        format!("{} {} {}", self.family.word(), self.table, self.chain)
+    /// Chains that its gates go to and that are no base chains of the forward hook.
+    fn inner(&self) -> Vec<ChainName> {
+        Vec::new()
+    }
+
+    /// What it needs in this base chain; nothing where it is not in use there.
+    fn claim(&self, base: &Chain, chains: &Chains) -> Option<Claim>;
+
+    /// Its gate is not needed where another has one in the same base chain.
+    fn gives_way(&self) -> bool {
+        false
     }
 }
 
-/// Every place there may be, firewall by firewall.
-pub fn places() -> impl Iterator<Item = &'static Place> {
-    libvirt::PLACES.iter()
+/// What a firewall needs in a base chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// A gate.
+    Gate(Spot),
+    /// Nothing: it refuses no packet of ours.
+    Passes,
 }
 
-/// As much of a foreign rule as matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rule {
-    /// The kernel's number for it, never used twice in a table.
-    pub handle: u32,
-    /// Its comment.
-    pub comment: Option<String>,
-    /// The chain it jumps or goes to.
-    pub jump: Option<String>,
+/// Where a gate has to be. Positions count foreign rules from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The chain.
+    pub chain: ChainName,
+    /// Before which rule a new one goes.
+    at: usize,
+    /// Up to before which rule one works.
+    above: usize,
 }
 
-impl Rule {
-    /// Whether it is a gate of ours.
-    pub fn is_ours(&self) -> bool {
-        self.comment.as_deref() == Some(crate::COMMENT)
+impl Spot {
+    /// Right before the rule at that position: as deep as it can be.
+    fn before(chain: &Chain, position: usize) -> Self {
+        Self {
+            chain: chain.name.clone(),
+            at: position,
+            above: position,
+        }
     }
 }
 
 /// What a place shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The firewall is not in use: no gate is wanted.
-    Unused,
     /// One gate, where it works.
     Standing,
     /// A gate that other rules outrank, or more than one.
     Sunk,
     /// No gate.
     Missing,
+    /// No gate is needed.
+    Unneeded,
 }
 
 impl State {
     /// One word for people and for JSON.
     pub fn word(self) -> &'static str {
         match self {
-            State::Unused => "unused",
             State::Standing => "open",
             State::Sunk => "sunk",
             State::Missing => "missing",
+            State::Unneeded => "unneeded",
         }
     }
 }
 
-/// What is to be done at a place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Handles of gates to take away, wherever they are.
-    pub remove: Vec<u32>,
-    /// Index, from 0, of the rule that a new gate goes in front of, once those are gone.
-    pub insert_at: Option<usize>,
+/// A base chain where a firewall is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Whose.
+    pub owner: &'static str,
+    /// The base chain.
+    pub base: ChainName,
+    /// Where its gate belongs; nothing where none is needed.
+    pub spot: Option<Spot>,
+    /// What is there.
+    pub state: State,
 }
 
-impl Change {
-    /// Whether all is well as it is.
-    pub fn is_nothing(&self) -> bool {
-        self.remove.is_empty() && self.insert_at.is_none()
+impl Site {
+    /// The chain that the gate is in, or would be.
+    pub fn chain(&self) -> &ChainName {
+        self.spot.as_ref().map_or(&self.base, |spot| &spot.chain)
     }
 }
 
-/// Judges a place by its chain's rules; a chain that is not there has none.
-pub fn state(place: &Place, rules: &[Rule]) -> State {
+/// What there is on this host, judged.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Firewalls in use.
+    pub sites: Vec<Site>,
+    /// Chains that stand in the way, and stay closed.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// What is to be done in a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub chain: ChainName,
+    /// Handles of gates to take away, wherever in the chain they are.
+    pub remove: Vec<u32>,
+    /// Position, from 0, of the rule that a new gate goes in front of, once those are gone.
+    pub insert_at: Option<usize>,
+}
+
+impl Firewalls {
+    /// Chains to be looked at beside the base chains of the forward hook.
+    pub fn inner(&self) -> Vec<ChainName> {
+        self.0.iter().flat_map(|known| known.inner()).collect()
+    }
+
+    /// Judges all base chains of the forward hook.
+    pub fn survey(&self, chains: &Chains, mark: MarkBit) -> Survey {
+        let mut survey = Survey::default();
+        for base in chains.bases() {
+            match self.judge(base, chains) {
+                Ok(Some(site)) => survey.sites.push(site),
+                Ok(None) if base.lets_pass(mark.bit()) => {}
+                Ok(None) if !chains.may_refuse(base) => {}
+                Ok(None) => {
+                    let why = if base.is_owned {
+                        Why::Owned
+                    } else {
+                        Why::Unknown
+                    };
+                    survey.obstacles.push(Obstacle::new(base, why));
+                }
+                Err(why) if chains.may_refuse(base) => {
+                    survey.obstacles.push(Obstacle::new(base, why));
+                }
+                Err(_) => {}
+            }
+        }
+        survey
+    }
+
+    /// The firewall in use in `base`, nothing where there is none that we know; why no gate
+    /// can be there.
+    fn judge(&self, base: &Chain, chains: &Chains) -> Result<Option<Site>, Why> {
+        if base
+            .base
+            .is_some_and(|at| at.priority <= table::FORWARD_PRIORITY)
+        {
+            return Err(Why::Early);
+        }
+        let Some((owner, claim)) = self.claim(base, chains) else {
+            return Ok(None);
+        };
+        let Claim::Gate(spot) = claim else {
+            return Ok(Some(Site {
+                owner,
+                base: base.name.clone(),
+                spot: None,
+                state: State::Unneeded,
+            }));
+        };
+        if base.is_owned {
+            return Err(Why::Owned);
+        }
+        Ok(Some(Site {
+            owner,
+            base: base.name.clone(),
+            state: state(&spot, chains),
+            spot: Some(spot),
+        }))
+    }
+
+    /// Who has a claim, and the highest place that any of them needs.
+    fn claim(&self, base: &Chain, chains: &Chains) -> Option<(&'static str, Claim)> {
+        let mut found: Option<(&'static str, Claim)> = None;
+        for firewall in &self.0 {
+            if found.is_some() && firewall.gives_way() {
+                continue;
+            }
+            let Some(claim) = firewall.claim(base, chains) else {
+                continue;
+            };
+            match (&mut found, claim) {
+                (None, claim) => found = Some((firewall.owner(), claim)),
+                (Some((_, Claim::Gate(highest))), Claim::Gate(spot))
+                    if spot.chain == highest.chain =>
+                {
+                    highest.at = highest.at.min(spot.at);
+                    highest.above = highest.above.min(spot.above);
+                }
+                (Some(_), _) => {}
+            }
+        }
+        found
+    }
+}
+
+fn state(spot: &Spot, chains: &Chains) -> State {
+    let rules = chains
+        .get(&spot.chain)
+        .map_or(&[][..], |chain| &chain.rules);
     let ours = rules.iter().filter(|rule| rule.is_ours()).count();
-    let Some(jump) = owner_at(place, rules) else {
-        return State::Unused;
-    };
-    let above = rules
-        .iter()
-        .take(jump)
-        .filter(|rule| rule.is_ours())
-        .count();
-    match (above, ours) {
-        (1, 1) => State::Standing,
-        (_, 0) => State::Missing,
+    let above = rules.iter().take_while(|rule| !rule.is_ours()).count();
+    match ours {
+        0 => State::Missing,
+        1 if above <= spot.above => State::Standing,
         _ => State::Sunk,
     }
 }
 
-/// What makes a place as it should be while networks are open; with `anew` also where it
-/// looks right, as a gate shows its comment but not for which mark it was made.
-pub fn to_open(place: &Place, rules: &[Rule], anew: bool) -> Change {
-    match state(place, rules) {
-        State::Standing if !anew => Change::default(),
-        State::Unused => to_close(rules),
-        State::Standing | State::Sunk | State::Missing => {
-            let foreign: Vec<Rule> = rules.iter().filter(|r| !r.is_ours()).cloned().collect();
-            Change {
-                insert_at: owner_at(place, &foreign),
-                ..to_close(rules)
-            }
+/// What makes every gate as it should be while networks are open, and takes away those that
+/// are where none is wanted; with `anew` also replaces those that look right, as a gate shows
+/// its comment but not for which mark it was made.
+pub fn to_open(survey: &Survey, chains: &Chains, anew: bool) -> Vec<Change> {
+    let change = |chain: &Chain| {
+        let mut sites = survey.sites.iter();
+        let site = sites.find(|site| {
+            let spot = site.spot.as_ref();
+            spot.is_some_and(|spot| spot.chain == chain.name)
+        });
+        match site {
+            Some(site) if site.state == State::Standing && !anew => None,
+            Some(site) => Some(Change {
+                insert_at: site.spot.as_ref().map(|spot| spot.at),
+                ..closing(chain)
+            }),
+            None => Some(closing(chain)),
         }
-    }
+    };
+    chains
+        .all()
+        .filter_map(change)
+        .filter(is_something)
+        .collect()
 }
 
 /// What takes every gate of ours away.
-pub fn to_close(rules: &[Rule]) -> Change {
-    let ours = rules.iter().filter(|rule| rule.is_ours());
+pub fn to_close(chains: &Chains) -> Vec<Change> {
+    chains.all().map(closing).filter(is_something).collect()
+}
+
+fn closing(chain: &Chain) -> Change {
+    let ours = chain.rules.iter().filter(|rule| rule.is_ours());
     Change {
+        chain: chain.name.clone(),
         remove: ours.map(|rule| rule.handle).collect(),
         insert_at: None,
     }
 }
 
-/// Where the owner's own rules begin.
-fn owner_at(place: &Place, rules: &[Rule]) -> Option<usize> {
-    let Depth::BeforeJumpTo(chains) = place.depth;
-    rules.iter().position(|rule| {
-        let jump = rule.jump.as_deref();
-        jump.is_some_and(|jump| chains.contains(&jump))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules(list: &[&str]) -> Vec<Rule> {
-        let rule = |(at, text): (usize, &&str)| Rule {
-            handle: at as u32 + 1,
-            comment: (*text == "gate").then(|| crate::COMMENT.to_owned()),
-            jump: text.strip_prefix('>').map(str::to_owned),
-        };
-        list.iter().enumerate().map(rule).collect()
-    }
-
-    fn place() -> &'static Place {
-        places().find(|place| place.tool == Tool::Iptables).unwrap()
-    }
-
-    #[test]
-    fn a_gate_stands_anywhere_above_its_owners_first_jump() {
-        for (list, expected) in [
-            (&[][..], State::Unused),
-            (&["deny", ">DOCKER-USER"], State::Unused),
-            (&[">LIBVIRT_FWX", ">LIBVIRT_FWI"], State::Missing),
-            (&["deny", "gate", ">LIBVIRT_FWX"], State::Standing),
-            (&["gate", "deny", ">LIBVIRT_FWX"], State::Standing),
-            (&[">LIBVIRT_FWX", "gate", ">LIBVIRT_FWI"], State::Sunk),
-            (&["gate", "gate", ">LIBVIRT_FWX"], State::Sunk),
-            (&["gate", ">LIBVIRT_FWX", "gate"], State::Sunk),
-        ] {
-            assert_eq!(state(place(), &rules(list)), expected, "{list:?}");
-        }
-    }
-
-    #[test]
-    fn a_new_gate_goes_below_what_an_admin_put_first() {
-        let change = to_open(place(), &rules(&["deny", ">LIBVIRT_FWX", "gate"]), false);
-        assert_eq!(change.remove, [3]);
-        assert_eq!(change.insert_at, Some(1));
-        let change = to_open(place(), &rules(&["gate", "deny", ">LIBVIRT_FWX"]), true);
-        assert_eq!(change.remove, [1]);
-        assert_eq!(change.insert_at, Some(1));
-    }
-
-    #[test]
-    fn nothing_is_done_where_nothing_is_wrong() {
-        assert!(to_open(place(), &rules(&["gate", ">LIBVIRT_FWX"]), false).is_nothing());
-        assert!(to_open(place(), &rules(&["deny"]), false).is_nothing());
-        assert_eq!(to_open(place(), &rules(&["gate"]), false).remove, [1]);
-        assert!(to_close(&rules(&["deny", ">LIBVIRT_FWX"])).is_nothing());
-    }
+fn is_something(change: &Change) -> bool {
+    !change.remove.is_empty() || change.insert_at.is_some()
 }

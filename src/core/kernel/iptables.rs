@@ -1,29 +1,43 @@
-//! The programs iptables(8) and ip6tables(8), for gates in tables that are theirs.
+//! The programs of iptables(8), for gates in tables that are theirs.
 //!
 //! Rules are taken away by their text, as the program lists it, never by their number: the
 //! number could be another rule's by then.
 
+use std::fs;
+
 use super::{deadline::Deadline, program::Program};
-use crate::{COMMENT, Result, config::MarkBit, table::Family};
+use crate::{
+    COMMENT, Error, Result,
+    config::MarkBit,
+    gates::chains::{Base, Chain, ChainName, Engine, Rule, Verdict},
+    paths,
+    table::Family,
+};
 
 /// Seconds to wait for iptables-legacy's lock.
 const WAIT: &str = "5";
 
-fn program(family: Family) -> Program {
-    let name = match family {
-        Family::Ip6 => "ip6tables",
-        Family::Ip | Family::Inet => "iptables",
+/// A chain that the programs write, with the program for it. `iptables` alone is the one or
+/// the other, as the distribution or the admin chose.
+fn program(name: &ChainName) -> Result<Program> {
+    let names = match (name.engine, name.family) {
+        (Engine::Nft, Family::Ip6) => ["ip6tables-nft", "ip6tables"],
+        (Engine::Nft, _) => ["iptables-nft", "iptables"],
+        (Engine::Legacy, Family::Ip6) => ["ip6tables-legacy", "ip6tables"],
+        (Engine::Legacy, _) => ["iptables-legacy", "iptables"],
     };
-    Program {
+    let programs = names.map(|name| Program {
         name,
         package: "iptables",
-    }
+    });
+    let [_, last] = programs;
+    let found = programs.into_iter().find(|program| program.is_there());
+    Ok(found.unwrap_or(last))
 }
 
-/// Puts a gate in front of the rule at `index`, from 0, of `chain` in the table `filter`.
+/// Puts a gate in front of the rule at `index`, from 0, of that chain.
 pub fn insert_gate(
-    family: Family,
-    chain: &str,
+    name: &ChainName,
     index: usize,
     mark: MarkBit,
     deadline: Deadline,
@@ -34,8 +48,10 @@ pub fn insert_gate(
     let args = [
         "-w",
         WAIT,
+        "-t",
+        &name.table,
         "-I",
-        chain,
+        &name.chain,
         &number,
         "-m",
         "mark",
@@ -48,19 +64,112 @@ pub fn insert_gate(
         "-j",
         "ACCEPT",
     ];
-    program(family).demand(&args, "", deadline).map(drop)
+    program(name)?.demand(&args, "", deadline).map(drop)
 }
 
-/// Takes the gates in `chain` of the table `filter` away.
-pub fn delete_gates(family: Family, chain: &str, deadline: Deadline) -> Result<()> {
-    let program = program(family);
-    let listed = program.demand(&["-w", WAIT, "-S", chain], "", deadline)?;
+/// Takes the gates in that chain away.
+pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
+    let program = program(name)?;
+    let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
+    let listed = program.demand(&list, "", deadline)?;
     for gate in listed.lines().filter_map(gate_in) {
-        let mut args = vec!["-w", WAIT, "-D"];
+        let mut args = vec!["-w", WAIT, "-t", &name.table, "-D"];
         args.extend(gate);
         program.demand(&args, "", deadline)?;
     }
     Ok(())
+}
+
+/// Whether the program refused the table because it holds rules that it has not made: then
+/// there is nothing of its own to be harmed, and nft is the program for it.
+pub fn is_not_its_own(error: &Error) -> bool {
+    match error {
+        Error::Failed { stderr, .. } => stderr.contains("incompatible"),
+        Error::NoProgram { .. } => true,
+        _ => false,
+    }
+}
+
+/// The chains of the table `filter` of x_tables, where that is in use: nothing is listed that
+/// would be made by being listed.
+pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for (family, path) in [
+        (Family::Ip, paths::LEGACY_TABLES4),
+        (Family::Ip6, paths::LEGACY_TABLES6),
+    ] {
+        let in_use = fs::read_to_string(path).unwrap_or_default();
+        if in_use.lines().any(|table| table == "filter") {
+            let name = ChainName {
+                engine: Engine::Legacy,
+                family,
+                table: "filter".to_owned(),
+                chain: String::new(),
+            };
+            let list = ["-w", WAIT, "-t", "filter", "-S"];
+            let listed = program(&name)?.demand(&list, "", deadline)?;
+            chains.extend(chains_in(&listed, &name));
+        }
+    }
+    Ok(chains)
+}
+
+/// The chains in what `iptables -S` lists.
+fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = Vec::new();
+    for line in listed.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(what), Some(chain)) = (words.next(), words.next()) else {
+            continue;
+        };
+        match what {
+            "-P" | "-N" => chains.push(Chain {
+                name: table.beside(chain),
+                // `filter` is at priority 0.
+                base: (what == "-P" && chain == "FORWARD").then(|| Base {
+                    priority: 0,
+                    drops: words.next() == Some("DROP"),
+                }),
+                is_owned: false,
+                rules: Vec::new(),
+            }),
+            _ => {
+                let mut known = chains.iter_mut();
+                if let Some(chain) = known.find(|known| known.name.chain == chain) {
+                    chain.rules.push(rule(line));
+                }
+            }
+        }
+    }
+    chains
+}
+
+/// A rule in the words of `iptables -S`. A comment with blanks in it is nothing of ours.
+fn rule(line: &str) -> Rule {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let after = |option: &[&str]| {
+        let at = words.iter().position(|word| option.contains(word))?;
+        words.get(at + 1).map(|word| word.trim_matches('"'))
+    };
+    let verdict = match after(&["-j", "-g"]) {
+        Some("ACCEPT") => Verdict::Accept,
+        Some("DROP" | "REJECT") => Verdict::Refuse,
+        Some("RETURN") => Verdict::Return,
+        // A target that is no chain, like LOG, leads nowhere.
+        Some(chain) => Verdict::Jump(chain.to_owned()),
+        None => Verdict::Continue,
+    };
+    let mut matches = words
+        .iter()
+        .skip(2)
+        .take_while(|word| !["-j", "-g"].contains(*word));
+    Rule {
+        comment: after(&["--comment"]).map(str::to_owned),
+        is_for_all: matches.next().is_none(),
+        mark: 0,
+        handle: 0,
+        verdict,
+    }
 }
 
 /// Chain and text of the rule in a line of `iptables -S`, if it is a gate. A gate's text has
@@ -95,5 +204,34 @@ mod tests {
         ] {
             assert!(gate_in(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_legacy_table_is_read_as_any_other() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let listed = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N DOCKER-USER\n\
+            -A FORWARD -j DOCKER-USER\n\
+            -A FORWARD -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT\n\
+            -A FORWARD -i docker0 -j REJECT --reject-with icmp-port-unreachable\n\
+            -A DOCKER-USER -j RETURN\n";
+        let chains = chains_in(listed, &table);
+        let bases: Vec<_> = chains.iter().filter_map(|chain| chain.base).collect();
+        assert_eq!(
+            bases,
+            [Base {
+                priority: 0,
+                drops: true
+            }]
+        );
+        let forward = &chains[1];
+        assert_eq!(forward.name.to_string(), "iptables-legacy filter FORWARD");
+        assert_eq!(forward.first_jump(|to| to == "DOCKER-USER"), Some(0));
+        assert!(forward.rules[1].is_ours());
+        assert_eq!(forward.rules[2].verdict, Verdict::Refuse);
+        assert!(!forward.rules[2].is_for_all);
+        assert_eq!(chains[3].end(), Some(0));
     }
 }

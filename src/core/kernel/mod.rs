@@ -1,11 +1,13 @@
 //! The edge: the files that touch the kernel, each one part of it. They decide nothing.
 
+pub mod chains;
 pub mod deadline;
 pub mod host;
 pub mod iptables;
+pub mod monitor;
 mod netlink;
 pub mod nft;
+pub mod own;
 mod program;
-pub mod rules;
 pub mod scratch;
 pub mod sysctl;

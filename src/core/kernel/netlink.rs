@@ -1,8 +1,7 @@
 //! nfnetlink, as far as asking for rules goes (linux/netfilter/nfnetlink.h).
 //!
 //! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
-//! at four chains each time; the kernel itself answers in some microseconds. Only reading is
-//! done this way.
+//! at several chains each time. Only reading is done this way.
 
 use std::io;
 
@@ -21,28 +20,37 @@ const NFGEN_HEADER: usize = 4;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP: u16 = 0x300;
 /// The kernel's rules changed while it listed them.
 const NLM_F_DUMP_INTR: u16 = 0x10;
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
+pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// High bits of an attribute's type are flags (linux/netlink.h, `NLA_TYPE_MASK`).
 const TYPE_MASK: u16 = 0x3fff;
 
 /// The kernel's largest message of a dump.
-const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 64 * 1024;
 
 /// How often a list that changed under way is asked for again.
 const TRIES: usize = 20;
 
-/// Asks for a list (`NFT_MSG_GET*`, as `kind`) of objects with these attributes; the
-/// attributes of each object that there is, the headers taken off.
+/// One thing of a list.
+pub(super) struct Object {
+    /// `NFPROTO_*`
+    pub(super) family: u8,
+    /// The headers taken off.
+    pub(super) attributes: Vec<u8>,
+}
+
+/// Asks for a list (`NFT_MSG_GET*`, as `kind`) of objects with these attributes, of all
+/// families where `family` is 0.
 pub(super) fn dump(
     kind: u8,
     family: u8,
     attributes: &[(u16, &str)],
     deadline: Deadline,
-) -> io::Result<Vec<Vec<u8>>> {
-    let request = request(kind, family, attributes);
+) -> io::Result<Vec<Object>> {
+    let request = request(kind, family, NLM_F_DUMP, attributes);
     for _ in 0..TRIES {
         if let Some(objects) = ask(&request, deadline)? {
             return Ok(objects);
@@ -52,7 +60,7 @@ pub(super) fn dump(
 }
 
 /// One try; nothing where the list changed under way.
-fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Vec<u8>>>> {
+fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -76,14 +84,25 @@ fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Vec<u8>>>> {
             interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
             match message.kind {
                 NLMSG_DONE => return Ok((!interrupted).then_some(objects)),
-                NLMSG_ERROR => return Err(message.error()),
-                _ => objects.push(message.object().to_vec()),
+                NLMSG_ERROR => match message.error() {
+                    // The acknowledgement of what was no dump.
+                    None => return Ok(Some(objects)),
+                    Some(why) => return Err(why),
+                },
+                _ => objects.push(message.object()),
             }
         }
     }
 }
 
-fn request(kind: u8, family: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
+/// Asks for one thing, which there always is.
+pub(super) fn get(kind: u8, deadline: Deadline) -> io::Result<Object> {
+    let objects = ask(&request(kind, 0, NLM_F_ACK, &[]), deadline)?;
+    let none = || io::Error::other("the kernel gave no answer");
+    objects.into_iter().flatten().next().ok_or_else(none)
+}
+
+fn request(kind: u8, family: u8, flags: u16, attributes: &[(u16, &str)]) -> Vec<u8> {
     let mut body = vec![family, 0, 0, 0];
     for (name, text) in attributes {
         // Length and type, the text with its NUL, and zeros up to a multiple of four.
@@ -96,34 +115,38 @@ fn request(kind: u8, family: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
     let mut message = Vec::new();
     message.extend(((NLMSG_HEADER + body.len()) as u32).to_ne_bytes());
     message.extend((NFNL_SUBSYS_NFTABLES << 8 | u16::from(kind)).to_ne_bytes());
-    message.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
     message.extend([0; 8]);
     message.extend(body);
     message
 }
 
-struct Message<'a> {
-    kind: u16,
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
     flags: u16,
     body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    fn object(&self) -> &'a [u8] {
-        self.body.get(NFGEN_HEADER..).unwrap_or_default()
+    pub(super) fn object(&self) -> Object {
+        Object {
+            family: self.body.first().copied().unwrap_or_default(),
+            attributes: self.body.get(NFGEN_HEADER..).unwrap_or_default().to_vec(),
+        }
     }
 
-    /// The body of an error is the negated number of the error.
-    fn error(&self) -> io::Error {
+    /// The body of an error is the negated number of the error, or zero.
+    fn error(&self) -> Option<io::Error> {
         let number = self
             .body
             .first_chunk()
             .map_or(0, |four| i32::from_ne_bytes(*four));
-        io::Error::from_raw_os_error(number.saturating_neg())
+        (number != 0).then(|| io::Error::from_raw_os_error(number.saturating_neg()))
     }
 }
 
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+/// What came in one read; what is cut off at the end is left out.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
         let message = bytes.get(..length).filter(|_| length >= NLMSG_HEADER)?;
@@ -153,6 +176,20 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 pub(super) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut all = attributes(bytes);
     all.find_map(|(kind, value)| (kind == wanted).then_some(value))
+}
+
+/// A number of 32 bits in network order, as nf_tables has nearly all; 0 where it is cut off.
+pub(super) fn be32(bytes: &[u8]) -> u32 {
+    bytes
+        .first_chunk()
+        .map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+/// As [`be32`], of 64 bits.
+pub(super) fn be64(bytes: &[u8]) -> u64 {
+    bytes
+        .first_chunk()
+        .map_or(0, |eight| u64::from_be_bytes(*eight))
 }
 
 /// A text up to its NUL.

@@ -24,7 +24,7 @@ pub fn apply(batch: &Batch, deadline: Deadline) -> Result<()> {
 }
 
 /// The text of `table`, without what counters have counted; `None` where it is not there.
-pub fn list(table: TableName, deadline: Deadline) -> Result<Option<String>> {
+pub fn list(table: TableName<'_>, deadline: Deadline) -> Result<Option<String>> {
     let args = ["-s", "list", "table", table.family.word(), table.name];
     match NFT.demand(&args, "", deadline) {
         Ok(text) => Ok(Some(text)),

@@ -83,14 +83,22 @@ impl Program {
         words.join(" ")
     }
 
+    /// Whether it is installed.
+    pub(super) fn is_there(self) -> bool {
+        self.found().is_some()
+    }
+
     fn path(self) -> Result<PathBuf> {
-        let candidates = paths::PROGRAMS.iter();
-        let mut candidates = candidates.map(|dir| PathBuf::from(dir).join(self.name));
-        let found = candidates.find(|path| path.exists());
-        found.ok_or(Error::NoProgram {
+        self.found().ok_or(Error::NoProgram {
             program: self.name,
             package: self.package,
         })
+    }
+
+    fn found(self) -> Option<PathBuf> {
+        let candidates = paths::PROGRAMS.iter();
+        let mut candidates = candidates.map(|dir| PathBuf::from(dir).join(self.name));
+        candidates.find(|path| path.exists())
     }
 }
 

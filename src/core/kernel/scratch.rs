@@ -10,7 +10,7 @@ use crate::{
 
 /// What `table` looks like once `batch` is applied where nothing else is: nft's own text, and
 /// the proof that the kernel takes it. The namespace ends with the thread.
-pub fn listed(batch: &Batch, table: TableName, deadline: Deadline) -> Result<Option<String>> {
+pub fn listed(batch: &Batch, table: TableName<'_>, deadline: Deadline) -> Result<Option<String>> {
     let in_namespace = || {
         // Only the calling thread moves, and the children it starts.
         unshare().map_err(|why| Error::Failed {

@@ -4,98 +4,200 @@
 use crate::{
     COMMENT, Error, Result,
     config::MarkBit,
-    gates::{self, Change, Place, Tool},
-    kernel::{deadline::Deadline, iptables, rules},
+    gates::{
+        self, Change, Survey,
+        chains::{ChainName, Chains, Engine},
+    },
+    kernel::{
+        chains::{self, Scope},
+        deadline::Deadline,
+        iptables, nft,
+    },
     table::{Batch, TableName, accept, counter, marked},
 };
 
 /// How often a gate is put in again that another program's change has pushed away.
 const TRIES: usize = 3;
 
-/// What is to be done, place by place.
+/// What gates are made for.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    /// The mark that they accept.
+    pub(super) mark: MarkBit,
+    /// Chains of the admin's own.
+    pub(super) extra: Vec<ChainName>,
+}
+
+/// How far is looked for gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Where gates may be wanted: costs the same on every host.
+    Near,
+    /// Everywhere, for gates that were left in chains which are now somebody else's.
+    Everywhere,
+}
+
+/// What is to be done, chain by chain.
 pub(super) struct Gates {
-    changes: Vec<(&'static Place, Change)>,
-    mark: MarkBit,
+    changes: Vec<Change>,
+    survey: Survey,
+    wish: Wish,
 }
 
 impl Gates {
     /// What lets marked packets pass wherever a firewall is in use; with `anew`, gates for
     /// another mark are replaced.
-    pub(super) fn to_open(mark: MarkBit, anew: bool, deadline: Deadline) -> Result<Self> {
-        Self::plan(mark, deadline, |place, rules| {
-            gates::to_open(place, rules, anew)
+    pub(super) fn to_open(
+        wish: Wish,
+        anew: bool,
+        reach: Reach,
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let (chains, survey) = look(&wish, reach, deadline)?;
+        Ok(Self {
+            changes: gates::to_open(&survey, &chains, anew),
+            survey,
+            wish,
         })
     }
 
     /// What takes every gate of ours away.
-    pub(super) fn to_close(mark: MarkBit, deadline: Deadline) -> Result<Self> {
-        Self::plan(mark, deadline, |_, rules| gates::to_close(rules))
+    pub(super) fn to_close(wish: Wish, deadline: Deadline) -> Result<Self> {
+        let (chains, survey) = look(&wish, Reach::Everywhere, deadline)?;
+        Ok(Self {
+            changes: gates::to_close(&chains),
+            survey,
+            wish,
+        })
     }
 
-    fn plan(
-        mark: MarkBit,
-        deadline: Deadline,
-        decide: impl Fn(&Place, &[gates::Rule]) -> Change,
-    ) -> Result<Self> {
-        let mut changes = Vec::new();
-        for place in gates::places() {
-            let change = decide(place, &rules::rules(place, deadline)?);
-            if !change.is_nothing() {
-                changes.push((place, change));
-            }
-        }
-        Ok(Self { changes, mark })
+    /// What there is, as it was before.
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
     }
 
-    fn of(&self, tool: Tool) -> impl Iterator<Item = (&'static Place, &Change)> {
-        let all = self.changes.iter().map(|(place, change)| (*place, change));
-        all.filter(move |(place, _)| place.tool == tool)
+    /// As [`survey`](Self::survey), at the end.
+    pub(super) fn into_survey(self) -> Survey {
+        self.survey
+    }
+
+    /// Whether there is anything to do.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The chains that are changed, for the log.
+    pub(super) fn places(&self) -> impl Iterator<Item = String> {
+        self.changes.iter().map(|change| change.chain.to_string())
+    }
+
+    fn of_nft(&self) -> impl Iterator<Item = &Change> {
+        let all = self.changes.iter();
+        all.filter(|change| !change.chain.is_of_iptables())
     }
 
     /// Adds what nft does to `batch`.
     pub(super) fn in_batch(&self, batch: &mut Batch) {
-        for (place, change) in self.of(Tool::Nft) {
-            let table = TableName {
-                family: place.family,
-                name: place.table,
-            };
-            for handle in &change.remove {
-                batch.delete_rule(table, place.chain, *handle);
-            }
-            // insert rule ip libvirt_network forward
-            //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
-            if change.insert_at.is_some() {
-                let words = [marked(self.mark.bit()), counter(), accept()];
-                batch.insert_rule(table, place.chain, words, COMMENT);
-            }
+        for change in self.of_nft() {
+            by_nft(batch, change, self.wish.mark);
         }
     }
 
     /// Does what the iptables programs do, every place even where one fails.
     pub(super) fn by_program(&self, deadline: Deadline) -> Result<()> {
-        let changes = self.of(Tool::Iptables);
-        let outcomes = changes.map(|(place, change)| self.change(place, change.clone(), deadline));
+        let changes = self.changes.iter();
+        let changes = changes.filter(|change| change.chain.is_of_iptables());
+        let outcomes = changes.map(|change| self.change(change.clone(), deadline));
         Error::all(outcomes.filter_map(Result::err).collect())
     }
 
     /// A rule's number is only good until somebody else changes the chain, so the outcome is
     /// looked at.
-    fn change(&self, place: &Place, mut change: Change, deadline: Deadline) -> Result<()> {
+    fn change(&self, mut change: Change, deadline: Deadline) -> Result<()> {
         for _ in 0..TRIES {
-            if !change.remove.is_empty() {
-                iptables::delete_gates(place.family, place.chain, deadline)?;
+            self.carry_out(&change, deadline)?;
+            if change.insert_at.is_none() {
+                return Ok(());
             }
-            let Some(index) = change.insert_at else {
-                return Ok(());
-            };
-            iptables::insert_gate(place.family, place.chain, index, self.mark, deadline)?;
-            change = gates::to_open(place, &rules::rules(place, deadline)?, false);
-            if change.is_nothing() {
-                return Ok(());
+            let (chains, survey) = look(&self.wish, Reach::Near, deadline)?;
+            let mut left = gates::to_open(&survey, &chains, false).into_iter();
+            match left.find(|left| left.chain == change.chain) {
+                None => return Ok(()),
+                Some(left) => change = left,
             }
         }
         Err(Error::GateLost {
-            place: place.path(),
+            place: change.chain.to_string(),
         })
+    }
+
+    fn carry_out(&self, change: &Change, deadline: Deadline) -> Result<()> {
+        match by_iptables(change, self.wish.mark, deadline) {
+            Err(why) if iptables::is_not_its_own(&why) && change.chain.engine == Engine::Nft => {
+                // First one, then the other: a position holds once the old gates are gone.
+                for part in [gone(change), new(change)] {
+                    let mut batch = Batch::default();
+                    by_nft(&mut batch, &part, self.wish.mark);
+                    nft::apply(&batch, deadline)?;
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// What there is, and what to think of it.
+pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<(Chains, Survey)> {
+    let firewalls = gates::firewalls(&wish.extra);
+    let inner = firewalls.inner();
+    let scope = match reach {
+        Reach::Near => Scope::Near(&inner),
+        Reach::Everywhere => Scope::All,
+    };
+    let chains = chains::chains(scope, deadline)?;
+    let survey = firewalls.survey(&chains, wish.mark);
+    Ok((chains, survey))
+}
+
+fn gone(change: &Change) -> Change {
+    Change {
+        insert_at: None,
+        ..change.clone()
+    }
+}
+
+fn new(change: &Change) -> Change {
+    Change {
+        remove: Vec::new(),
+        ..change.clone()
+    }
+}
+
+fn by_nft(batch: &mut Batch, change: &Change, mark: MarkBit) {
+    let name = &change.chain;
+    let table = TableName {
+        family: name.family,
+        name: &name.table,
+    };
+    for handle in &change.remove {
+        batch.delete_rule(table, &name.chain, *handle);
+    }
+    if let Some(position) = change.insert_at {
+        // insert rule ip libvirt_network forward
+        //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
+        let words = [marked(mark.bit()), counter(), accept()];
+        let position = u32::try_from(position).unwrap_or(0);
+        batch.insert_rule(table, &name.chain, position, words, COMMENT);
+    }
+}
+
+fn by_iptables(change: &Change, mark: MarkBit, deadline: Deadline) -> Result<()> {
+    if !change.remove.is_empty() {
+        iptables::delete_gates(&change.chain, deadline)?;
+    }
+    match change.insert_at {
+        Some(position) => iptables::insert_gate(&change.chain, position, mark, deadline),
+        None => Ok(()),
     }
 }

@@ -1,16 +1,19 @@
 //! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
 
-use super::{members, settings};
+use super::{
+    gates::{Reach, Wish, look},
+    members, settings,
+};
 use crate::{
     Result,
     config::Config,
-    gates::{self, Place, State},
-    kernel::{deadline::Deadline, nft, rules, scratch, sysctl},
-    network::Network,
+    gates::{self, Obstacle, State, Survey},
+    kernel::{deadline::Deadline, nft, scratch, sysctl},
+    network::{Mode, Network},
     policy,
     state::Record,
     sysctls::{Seen, Setting},
-    table::{self, Batch, TABLE},
+    table::{self, Batch, Family, TABLE},
 };
 
 /// What is wanted for some networks.
@@ -20,19 +23,12 @@ pub struct Preview {
     pub records: Vec<Record>,
     /// nft's text of our table; nothing where no network is open.
     pub table: Option<String>,
-    /// Every gate that is wanted, and whether it stands.
-    pub gates: Vec<GateSeen>,
+    /// The firewalls of this host: gates that are wanted, and what stands in the way.
+    pub survey: Survey,
+    /// libvirt's own rules are gone, though it has networks that need them.
+    pub is_libvirt_flushed: bool,
     /// Every setting that is wanted, and what it is now.
     pub settings: Vec<SettingSeen>,
-}
-
-/// A place where a firewall is in use.
-#[derive(Clone, Debug)]
-pub struct GateSeen {
-    /// Where.
-    pub place: &'static Place,
-    /// Whether a gate of ours stands there.
-    pub state: State,
 }
 
 /// A setting that open networks need.
@@ -73,12 +69,18 @@ impl Inspection {
     /// Whether everything is.
     pub fn is_all_right(&self) -> bool {
         let open = self.wanted.table.is_some();
-        let gate_right = |gate: &GateSeen| match open {
-            true => gate.state == State::Standing,
-            false => gate.state == State::Missing,
+        let survey = &self.wanted.survey;
+        let gate_right = |state: State| match state {
+            State::Standing => open,
+            State::Missing => !open,
+            State::Sunk => false,
+            State::Unneeded => true,
         };
+        let refuses = |obstacle: &Obstacle| open && obstacle.is_certain;
         self.is_table_right()
-            && self.wanted.gates.iter().all(gate_right)
+            && survey.sites.iter().all(|site| gate_right(site.state))
+            && !survey.obstacles.iter().any(refuses)
+            && !self.wanted.is_libvirt_flushed
             && self.wanted.settings.iter().all(SettingSeen::is_right)
     }
 }
@@ -108,9 +110,15 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             value: sysctl::Kernel.value(&wanted.key),
             wanted,
         });
+    let wish = Wish {
+        mark: config.mark,
+        extra: config.extra.clone(),
+    };
+    let (_, survey) = look(&wish, Reach::Everywhere, deadline)?;
     Ok(Preview {
         table,
-        gates: gates_seen(deadline)?,
+        is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
+        survey,
         settings: settings.collect(),
         records,
     })
@@ -124,13 +132,15 @@ pub fn inspect(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
     })
 }
 
-fn gates_seen(deadline: Deadline) -> Result<Vec<GateSeen>> {
-    let mut seen = Vec::new();
-    for place in gates::places() {
-        let state = gates::state(place, &rules::rules(place, deadline)?);
-        if state != State::Unused {
-            seen.push(GateSeen { place, state });
-        }
-    }
-    Ok(seen)
+/// Whether there are networks that libvirt makes rules for, and no rules of libvirt's.
+pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
+    let mut with_rules = records
+        .iter()
+        .map(|record| &record.network)
+        .filter(|network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Isolated));
+    with_rules.any(|network| {
+        let gone = |family| gates::rules_are_gone(survey, family);
+        !network.subnets4().is_empty() && gone(Family::Ip)
+            || !network.subnets6().is_empty() && gone(Family::Ip6)
+    })
 }

@@ -11,16 +11,20 @@
 
 mod gates;
 mod inspect;
+mod keep;
 mod settings;
 
 use std::collections::BTreeSet;
 
-pub use inspect::{GateSeen, Inspection, Preview, SettingSeen, inspect, preview};
+pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
+pub use keep::Kept;
+
+use gates::{Gates, Reach, Wish};
 
 use crate::{
     Error, Result,
     config::Config,
-    kernel::{deadline::Deadline, host, nft},
+    kernel::{deadline::Deadline, host, nft, own},
     network::{BridgeName, Network},
     policy,
     state::{Layout, Lock, Record, Store},
@@ -166,6 +170,13 @@ impl<'a> Run<'a> {
         built.is_some_and(|built| built != Layout::of(self.config))
     }
 
+    /// Whether nobody but us has changed the rules of the table. Its elements are not looked
+    /// at: that would cost the more, the more networks there are.
+    fn is_table_as_built(&self) -> bool {
+        let seen = own::fingerprint(self.deadline);
+        seen.is_ok_and(|seen| seen.is_some() && seen == self.store.built())
+    }
+
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
     fn close(&self, records: &[Record]) -> Result<()> {
@@ -198,17 +209,16 @@ impl<'a> Run<'a> {
         let mut batch = Batch::default();
         elements(&mut batch)?;
         let built = self.store.layout();
-        let mark = match (self.store.is_any_open(), &built) {
+        let wish = match (self.store.is_any_open(), &built) {
             // Nothing was open, and nothing is.
             (false, None) if !anew => return Ok(()),
-            // That of the table, not of the config: a network stops under a wrong one too.
-            (true, Some(built)) if !anew => built.mark(),
+            (true, Some(built)) if !anew => wish_of(built),
             _ => None,
         };
-        let Some(mark) = mark else {
+        let Some(wish) = wish.filter(|_| self.is_table_as_built()) else {
             return self.rebuild(leaving);
         };
-        let gates = gates::Gates::to_open(mark, false, self.deadline)?;
+        let gates = Gates::to_open(wish, false, Reach::Near, self.deadline)?;
         gates.in_batch(&mut batch);
         match nft::apply(&batch, self.deadline) {
             Ok(()) => gates.by_program(self.deadline),
@@ -243,17 +253,28 @@ impl<'a> Run<'a> {
             return self.store.finish();
         }
         let layout = Layout::of(self.config);
-        let mark = self.config.mark;
-        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(mark);
-        let gates = gates::Gates::to_open(mark, !same_mark, self.deadline)?;
+        let wish = self.wish();
+        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
+        let gates = Gates::to_open(wish, !same_mark, Reach::Everywhere, self.deadline)?;
         let mut batch = Batch::default();
         table::whole(&mut batch, &table::Layout::of(self.config), &members);
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         self.store.set_layout(&layout)?;
+        if let Some(built) = own::fingerprint(self.deadline)? {
+            self.store.set_built(&built)?;
+        }
         gates.by_program(self.deadline)?;
         settings::make(self.store, &records)?;
         self.store.finish()
+    }
+
+    /// What the config wants of gates.
+    fn wish(&self) -> Wish {
+        Wish {
+            mark: self.config.mark,
+            extra: self.config.extra.clone(),
+        }
     }
 
     /// The records as the config would have them now, and bridges that are gone.
@@ -273,7 +294,7 @@ impl<'a> Run<'a> {
     /// networks that may still run, closed.
     fn tear_down(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = gates::Gates::to_close(self.config.mark, self.deadline);
+        let gates = Gates::to_close(self.wish(), self.deadline);
         let mut batch = Batch::default();
         match gates {
             Ok(gates) => {
@@ -290,6 +311,15 @@ impl<'a> Run<'a> {
         }
         Error::all(errors)
     }
+}
+
+/// What the gates of a table that is there are for. That of the table, not of the config: a
+/// network stops under a wrong one too.
+fn wish_of(built: &Layout) -> Option<Wish> {
+    Some(Wish {
+        mark: built.mark()?,
+        extra: built.extra(),
+    })
 }
 
 /// Those of the records that the table has to hold.

@@ -44,6 +44,16 @@ pub(super) fn make(store: &Store, records: &[Record]) -> Result<()> {
     Ok(())
 }
 
+/// The settings that are not so, for the log.
+pub(super) fn wrong(records: &[Record]) -> Vec<String> {
+    let wanted = wanted(records).into_iter();
+    let wrong = wanted.filter_map(|setting| {
+        let is = sysctl::Kernel.value(&setting.key).unwrap_or_default();
+        (is != setting.value).then(|| format!("{} was {is}", setting.key.name()))
+    });
+    wrong.collect()
+}
+
 /// Gives the settings of these networks' bridges back.
 pub(super) fn restore_of(store: &Store, records: &[Record]) -> Result<()> {
     let bridges: Vec<_> = records

@@ -4,6 +4,7 @@
 //!  lock            held by every run that changes anything
 //!  pending         there while a run is under way; if found, that run did not end well
 //!  layout.json     the config that the table was built for
+//!  built           the kernel's numbers for what was built then
 //!  sysctls.json    settings to give back
 //!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its groups
 //! ```
@@ -29,6 +30,7 @@ pub use lock::Lock;
 use crate::{
     Error, Result,
     config::{Config, MarkBit},
+    gates::chains::ChainName,
     network::{BridgeName, Network},
     sysctls::Changed,
 };
@@ -37,6 +39,7 @@ const OPEN: &str = "open";
 const CLOSED: &str = "closed";
 const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
+const BUILT: &str = "built";
 const SYSCTLS: &str = "sysctls.json";
 
 /// An active network, and the groups that it is open for.
@@ -63,6 +66,11 @@ impl Store {
     /// The folder itself.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.dir.exists()
     }
 
     /// Makes the folder. Only root may look into it: names of networks are nobody's business.
@@ -101,6 +109,16 @@ impl Store {
     /// Remembers the config that the table is built for.
     pub fn set_layout(&self, layout: &Layout) -> Result<()> {
         self.write(LAYOUT, &layout.0)
+    }
+
+    /// What the kernel calls the chains and rules of the table.
+    pub fn built(&self) -> Option<String> {
+        fs::read_to_string(self.dir.join(BUILT)).ok()
+    }
+
+    /// Remembers it.
+    pub fn set_built(&self, built: &str) -> Result<()> {
+        self.write(BUILT, built)
     }
 
     /// The network with that bridge. A file that cannot be read is as none: what it said is
@@ -155,6 +173,7 @@ impl Store {
     /// Forgets what the table and its settings were; the networks stay known.
     pub fn forget_kernel(&self) -> Result<()> {
         self.delete(LAYOUT)?;
+        self.delete(BUILT)?;
         self.delete(SYSCTLS)
     }
 
@@ -224,8 +243,17 @@ impl Layout {
 
     /// The packet mark that the table uses.
     pub fn mark(&self) -> Option<MarkBit> {
-        let value: serde_json::Value = serde_json::from_str(&self.0).ok()?;
-        MarkBit::new(value.pointer("/config/mark")?.as_i64()?)
+        MarkBit::new(self.value("/config/mark")?)
+    }
+
+    /// The admin's own chains that have gates.
+    pub fn extra(&self) -> Vec<ChainName> {
+        self.value("/config/extra").unwrap_or_default()
+    }
+
+    fn value<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        let mut all: serde_json::Value = serde_json::from_str(&self.0).ok()?;
+        serde_json::from_value(all.pointer_mut(pointer)?.take()).ok()
     }
 }
 

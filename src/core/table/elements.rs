@@ -73,7 +73,7 @@ impl Subnets {
 }
 
 /// The set that `net` goes to.
-fn set_of(net: &IpNet) -> &'static Subnets {
+pub(super) fn set_of(net: &IpNet) -> &'static Subnets {
     let [subnets4_24, subnets6_64, subnets4, subnets6] = &SUBNETS;
     match (net, net.prefix_len()) {
         (IpNet::V4(_), 24) => subnets4_24,

@@ -13,12 +13,15 @@
 //! opens nothing by itself; the gates in the other firewalls do ([`crate::gates`]).
 
 mod elements;
+mod keys;
 mod listing;
 mod ruleset;
 mod words;
 
 pub use elements::{add, remove};
+pub use keys::{Key, keys};
 pub use listing::same;
+pub(crate) use ruleset::FORWARD_PRIORITY;
 pub use ruleset::{none, whole};
 pub use words::{Batch, Family, TableName};
 pub(crate) use words::{accept, counter, marked};
@@ -31,7 +34,7 @@ use crate::{
 };
 
 /// Ours, and only ours.
-pub const TABLE: TableName = TableName {
+pub const TABLE: TableName<'static> = TableName {
     family: Family::Inet,
     name: "virt_forward",
 };

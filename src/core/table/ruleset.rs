@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Before every chain that people put at `filter` (0), so that the mark is there for all.
-const FORWARD_PRIORITY: i32 = -10;
+pub(crate) const FORWARD_PRIORITY: i32 = -10;
 /// Before libvirt's masquerade at `srcnat` (100): the first translation binds.
 const KEEP_SOURCE_PRIORITY: i32 = 90;
 /// After everything that may want to see the mark.

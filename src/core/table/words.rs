@@ -27,7 +27,10 @@ pub(crate) type Word = Statement<'static>;
 pub(crate) type Value = Expression<'static>;
 
 /// The family of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4.
     Ip,
@@ -58,11 +61,11 @@ impl Family {
 
 /// A table, named by its family and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableName {
+pub struct TableName<'a> {
     /// `ip`, `ip6`, `inet`.
     pub family: Family,
     /// The name.
-    pub name: &'static str,
+    pub name: &'a str,
 }
 
 /// A base chain's place in the kernel.
@@ -113,19 +116,19 @@ impl Batch {
     }
 
     /// `add table …`
-    pub(crate) fn add_table(&mut self, table: TableName) {
+    pub(crate) fn add_table(&mut self, table: TableName<'_>) {
         self.push(NfCmd::Add(table_object(table)));
     }
 
     /// `delete table …`
-    pub(crate) fn delete_table(&mut self, table: TableName) {
+    pub(crate) fn delete_table(&mut self, table: TableName<'_>) {
         self.push(NfCmd::Delete(table_object(table)));
     }
 
     /// `add set … { … }`
     pub(crate) fn add_set(
         &mut self,
-        table: TableName,
+        table: TableName<'_>,
         name: &str,
         kind: Kind,
         elements: Vec<Value>,
@@ -133,7 +136,7 @@ impl Batch {
         let (set_type, interval) = kind.crates();
         self.push(NfCmd::Add(NfListObject::Set(Box::new(Set {
             family: table.family.crates(),
-            table: table.name.into(),
+            table: table.name.to_owned().into(),
             name: name.to_owned().into(),
             handle: None,
             set_type,
@@ -148,14 +151,19 @@ impl Batch {
     }
 
     /// `add element … { … }`, nothing where there are none.
-    pub(crate) fn add_elements(&mut self, table: TableName, set: &str, elements: Vec<Value>) {
+    pub(crate) fn add_elements(&mut self, table: TableName<'_>, set: &str, elements: Vec<Value>) {
         if !elements.is_empty() {
             self.push(NfCmd::Add(element_object(table, set, elements)));
         }
     }
 
     /// `delete element … { … }`, nothing where there are none.
-    pub(crate) fn delete_elements(&mut self, table: TableName, set: &str, elements: Vec<Value>) {
+    pub(crate) fn delete_elements(
+        &mut self,
+        table: TableName<'_>,
+        set: &str,
+        elements: Vec<Value>,
+    ) {
         if !elements.is_empty() {
             self.push(NfCmd::Delete(element_object(table, set, elements)));
         }
@@ -164,7 +172,7 @@ impl Batch {
     /// `add chain … { type … hook … priority …; policy accept; }`
     pub(crate) fn add_base_chain(
         &mut self,
-        table: TableName,
+        table: TableName<'_>,
         name: &str,
         hook: Hook,
         priority: i32,
@@ -184,35 +192,43 @@ impl Batch {
     }
 
     /// `add chain …`
-    pub(crate) fn add_chain(&mut self, table: TableName, name: &str) {
+    pub(crate) fn add_chain(&mut self, table: TableName<'_>, name: &str) {
         self.push(NfCmd::Add(NfListObject::Chain(chain(table, name))));
     }
 
     /// `add rule …`
-    pub(crate) fn add_rule(&mut self, table: TableName, chain: &str, words: impl Into<Vec<Word>>) {
+    pub(crate) fn add_rule(
+        &mut self,
+        table: TableName<'_>,
+        chain: &str,
+        words: impl Into<Vec<Word>>,
+    ) {
         self.push(NfCmd::Add(NfListObject::Rule(Rule {
             expr: words.into().into(),
             ..rule(table, chain)
         })));
     }
 
-    /// `insert rule … comment "…"`, at the head of its chain.
+    /// `insert rule … index N … comment "…"`: in front of the rule at that position, from 0.
+    /// The head of its chain needs no rule to be there.
     pub(crate) fn insert_rule(
         &mut self,
-        table: TableName,
+        table: TableName<'_>,
         chain: &str,
+        position: u32,
         words: impl Into<Vec<Word>>,
         comment: &'static str,
     ) {
         self.push(NfCmd::Insert(NfListObject::Rule(Rule {
             expr: words.into().into(),
             comment: Some(comment.into()),
+            index: (position > 0).then_some(position),
             ..rule(table, chain)
         })));
     }
 
     /// `delete rule … handle …`
-    pub(crate) fn delete_rule(&mut self, table: TableName, chain: &str, handle: u32) {
+    pub(crate) fn delete_rule(&mut self, table: TableName<'_>, chain: &str, handle: u32) {
         self.push(NfCmd::Delete(NfListObject::Rule(Rule {
             handle: Some(handle),
             ..rule(table, chain)
@@ -237,27 +253,27 @@ impl Kind {
     }
 }
 
-fn table_object(table: TableName) -> NfListObject<'static> {
+fn table_object(table: TableName<'_>) -> NfListObject<'static> {
     NfListObject::Table(Table {
         family: table.family.crates(),
-        name: table.name.into(),
+        name: table.name.to_owned().into(),
         handle: None,
     })
 }
 
-fn element_object(table: TableName, set: &str, elem: Vec<Value>) -> NfListObject<'static> {
+fn element_object(table: TableName<'_>, set: &str, elem: Vec<Value>) -> NfListObject<'static> {
     NfListObject::Element(Element {
         family: table.family.crates(),
-        table: table.name.into(),
+        table: table.name.to_owned().into(),
         name: set.to_owned().into(),
         elem: elem.into(),
     })
 }
 
-fn chain(table: TableName, name: &str) -> Chain<'static> {
+fn chain(table: TableName<'_>, name: &str) -> Chain<'static> {
     Chain {
         family: table.family.crates(),
-        table: table.name.into(),
+        table: table.name.to_owned().into(),
         name: name.to_owned().into(),
         newname: None,
         handle: None,
@@ -270,10 +286,10 @@ fn chain(table: TableName, name: &str) -> Chain<'static> {
 }
 
 /// The crate's `Rule::default()` is a rule of table `filter`, so no field is left to it.
-fn rule(table: TableName, chain: &str) -> Rule<'static> {
+fn rule(table: TableName<'_>, chain: &str) -> Rule<'static> {
     Rule {
         family: table.family.crates(),
-        table: table.name.into(),
+        table: table.name.to_owned().into(),
         chain: chain.to_owned().into(),
         expr: Cow::Owned(Vec::new()),
         handle: None,

@@ -1,0 +1,254 @@
+//! What the kernel shows of the firewalls on this host, as values.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::Family;
+
+/// Which of the kernel's two packet filters a chain is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// nf_tables: what nft shows, and what iptables-nft writes.
+    Nft,
+    /// x_tables, of iptables-legacy: nft does not see it, and no notification tells of it.
+    Legacy,
+}
+
+/// A chain, named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ChainName {
+    /// The packet filter that it is in.
+    pub engine: Engine,
+    /// The table's family.
+    pub family: Family,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+}
+
+impl ChainName {
+    /// A chain of nf_tables.
+    pub fn nft(family: Family, table: &str, chain: &str) -> Self {
+        Self {
+            engine: Engine::Nft,
+            family,
+            table: table.to_owned(),
+            chain: chain.to_owned(),
+        }
+    }
+
+    /// Another chain of the same table.
+    pub fn beside(&self, chain: &str) -> Self {
+        Self {
+            chain: chain.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether both are in one table.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        *self == other.beside(&self.chain)
+    }
+
+    /// Whether the table is one of the iptables programs': they refuse one that holds rules
+    /// which they have not made ("incompatible, use 'nft' tool").
+    pub fn is_of_iptables(&self) -> bool {
+        let tables = ["filter", "nat", "mangle", "raw", "security"];
+        self.engine == Engine::Legacy
+            || self.family != Family::Inet && tables.contains(&self.table.as_str())
+    }
+}
+
+/// `ip filter FORWARD`, as nft names a chain; `iptables-legacy filter FORWARD`.
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = match (self.engine, self.family) {
+            (Engine::Nft, family) => family.word(),
+            (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
+            (Engine::Legacy, Family::Ip | Family::Inet) => "iptables-legacy",
+        };
+        write!(f, "{family} {} {}", self.table, self.chain)
+    }
+}
+
+/// What a rule does with the packets that it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// They go on to the next rule.
+    #[default]
+    Continue,
+    /// They have passed this base chain.
+    Accept,
+    /// Dropped, rejected.
+    Refuse,
+    /// Back to the chain they came from; in a base chain, its policy.
+    Return,
+    /// To another chain.
+    Jump(String),
+    /// Whatever a map says.
+    Map,
+}
+
+/// As much of a foreign rule as matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The kernel's number for it, never used twice in a table; 0 in x_tables.
+    pub handle: u32,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// What it does.
+    pub verdict: Verdict,
+    /// It is about all packets.
+    pub is_for_all: bool,
+    /// It is about the packets with one of these bits in their mark, and no others; 0 where
+    /// it is about anything else.
+    pub mark: u32,
+}
+
+impl Rule {
+    /// Whether it is a gate of ours.
+    pub fn is_ours(&self) -> bool {
+        self.comment.as_deref() == Some(crate::COMMENT)
+    }
+
+    /// Whether it refuses every packet that comes to it.
+    pub fn refuses_all(&self) -> bool {
+        self.is_for_all && self.verdict == Verdict::Refuse
+    }
+
+    /// Whether it lets everything pass that has `mark`.
+    fn accepts(&self, mark: u32) -> bool {
+        self.verdict == Verdict::Accept && (self.is_for_all || self.mark & mark != 0)
+    }
+
+    fn jumps_to(&self, named: impl Fn(&str) -> bool) -> bool {
+        matches!(&self.verdict, Verdict::Jump(chain) if named(chain))
+    }
+}
+
+/// Where a base chain stands in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Lower runs first.
+    pub priority: i32,
+    /// Its policy is drop.
+    pub drops: bool,
+}
+
+/// A chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: ChainName,
+    /// Where it stands, if it is a base chain of the forward hook.
+    pub base: Option<Base>,
+    /// A running program owns the table (`flags owner`): nobody else can change it.
+    pub is_owned: bool,
+    /// First to last, as far as they were asked for; gates of ours among them.
+    pub rules: Vec<Rule>,
+}
+
+impl Chain {
+    /// Its rules without ours: all positions here are counted in them.
+    pub fn foreign(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| !rule.is_ours())
+    }
+
+    /// How many foreign rules there are.
+    pub fn length(&self) -> usize {
+        self.foreign().count()
+    }
+
+    /// The position of the first foreign rule that jumps to a chain of such a name.
+    pub fn first_jump(&self, named: impl Fn(&str) -> bool) -> Option<usize> {
+        self.foreign().position(|rule| rule.jumps_to(&named))
+    }
+
+    /// The position of the first foreign rule that ends the chain for all packets.
+    pub fn end(&self) -> Option<usize> {
+        let ends = |rule: &Rule| {
+            rule.is_for_all && matches!(rule.verdict, Verdict::Refuse | Verdict::Return)
+        };
+        self.foreign().position(ends)
+    }
+
+    /// Whether a new packet that no rule knows is refused here.
+    pub fn refuses_by_default(&self) -> bool {
+        let is_drop = self.base.is_some_and(|base| base.drops);
+        is_drop || self.foreign().any(Rule::refuses_all)
+    }
+
+    /// Whether a rule that is not ours already lets everything pass that has `mark`, before
+    /// any that refuses all.
+    pub fn lets_pass(&self, mark: u32) -> bool {
+        let mut rules = self.foreign();
+        let decides = rules.find(|rule| rule.accepts(mark) || rule.refuses_all());
+        decides.is_some_and(|rule| rule.accepts(mark))
+    }
+}
+
+/// The chains that matter, or all that there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chains(BTreeMap<ChainName, Chain>);
+
+impl FromIterator<Chain> for Chains {
+    fn from_iter<I: IntoIterator<Item = Chain>>(chains: I) -> Self {
+        let named = chains.into_iter().map(|chain| (chain.name.clone(), chain));
+        Self(named.collect())
+    }
+}
+
+impl Chains {
+    /// One of them.
+    pub fn get(&self, name: &ChainName) -> Option<&Chain> {
+        self.0.get(name)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Chain> {
+        self.0.values()
+    }
+
+    /// The base chains of the forward hook.
+    pub fn bases(&self) -> impl Iterator<Item = &Chain> {
+        self.all().filter(|chain| chain.base.is_some())
+    }
+
+    /// Whether packets come from `base` to the chain of that name.
+    pub fn leads_to(&self, base: &Chain, name: &ChainName) -> bool {
+        name.is_beside(&base.name) && self.reached(base).any(|chain| chain.name == *name)
+    }
+
+    /// Whether some rule below `base` may refuse some packet. As far as rules are known here:
+    /// what a map says is not.
+    pub fn may_refuse(&self, base: &Chain) -> bool {
+        base.refuses_by_default()
+            || self.reached(base).any(|chain| {
+                let mut rules = chain.foreign();
+                rules.any(|rule| matches!(rule.verdict, Verdict::Refuse | Verdict::Map))
+            })
+    }
+
+    /// `base`, and every chain that its jumps lead to.
+    fn reached<'a>(&'a self, base: &'a Chain) -> impl Iterator<Item = &'a Chain> {
+        let mut seen = vec![base];
+        let mut next = 0;
+        while let Some(chain) = seen.get(next).copied() {
+            next += 1;
+            for rule in &chain.rules {
+                let Verdict::Jump(to) = &rule.verdict else {
+                    continue;
+                };
+                if let Some(to) = self.get(&base.name.beside(to))
+                    && !seen.iter().any(|known| known.name == to.name)
+                {
+                    seen.push(to);
+                }
+            }
+        }
+        seen.into_iter()
+    }
+}

@@ -1,0 +1,127 @@
+//! Base chains that stand in the way and have no gate: each with the line that opens it.
+
+use super::chains::{Chain, ChainName, Engine};
+use crate::{config::MarkBit, network::BridgeName};
+
+/// Why a chain has no gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody said that it may be opened.
+    Unknown,
+    /// A running program owns the table: nobody else can add a rule.
+    Owned,
+    /// It runs before our table, so no packet is marked there.
+    Early,
+}
+
+/// A base chain that refuses packets of ours, or may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Which.
+    pub chain: ChainName,
+    /// Why it has no gate.
+    pub why: Why,
+    /// It refuses everything that none of its rules accepts; else it has rules that refuse
+    /// something, and whether that is ours is not known.
+    pub is_certain: bool,
+}
+
+impl Obstacle {
+    pub(super) fn new(base: &Chain, why: Why) -> Self {
+        Self {
+            chain: base.name.clone(),
+            why,
+            is_certain: base.refuses_by_default(),
+        }
+    }
+
+    /// One word for people and for JSON.
+    pub fn word(&self) -> &'static str {
+        match self.is_certain {
+            true => "refuses",
+            false => "may refuse",
+        }
+    }
+
+    /// What opens it; `groups` are the bridges that reach each other.
+    pub fn remedy(&self, mark: MarkBit, groups: &[Vec<&BridgeName>]) -> Remedy {
+        let name = &self.chain;
+        match (self.why, name.is_of_iptables()) {
+            (Why::Owned, _) => Remedy {
+                what: format!(
+                    "only the program that owns this table can let it accept the mark {mark}"
+                ),
+                lines: Vec::new(),
+            },
+            (Why::Unknown, false) => Remedy {
+                what: format!("add \"{name}\" to extra of [gates] in the config, or run"),
+                lines: vec![format!(
+                    "nft insert rule {name} meta mark and {mark} != 0 accept"
+                )],
+            },
+            (Why::Unknown, true) => Remedy {
+                what: "run".to_owned(),
+                lines: vec![format!(
+                    "{} -t {} -I {} -m mark --mark {mark}/{mark} -j ACCEPT",
+                    program(name),
+                    name.table,
+                    name.chain
+                )],
+            },
+            (Why::Early, is_of_iptables) => Remedy {
+                what: "it runs before packets are marked; to open it for these networks, run"
+                    .to_owned(),
+                lines: groups
+                    .iter()
+                    .filter(|bridges| bridges.len() > 1)
+                    .flat_map(|bridges| match is_of_iptables {
+                        true => by_pairs(name, bridges),
+                        false => vec![by_set(name, bridges)],
+                    })
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// What a person can do about an [`Obstacle`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// In words.
+    pub what: String,
+    /// Commands for a shell; none where no command helps.
+    pub lines: Vec<String>,
+}
+
+fn program(name: &ChainName) -> &'static str {
+    match (name.engine, name.family) {
+        (Engine::Nft, crate::table::Family::Ip6) => "ip6tables",
+        (Engine::Nft, _) => "iptables",
+        (Engine::Legacy, crate::table::Family::Ip6) => "ip6tables-legacy",
+        (Engine::Legacy, _) => "iptables-legacy",
+    }
+}
+
+fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
+    let quoted: Vec<_> = bridges
+        .iter()
+        .map(|bridge| format!("\"{bridge}\""))
+        .collect();
+    let set = quoted.join(", ");
+    format!("nft 'insert rule {name} iifname {{ {set} }} oifname {{ {set} }} accept'")
+}
+
+fn by_pairs(name: &ChainName, bridges: &[&BridgeName]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for from in bridges {
+        for to in bridges.iter().filter(|to| *to != from) {
+            lines.push(format!(
+                "{} -t {} -I {} -i {from} -o {to} -j ACCEPT",
+                program(name),
+                name.table,
+                name.chain
+            ));
+        }
+    }
+    lines
+}

@@ -1,0 +1,316 @@
+//! The firewalls of this host, as the kernel lists them: base chains of the forward hook, and
+//! of their rules what [`gates`](crate::gates) asks about (linux/netfilter/nf_tables.h).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    deadline::Deadline,
+    iptables,
+    netlink::{attribute, attributes, be32, be64, dump, string},
+};
+use crate::{
+    Error, Result,
+    gates::chains::{Base, Chain, ChainName, Chains, Rule, Verdict},
+    table::{self, Family},
+};
+
+const NFT_MSG_GETTABLE: u8 = 1;
+const NFT_MSG_GETCHAIN: u8 = 4;
+const NFT_MSG_GETRULE: u8 = 7;
+
+const TABLE_NAME: u16 = 1;
+const TABLE_FLAGS: u16 = 2;
+/// `NFT_TABLE_F_DORMANT`: switched off, as if it were not there.
+const DORMANT: u32 = 1;
+/// `NFT_TABLE_F_OWNER`: only the program that made it can change it.
+const OWNER: u32 = 2;
+
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+/// `NF_INET_FORWARD`, the same for ip, ip6 and inet.
+const FORWARD: u32 = 2;
+/// `NF_DROP`, as a policy and as a verdict.
+const DROP: u32 = 0;
+/// `NF_ACCEPT`
+const ACCEPT: u32 = 1;
+/// `NFT_JUMP`, `NFT_GOTO`, `NFT_RETURN`: negative there.
+const JUMP: u32 = -3_i32 as u32;
+const GOTO: u32 = -4_i32 as u32;
+const RETURN: u32 = -5_i32 as u32;
+
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_HANDLE: u16 = 3;
+const RULE_EXPRESSIONS: u16 = 4;
+const RULE_USERDATA: u16 = 7;
+const EXPR_NAME: u16 = 1;
+const EXPR_DATA: u16 = 2;
+const IMMEDIATE_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
+const LOOKUP_DREG: u16 = 3;
+const MATCH_NAME: u16 = 1;
+const MATCH_INFO: u16 = 3;
+const META_KEY: u16 = 2;
+/// `NFT_META_MARK`
+const MARK: u32 = 3;
+const BITWISE_MASK: u16 = 4;
+const CMP_OP: u16 = 2;
+const CMP_DATA: u16 = 3;
+/// `NFT_CMP_NEQ`
+const NOT_EQUAL: u32 = 1;
+/// libnftnl: `NFTNL_UDATA_RULE_COMMENT`.
+const USERDATA_COMMENT: u8 = 0;
+
+/// Of which chains the rules are read.
+#[derive(Clone, Copy)]
+pub enum Scope<'a> {
+    /// The base chains of the forward hook, and these: as many with a thousand networks as
+    /// with one.
+    Near(&'a [ChainName]),
+    /// All there are.
+    All,
+}
+
+/// The chains of ip, ip6 and inet tables, those of our own left out: base chains of the
+/// forward hook, and what `scope` asks for.
+pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<Chains> {
+    let what = || "the firewalls of this host".to_owned();
+    let failed = |why| Error::Rules { what: what(), why };
+    let tables = tables(deadline).map_err(failed)?;
+    let mut found = Vec::new();
+    for object in dump(NFT_MSG_GETCHAIN, 0, &[], deadline).map_err(failed)? {
+        if let Some(chain) = chain(&object.attributes, object.family, &tables) {
+            found.push(chain);
+        }
+    }
+    match scope {
+        Scope::Near(inner) => {
+            found.retain(|chain| chain.base.is_some() || inner.contains(&chain.name));
+            for chain in &mut found {
+                chain.rules = rules(&chain.name, deadline)?;
+            }
+        }
+        Scope::All => {
+            let mut rules = all_rules(deadline).map_err(failed)?;
+            for chain in &mut found {
+                chain.rules = rules.remove(&chain.name).unwrap_or_default();
+            }
+        }
+    }
+    found.extend(iptables::legacy_chains(deadline)?);
+    Ok(found.into_iter().collect())
+}
+
+/// The flags of every table that is not dormant.
+fn tables(deadline: Deadline) -> std::io::Result<BTreeMap<(u8, String), u32>> {
+    let objects = dump(NFT_MSG_GETTABLE, 0, &[], deadline)?.into_iter();
+    let tables = objects.filter_map(|object| {
+        let name = string(attribute(&object.attributes, TABLE_NAME)?);
+        let flags = attribute(&object.attributes, TABLE_FLAGS).map_or(0, be32);
+        (flags & DORMANT == 0).then_some(((object.family, name), flags))
+    });
+    Ok(tables.collect())
+}
+
+fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Option<Chain> {
+    let table = string(attribute(object, CHAIN_TABLE)?);
+    let family = family(number)?;
+    if family == table::TABLE.family && table == table::TABLE.name {
+        return None;
+    }
+    let name = string(attribute(object, CHAIN_NAME)?);
+    let flags = tables.get(&(number, table.clone()))?;
+    let base = attribute(object, CHAIN_HOOK).and_then(|hook| {
+        let is_forward = attribute(hook, HOOK_NUMBER).map(be32) == Some(FORWARD);
+        is_forward.then(|| Base {
+            priority: attribute(hook, HOOK_PRIORITY).map_or(0, be32).cast_signed(),
+            drops: attribute(object, CHAIN_POLICY).map(be32) == Some(DROP),
+        })
+    });
+    Some(Chain {
+        name: ChainName::nft(family, &table, &name),
+        base,
+        is_owned: flags & OWNER != 0,
+        rules: Vec::new(),
+    })
+}
+
+/// `NFPROTO_*`; bridged frames and what comes in on a device are never routed packets.
+fn family(number: u8) -> Option<Family> {
+    match number {
+        1 => Some(Family::Inet),
+        2 => Some(Family::Ip),
+        10 => Some(Family::Ip6),
+        _ => None,
+    }
+}
+
+fn number(family: Family) -> u8 {
+    match family {
+        Family::Inet => 1,
+        Family::Ip => 2,
+        Family::Ip6 => 10,
+    }
+}
+
+/// The rules of one chain, first to last; none where it is gone by now. Tables of iptables-nft
+/// are tables like any other here.
+pub(super) fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<Rule>> {
+    let chain = [(RULE_TABLE, &*name.table), (RULE_CHAIN, &*name.chain)];
+    match dump(NFT_MSG_GETRULE, number(name.family), &chain, deadline) {
+        Ok(objects) => Ok(objects
+            .iter()
+            .map(|object| rule(&object.attributes))
+            .collect()),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(why) => Err(Error::Rules {
+            what: name.to_string(),
+            why,
+        }),
+    }
+}
+
+fn all_rules(deadline: Deadline) -> std::io::Result<BTreeMap<ChainName, Vec<Rule>>> {
+    let mut rules: BTreeMap<ChainName, Vec<Rule>> = BTreeMap::new();
+    for object in dump(NFT_MSG_GETRULE, 0, &[], deadline)? {
+        let named = |kind| attribute(&object.attributes, kind).map(string);
+        if let (Some(family), Some(table), Some(chain)) =
+            (family(object.family), named(RULE_TABLE), named(RULE_CHAIN))
+        {
+            let name = ChainName::nft(family, &table, &chain);
+            rules
+                .entry(name)
+                .or_default()
+                .push(rule(&object.attributes));
+        }
+    }
+    Ok(rules)
+}
+
+fn rule(object: &[u8]) -> Rule {
+    let mut rule = Rule {
+        // One beyond 32 bits cannot be named to nft through the crate; it then says so.
+        handle: attribute(object, RULE_HANDLE)
+            .map_or(0, |handle| be64(handle).try_into().unwrap_or(u32::MAX)),
+        comment: attribute(object, RULE_USERDATA).and_then(userdata_comment),
+        is_for_all: true,
+        ..Rule::default()
+    };
+    let mut seen = BTreeSet::new();
+    let expressions = attribute(object, RULE_EXPRESSIONS).unwrap_or_default();
+    for (_, expression) in attributes(expressions) {
+        let name = attribute(expression, EXPR_NAME)
+            .map(string)
+            .unwrap_or_default();
+        let data = attribute(expression, EXPR_DATA).unwrap_or_default();
+        understand(&mut rule, &name, data);
+        seen.insert(name);
+    }
+    // meta mark & bit != 0 accept, with or without a counter, and nothing else.
+    let plain = ["meta", "bitwise", "cmp", "counter", "immediate"];
+    if !seen.iter().all(|name| plain.contains(&name.as_str())) || !seen.contains("cmp") {
+        rule.mark = 0;
+    }
+    rule
+}
+
+/// What one expression of a rule adds to what is known of it.
+fn understand(rule: &mut Rule, name: &str, data: &[u8]) {
+    match name {
+        "immediate" => {
+            if let Some(verdict) = verdict(data) {
+                rule.verdict = verdict;
+            }
+        }
+        "reject" => rule.verdict = Verdict::Refuse,
+        "target" => {
+            // Targets of iptables' own; ACCEPT, DROP and jumps are verdicts here too.
+            if attribute(data, MATCH_NAME).map(string).as_deref() == Some("REJECT") {
+                rule.verdict = Verdict::Refuse;
+            }
+        }
+        "match" => match match_comment(data) {
+            Some(comment) => rule.comment = Some(comment),
+            None => rule.is_for_all = false,
+        },
+        "lookup" => {
+            rule.is_for_all = false;
+            // Into the verdict's register: a map decides.
+            if attribute(data, LOOKUP_DREG).map(be32) == Some(0) {
+                rule.verdict = Verdict::Map;
+            }
+        }
+        "counter" | "log" | "bitwise" | "meta" | "payload" | "ct" => {
+            mark(rule, name, data);
+        }
+        _ => rule.is_for_all = false,
+    }
+    if name == "cmp" && !is_not_zero(data) {
+        rule.mark = 0;
+    }
+}
+
+/// Which bits of the mark are looked at, if it is the mark: a rule with a comparison after
+/// that is about some packets only, which `cmp` says.
+fn mark(rule: &mut Rule, name: &str, data: &[u8]) {
+    match name {
+        "meta" => {
+            let is_mark = attribute(data, META_KEY).map(be32) == Some(MARK);
+            rule.mark = if is_mark { u32::MAX } else { 0 };
+        }
+        "bitwise" if rule.mark != 0 => {
+            let mask = attribute(data, BITWISE_MASK);
+            let mask = mask.and_then(|mask| attribute(mask, DATA_VALUE));
+            let mask = mask.and_then(|mask| mask.first_chunk());
+            rule.mark = mask.map_or(0, |four| u32::from_ne_bytes(*four));
+        }
+        _ => {}
+    }
+}
+
+/// `… != 0`
+fn is_not_zero(comparison: &[u8]) -> bool {
+    let operator = attribute(comparison, CMP_OP).map(be32);
+    let value = attribute(comparison, CMP_DATA).and_then(|data| attribute(data, DATA_VALUE));
+    operator == Some(NOT_EQUAL) && value.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+}
+
+/// What an immediate says, where it is a verdict.
+fn verdict(immediate: &[u8]) -> Option<Verdict> {
+    let data = attribute(immediate, IMMEDIATE_DATA)?;
+    let verdict = attribute(data, DATA_VERDICT)?;
+    let chain = || attribute(verdict, VERDICT_CHAIN).map(string);
+    match be32(attribute(verdict, VERDICT_CODE)?) {
+        ACCEPT => Some(Verdict::Accept),
+        DROP => Some(Verdict::Refuse),
+        RETURN => Some(Verdict::Return),
+        JUMP | GOTO => Some(Verdict::Jump(chain()?)),
+        _ => None,
+    }
+}
+
+/// iptables' `-m comment`: the text is all of the match's data.
+fn match_comment(expression: &[u8]) -> Option<String> {
+    let is_comment = attribute(expression, MATCH_NAME).map(string)? == "comment";
+    let info = attribute(expression, MATCH_INFO)?;
+    is_comment.then(|| string(info))
+}
+
+/// nft's own comments: one byte type, one byte length, the text.
+fn userdata_comment(mut bytes: &[u8]) -> Option<String> {
+    while let [kind, length, rest @ ..] = bytes {
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == USERDATA_COMMENT {
+            return Some(string(value));
+        }
+        bytes = rest;
+    }
+    None
+}

@@ -1,0 +1,141 @@
+//! A look at everything, and what is not as wanted made so: for who keeps watch.
+//!
+//! What is wanted is what the records say, so what was closed by hand stays closed.
+
+use super::{
+    Outcome, Run,
+    gates::{Gates, Reach},
+    inspect::is_libvirt_flushed,
+    members, outcome, settings,
+};
+use crate::{
+    Result,
+    gates::Survey,
+    kernel::{host, nft, own},
+    network::Network,
+    policy,
+    state::Record,
+    table::{self, Batch},
+};
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Networks that were not known, and what was done with them.
+    pub started: Vec<(String, Outcome)>,
+    /// What was not as wanted, and is now.
+    pub mended: Vec<String>,
+    /// The firewalls, as they were before.
+    pub survey: Survey,
+    /// libvirt's own rules are gone, though it has networks that need them.
+    pub is_libvirt_flushed: bool,
+    /// Some network is open.
+    pub is_any_open: bool,
+}
+
+impl Run<'_> {
+    /// Looks, and mends. `started` are networks that have started and may not be known;
+    /// without `deep`, the elements of our sets are taken to be as they were.
+    pub fn keep(&self, started: Vec<Network>, deep: bool) -> Result<Kept> {
+        let mut kept = Kept::default();
+        for network in started {
+            kept.started.extend(self.take_in(network)?);
+        }
+        let records = self.store.records();
+        if records.is_empty() && self.store.layout().is_none() && !self.store.is_pending() {
+            // Not even a folder is left where there is nothing to keep.
+            self.store.destroy()?;
+            return Ok(kept);
+        }
+        let mut table = self.faults_of_records(&records);
+        kept.is_any_open = self.store.is_any_open();
+        if table.is_empty() && kept.is_any_open {
+            table.extend(self.fault_of_table(&records, deep)?);
+        }
+        let gates = Gates::to_open(self.wish(), false, Reach::Near, self.deadline)?;
+        kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
+        if kept.is_any_open {
+            let gate = |place| format!("the gate in {place} was gone or outranked");
+            kept.mended.extend(gates.places().map(gate));
+            kept.mended.extend(settings::wrong(&records));
+        }
+        if !table.is_empty() || !kept.started.is_empty() {
+            self.store.begin()?;
+            self.rebuild(&[])?;
+            kept.is_any_open = self.store.is_any_open();
+        } else if !kept.mended.is_empty() {
+            self.mend_around(&gates, &records)?;
+        }
+        kept.mended.splice(0..0, table);
+        kept.survey = gates.into_survey();
+        Ok(kept)
+    }
+
+    /// A network that is not known as it is now.
+    fn take_in(&self, network: Network) -> Result<Option<(String, Outcome)>> {
+        let Some(bridge) = network.routed_bridge().cloned() else {
+            return Ok(None);
+        };
+        let record = self.record(network);
+        if !host::has(&bridge) || self.store.record(&bridge).as_ref() == Some(&record) {
+            return Ok(None);
+        }
+        self.store.begin()?;
+        self.store.put(&bridge, &record)?;
+        Ok(Some((record.network.name.clone(), outcome(&record))))
+    }
+
+    fn faults_of_records(&self, records: &[Record]) -> Vec<String> {
+        let mut faults = Vec::new();
+        for record in records {
+            let network = &record.network;
+            if let Some(bridge) = network.routed_bridge().filter(|bridge| !host::has(bridge)) {
+                let name = crate::text::shown(&network.name);
+                faults.push(format!("network {name} was gone, with its bridge {bridge}"));
+            }
+        }
+        let is_other =
+            |record: &Record| policy::groups_of(self.config, &record.network) != record.groups;
+        if self.is_built_otherwise() || records.iter().any(is_other) {
+            faults.push("the config had changed".to_owned());
+        }
+        if self.store.is_pending() && faults.is_empty() {
+            faults.push("a run had been cut short".to_owned());
+        }
+        faults
+    }
+
+    fn fault_of_table(&self, records: &[Record], deep: bool) -> Result<Option<String>> {
+        let name = format!("table {} {}", table::TABLE.family.word(), table::TABLE.name);
+        match own::fingerprint(self.deadline)? {
+            None => return Ok(Some(format!("the {name} was gone"))),
+            seen if seen != self.store.built() => {
+                return Ok(Some(format!("the {name} was changed")));
+            }
+            Some(_) => {}
+        }
+        if deep {
+            let layout = table::Layout::of(self.config);
+            let wanted = table::keys(&layout, &members(records));
+            let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
+            let differs = wanted
+                .iter()
+                .find(|(set, keys)| seen.get(*set) != Some(*keys));
+            if let Some((set, _)) = differs {
+                return Ok(Some(format!("the set {set} of the {name} was changed")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The gates and the settings alone.
+    fn mend_around(&self, gates: &Gates, records: &[Record]) -> Result<()> {
+        if !gates.is_nothing() {
+            let mut batch = Batch::default();
+            gates.in_batch(&mut batch);
+            nft::apply(&batch, self.deadline)?;
+            gates.by_program(self.deadline)?;
+        }
+        settings::make(self.store, records)
+    }
+}

@@ -1,0 +1,95 @@
+//! The elements of our sets in the kernel's own form, to compare with what it has.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+
+use super::{Layout, Member, elements, group_set};
+use crate::network::BridgeName;
+
+/// An element: the first and the last value that it stands for, in the bytes of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The only value, or the first.
+    pub from: Vec<u8>,
+    /// The only value, or the last.
+    pub to: Vec<u8>,
+}
+
+/// `IFNAMSIZ`: an interface's name is padded to it.
+const NAME: usize = 16;
+
+/// Every set of the table, with its elements when `members` are in it.
+pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Key>> {
+    let mut sets: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+    sets.insert(elements::BRIDGES.to_owned(), BTreeSet::new());
+    for subnets in &elements::SUBNETS {
+        sets.insert(subnets.set.to_owned(), BTreeSet::new());
+    }
+    for group in &layout.groups {
+        sets.insert(group_set(group), BTreeSet::new());
+    }
+    let mut put = |set: &str, key: Key| {
+        sets.entry(set.to_owned()).or_default().insert(key);
+    };
+    for member in members {
+        put(elements::BRIDGES, single(name(&member.bridge)));
+        for group in &member.groups {
+            put(&group_set(group), single(name(&member.bridge)));
+        }
+        for subnet in &member.subnets {
+            let subnets = elements::set_of(subnet);
+            let key = match subnets.is_masked() {
+                true => single(with_address(&member.bridge, subnet.network())),
+                false => interval(&member.bridge, subnet),
+            };
+            put(subnets.set, key);
+        }
+    }
+    sets
+}
+
+fn single(value: Vec<u8>) -> Key {
+    Key {
+        from: value.clone(),
+        to: value,
+    }
+}
+
+fn interval(bridge: &BridgeName, subnet: &IpNet) -> Key {
+    Key {
+        from: with_address(bridge, subnet.network()),
+        to: with_address(bridge, subnet.broadcast()),
+    }
+}
+
+fn name(bridge: &BridgeName) -> Vec<u8> {
+    let mut bytes = bridge.as_str().as_bytes().to_vec();
+    bytes.resize(NAME, 0);
+    bytes
+}
+
+fn with_address(bridge: &BridgeName, address: IpAddr) -> Vec<u8> {
+    let mut bytes = name(bridge);
+    match address {
+        IpAddr::V4(address) => bytes.extend(address.octets()),
+        IpAddr::V6(address) => bytes.extend(address.octets()),
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_of_odd_length_is_an_interval() {
+        let bridge: BridgeName = "virbr0".parse().unwrap();
+        let key = interval(&bridge, &"10.0.0.0/22".parse().unwrap());
+        assert_eq!(key.from, b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\0\0");
+        assert_eq!(key.to, b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\x03\xff");
+    }
+}
