@@ -5,7 +5,6 @@
 //! it. It says nothing on stdout, and is done within ten seconds.
 
 mod handle;
-mod log;
 
 use std::{
     env, panic,
@@ -16,6 +15,7 @@ use std::{
 
 use virt_forward_core::{
     event::{Event, Operation},
+    kernel::log,
     text::shown,
 };
 

@@ -64,6 +64,12 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Keep everything as wanted, until it is ended: for systemd
+    ///
+    /// Listens to the kernel and to libvirt, and mends what somebody flushed, restarted or
+    /// switched off. Says what it mended in syslog. What was closed by remove stays closed.
+    /// SIGHUP makes it do what apply does.
+    Watch,
     /// Put the libvirt hook in its place, or take it away
     Hook {
         #[command(subcommand)]

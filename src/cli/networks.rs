@@ -1,9 +1,10 @@
 //! The networks of this host: from libvirt, or where no daemon answers from what it left.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use virt_forward_core::{
+    kernel::status,
     network::{self, Network},
     paths,
     text::shown,
@@ -51,13 +52,10 @@ impl Networks {
 
     fn from_files() -> Self {
         let mut networks = Self::default();
-        for (name, path) in xml_files(Path::new(paths::LIBVIRT_STATUS)) {
-            match fs::File::open(&path) {
-                Ok(file) => networks.add(&name, network::read(file)),
-                Err(why) => skip(&name, &why),
-            }
+        for (name, network) in status::active() {
+            networks.add(&name, network);
         }
-        let defined = xml_files(Path::new(DEFINITIONS))
+        let defined = status::xml_files(Path::new(DEFINITIONS))
             .into_iter()
             .map(|(name, _)| name);
         let is_active = |name: &String| networks.active.iter().any(|known| known.name == *name);
@@ -114,18 +112,6 @@ impl Networks {
 
 fn skip(name: &str, why: &dyn std::fmt::Display) {
     output::complain(&format!("network {} is left out: {why}", shown(name)));
-}
-
-/// The `*.xml` files in `dir`, by stem.
-fn xml_files(dir: &Path) -> Vec<(String, std::path::PathBuf)> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let files = paths.filter(|path| path.extension().is_some_and(|ext| ext == "xml"));
-    let named = files.filter_map(|path| {
-        let stem = path.file_stem()?.to_str()?.to_owned();
-        path.is_file().then_some((stem, path))
-    });
-    named.collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod apply;
 mod hook;
 mod remove;
 mod status;
+mod watch;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Command::Remove { names, .. } => remove::named(args, names),
         Command::Status { json, check } => status::status(args, *json, *check),
         Command::Hook { action } => hook::hook(action),
+        Command::Watch => watch::watch(args),
     }
 }
 

@@ -57,6 +57,23 @@ struct NetworkStatus {
     subnets: Vec<String>,
     groups: Vec<String>,
     state: NetworkState,
+    #[serde(skip)]
+    is_bridge_there: bool,
+}
+
+impl NetworkStatus {
+    /// What to do about a bridge that is not up.
+    fn down_remark(&self) -> String {
+        let Self { name, bridge, .. } = self;
+        let name = shown(name);
+        match self.is_bridge_there {
+            true => format!("{bridge} is not up: ip link set {bridge} up"),
+            false => format!(
+                "{bridge} is gone, though libvirt takes {name} for active:\n  \
+                 virsh net-destroy {name}; virsh net-start {name}"
+            ),
+        }
+    }
 }
 
 /// In the order in which a packet would meet what is wrong.
@@ -243,7 +260,7 @@ impl Status {
             .iter()
             .filter(|n| n.state == NetworkState::Down)
         {
-            remarks.push(format!("{} is not up: ip link set {0} up", network.bridge));
+            remarks.push(network.down_remark());
         }
         match remarks.is_empty() {
             true => String::new(),
@@ -369,6 +386,7 @@ fn network_status(
     NetworkStatus {
         name: network.name.clone(),
         state: state(record, &bridge, inspection, up),
+        is_bridge_there: up.contains_key(&bridge),
         bridge,
         mode: network.mode.word(),
         subnets: network.subnets().iter().map(ToString::to_string).collect(),

@@ -6,12 +6,12 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink},
+    net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, netlink},
 };
 
 use super::{
@@ -34,6 +34,11 @@ const GEN_PROC_PID: u16 = 2;
 const GEN_PROC_NAME: u16 = 3;
 /// `NFNLGRP_NFTABLES` is group 7.
 const NFTABLES: u32 = 1 << (7 - 1);
+/// `RTNLGRP_IPV4_NETCONF`, `RTNLGRP_IPV6_NETCONF`
+const IPV4_NETCONF: u32 = 1 << (24 - 1);
+const IPV6_NETCONF: u32 = 1 << (25 - 1);
+/// Its number is 0, which the crate writes as none.
+const NETLINK_ROUTE: Option<Protocol> = None;
 
 /// A transaction that somebody made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,18 +72,8 @@ pub struct Monitor {
 impl Monitor {
     /// From now on.
     pub fn start() -> Result<Self> {
-        let open = || -> io::Result<OwnedFd> {
-            let socket = rustix::net::socket_with(
-                AddressFamily::NETLINK,
-                SocketType::RAW,
-                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-                Some(netlink::NETFILTER),
-            )?;
-            rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, NFTABLES))?;
-            Ok(socket)
-        };
         Ok(Self {
-            socket: open().map_err(failed)?,
+            socket: listen(Some(netlink::NETFILTER), NFTABLES).map_err(failed)?,
             open: Transaction::default(),
         })
     }
@@ -130,10 +125,57 @@ impl Monitor {
     }
 }
 
-impl AsFd for Monitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+impl AsRawFd for Monitor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
+}
+
+/// Listens to settings of interfaces, forwarding among them, whoever changes them
+/// (linux/netconf.h; net/ipv4/devinet.c, `inet_netconf_notify_devconf`).
+#[derive(Debug)]
+pub struct Settings {
+    socket: OwnedFd,
+}
+
+impl Settings {
+    /// From now on.
+    pub fn start() -> Result<Self> {
+        let socket = listen(NETLINK_ROUTE, IPV4_NETCONF | IPV6_NETCONF);
+        Ok(Self {
+            socket: socket.map_err(failed)?,
+        })
+    }
+
+    /// Takes what came. What it says does not matter: who looks at the settings sees more.
+    pub fn drain(&self) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                // Some were lost: one is as good as many.
+                Ok(_) | Err(Errno::INTR | Errno::NOBUFS) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(why) => return Err(failed(why.into())),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Settings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn listen(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        protocol,
+    )?;
+    rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
 }
 
 /// The number of the last transaction.

@@ -8,7 +8,7 @@ use crate::{
     Result,
     config::Config,
     gates::{self, Obstacle, State, Survey},
-    kernel::{deadline::Deadline, nft, scratch, sysctl},
+    kernel::{deadline::Deadline, host, nft, scratch, sysctl},
     network::{Mode, Network},
     policy,
     state::Record,
@@ -95,7 +95,12 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             network,
         })
         .collect();
-    let members = members(&records);
+    let present: Vec<_> = records
+        .iter()
+        .filter(|record| is_present(record))
+        .cloned()
+        .collect();
+    let members = members(&present);
     let table = match members.is_empty() {
         true => None,
         false => {
@@ -122,6 +127,11 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         settings: settings.collect(),
         records,
     })
+}
+
+/// A network without its bridge is nothing to be opened.
+fn is_present(record: &Record) -> bool {
+    record.network.routed_bridge().is_some_and(host::has)
 }
 
 /// What is there, for `networks` that are active.

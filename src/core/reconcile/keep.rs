@@ -34,9 +34,8 @@ pub struct Kept {
 }
 
 impl Run<'_> {
-    /// Looks, and mends. `started` are networks that have started and may not be known;
-    /// without `deep`, the elements of our sets are taken to be as they were.
-    pub fn keep(&self, started: Vec<Network>, deep: bool) -> Result<Kept> {
+    /// Looks, and mends. `started` are networks that have started and may not be known.
+    pub fn keep(&self, started: Vec<Network>) -> Result<Kept> {
         let mut kept = Kept::default();
         for network in started {
             kept.started.extend(self.take_in(network)?);
@@ -50,7 +49,7 @@ impl Run<'_> {
         let mut table = self.faults_of_records(&records);
         kept.is_any_open = self.store.is_any_open();
         if table.is_empty() && kept.is_any_open {
-            table.extend(self.fault_of_table(&records, deep)?);
+            table.extend(self.fault_of_table(&records)?);
         }
         let gates = Gates::to_open(self.wish(), false, Reach::Near, self.deadline)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
@@ -105,7 +104,7 @@ impl Run<'_> {
         faults
     }
 
-    fn fault_of_table(&self, records: &[Record], deep: bool) -> Result<Option<String>> {
+    fn fault_of_table(&self, records: &[Record]) -> Result<Option<String>> {
         let name = format!("table {} {}", table::TABLE.family.word(), table::TABLE.name);
         match own::fingerprint(self.deadline)? {
             None => return Ok(Some(format!("the {name} was gone"))),
@@ -114,18 +113,12 @@ impl Run<'_> {
             }
             Some(_) => {}
         }
-        if deep {
-            let layout = table::Layout::of(self.config);
-            let wanted = table::keys(&layout, &members(records));
-            let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
-            let differs = wanted
-                .iter()
-                .find(|(set, keys)| seen.get(*set) != Some(*keys));
-            if let Some((set, _)) = differs {
-                return Ok(Some(format!("the set {set} of the {name} was changed")));
-            }
-        }
-        Ok(None)
+        let layout = table::Layout::of(self.config);
+        let wanted = table::keys(&layout, &members(records));
+        let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
+        let mut sets = wanted.iter();
+        let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));
+        Ok(differs.map(|(set, _)| format!("the set {set} of the {name} was changed")))
     }
 
     /// The gates and the settings alone.

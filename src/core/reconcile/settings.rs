@@ -8,12 +8,16 @@ use crate::{
     sysctls::{self, Changed, Need, Seen, Setting},
 };
 
-/// What the settings of these networks need; none for a network that is closed.
+/// What the settings of these networks need; none for a network that is closed, or whose
+/// bridge is gone.
 pub(super) fn wanted(records: &[Record]) -> Vec<Setting> {
     let open = records.iter().filter(|record| !record.groups.is_empty());
     let needs = open.filter_map(|record| {
         Some(Need {
-            bridge: record.network.routed_bridge()?,
+            bridge: record
+                .network
+                .routed_bridge()
+                .filter(|bridge| host::has(bridge))?,
             ipv4: !record.network.subnets4().is_empty(),
             ipv6: !record.network.subnets6().is_empty(),
         })

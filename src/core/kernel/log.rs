@@ -1,12 +1,21 @@
-//! syslog, as libvirt drops the stderr of a hook that exits with 0.
+//! syslog: libvirt drops the stderr of a hook that exits with 0, and nobody sits before a
+//! daemon.
 
 use std::io::{IsTerminal, stderr};
 
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 /// What was done.
-pub(crate) fn info(line: &str) {
+pub fn info(line: &str) {
     let said = logger().is_some_and(|mut log| log.info(line).is_ok());
+    if !said || stderr().is_terminal() {
+        print(line);
+    }
+}
+
+/// What somebody should look at.
+pub fn warning(line: &str) {
+    let said = logger().is_some_and(|mut log| log.warning(line).is_ok());
     if !said || stderr().is_terminal() {
         print(line);
     }
@@ -14,7 +23,7 @@ pub(crate) fn info(line: &str) {
 
 /// What went wrong: on stderr too, for who runs the hook by hand, and for libvirt's own
 /// message when a start is refused.
-pub(crate) fn error(line: &str) {
+pub fn error(line: &str) {
     if let Some(mut log) = logger() {
         // What cannot be said there is said on stderr.
         let _ = log.err(line);

@@ -1,0 +1,246 @@
+//! One look at everything, and what there is to say about it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use virt_forward_core::{
+    Error, Result,
+    config::Config,
+    kernel::{
+        deadline::Deadline,
+        host, log,
+        monitor::{self, Changes, Transaction},
+        status,
+    },
+    network::Network,
+    paths,
+    reconcile::{Kept, Outcome, Run},
+    state::Store,
+    text::shown,
+};
+
+use super::known::Known;
+
+/// As the hook's: who holds the lock longer is in trouble of its own.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// How often a look is taken again that changed something, or that somebody disturbed.
+const PASSES: usize = 3;
+
+/// Most of those who changed something that are named in one line.
+const MOST_NAMED: usize = 3;
+
+pub(super) struct Keeper {
+    config: PathBuf,
+    store: Store,
+    known: Known,
+    /// Networks that have started, until they are taken in.
+    started: Vec<Network>,
+    /// Bridges that the records name.
+    bridges: BTreeSet<String>,
+    /// The last transaction of nf_tables that has been looked at.
+    settled: Option<u32>,
+    /// Who has changed something since.
+    by: Vec<String>,
+    said: Said,
+}
+
+/// What has been said, so as to say it once.
+#[derive(Default)]
+struct Said {
+    is_libvirt_flushed: bool,
+    obstacles: BTreeSet<String>,
+    unread: BTreeSet<String>,
+    error: Option<String>,
+}
+
+impl Keeper {
+    /// Knows what libvirt left on disk: its daemon may be down.
+    pub(super) fn new(config: &Path) -> Self {
+        let mut keeper = Self {
+            config: config.to_owned(),
+            store: Store::at(paths::STATE),
+            known: Known::default(),
+            started: Vec::new(),
+            bridges: BTreeSet::new(),
+            settled: None,
+            by: Vec::new(),
+            said: Said::default(),
+        };
+        keeper.read_networks();
+        keeper
+    }
+
+    /// Which networks libvirt has now. One that cannot be understood is left out.
+    pub(super) fn read_networks(&mut self) {
+        let mut networks = Vec::new();
+        let mut unread = BTreeSet::new();
+        for (name, network) in status::active() {
+            match network {
+                Ok(network) => networks.push(network),
+                Err(why) => {
+                    unread.insert(format!("network {} is left out: {why}", shown(&name)));
+                }
+            }
+        }
+        unread
+            .difference(&self.said.unread)
+            .for_each(|line| log::error(line));
+        self.said.unread = unread;
+        self.known.are(networks);
+    }
+
+    /// Takes every network for a new one.
+    pub(super) fn forget(&mut self) {
+        self.known.forget();
+    }
+
+    /// Whether these changes of rules need a look.
+    pub(super) fn has_to_see(&mut self, changes: Changes) -> bool {
+        let Changes::Made(made) = changes else {
+            return true;
+        };
+        let settled = self.settled;
+        // The numbers go round.
+        let is_later = |one: &Transaction| {
+            settled.is_none_or(|settled| one.generation.wrapping_sub(settled).cast_signed() > 0)
+        };
+        let news = made.into_iter().filter(|one| one.matters && is_later(one));
+        let before = self.by.len();
+        self.by.extend(news.map(|one| one.by));
+        self.by.len() > before
+    }
+
+    /// Whether a change of that interface does. A bridge changes with each guest that starts.
+    pub(super) fn has_to_see_interface(&self, name: &str, is_gone: bool) -> bool {
+        let is_ours = self.bridges.contains(name);
+        let is_libvirts = self.known.bridges().contains(name);
+        if is_gone {
+            is_ours || is_libvirts
+        } else {
+            is_libvirts && !is_ours
+        }
+    }
+
+    /// Looks, and mends; what it mended. With `quiet` only what is new is said.
+    pub(super) fn look(&mut self, quiet: bool) -> Result<Vec<String>> {
+        let by = std::mem::take(&mut self.by);
+        let outcome = self.try_to_look();
+        match &outcome {
+            Ok(kept) => self.say(kept, &by, quiet),
+            Err(why) => {
+                let why = format!("{why}; nothing is mended");
+                if self.said.error.as_ref() != Some(&why) {
+                    log::error(&why);
+                    self.said.error = Some(why);
+                }
+            }
+        }
+        outcome.map(|kept| kept.mended)
+    }
+
+    fn try_to_look(&mut self) -> Result<Kept> {
+        let config = Config::load(&self.config).map_err(Error::from)?;
+        let has_bridge = |network: &Network| network.routed_bridge().is_some_and(host::has);
+        self.started.extend(self.known.new_ones(has_bridge));
+        let deadline = Deadline::after(PATIENCE);
+        if !self.store.is_there() && self.started.is_empty() {
+            // Nothing is wanted: nothing was ever opened, or all was taken away.
+            self.bridges.clear();
+            self.settled = Some(monitor::generation(deadline)?);
+            return Ok(Kept::default());
+        }
+        let store = self.store.clone();
+        let run = Run::begin(&store, &config, deadline)?;
+        let kept = self.passes(&run, deadline)?;
+        let records = store.records().into_iter();
+        let bridges = records.filter_map(|record| record.network.routed_bridge().cloned());
+        self.bridges = bridges.map(|bridge| bridge.to_string()).collect();
+        Ok(kept)
+    }
+
+    /// Until nothing changes any more: then all up to that transaction has been seen.
+    fn passes(&mut self, run: &Run<'_>, deadline: Deadline) -> Result<Kept> {
+        let mut all = Kept::default();
+        for _ in 0..PASSES {
+            let before = monitor::generation(deadline)?;
+            let mut kept = run.keep(self.started.clone())?;
+            self.started.clear();
+            self.settled = Some(before);
+            kept.started.splice(0..0, all.started);
+            kept.mended.splice(0..0, all.mended);
+            all = kept;
+            if monitor::generation(deadline)? == before {
+                break;
+            }
+        }
+        all.mended.dedup();
+        Ok(all)
+    }
+
+    fn say(&mut self, kept: &Kept, by: &[String], quiet: bool) {
+        if self.said.error.take().is_some() {
+            log::info("all is as wanted again");
+        }
+        for (name, outcome) in &kept.started {
+            let name = shown(name);
+            match outcome {
+                Outcome::Opened(groups) => log::info(&format!(
+                    "network {name}: open to group {}",
+                    groups.join(", ")
+                )),
+                _ => log::info(&format!("network {name}: in no group of the config")),
+            }
+        }
+        if !kept.mended.is_empty() && !quiet {
+            let mended = kept.mended.join("; ");
+            log::warning(&format!("{mended}: put right{}", named(by)));
+        }
+        self.say_of_libvirt(kept);
+        self.say_of_obstacles(kept);
+    }
+
+    fn say_of_libvirt(&mut self, kept: &Kept) {
+        match (kept.is_libvirt_flushed, self.said.is_libvirt_flushed) {
+            (true, false) => log::warning(
+                "libvirt's own rules are gone, somebody flushed them: it can start no network \
+                 before its daemon is restarted (systemctl restart libvirtd, or virtnetworkd)",
+            ),
+            (false, true) => log::info("libvirt's own rules are back"),
+            _ => {}
+        }
+        self.said.is_libvirt_flushed = kept.is_libvirt_flushed;
+    }
+
+    fn say_of_obstacles(&mut self, kept: &Kept) {
+        let obstacles = kept.survey.obstacles.iter();
+        let certain = obstacles.filter(|obstacle| obstacle.is_certain && kept.is_any_open);
+        let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.to_string()).collect();
+        for chain in now.difference(&self.said.obstacles) {
+            log::warning(&format!(
+                "the chain {chain} refuses what is open: virt-forward status tells what opens it"
+            ));
+        }
+        self.said.obstacles = now;
+    }
+}
+
+/// Who did it, as far as the kernel says.
+fn named(by: &[String]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for one in by {
+        if !names.contains(&one.as_str()) {
+            names.push(one);
+        }
+    }
+    let more = names.len().saturating_sub(MOST_NAMED);
+    names.truncate(MOST_NAMED);
+    match (names.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!(" (after changes by {})", names.join(", ")),
+        (false, more) => format!(" (after changes by {} and {more} others)", names.join(", ")),
+    }
+}

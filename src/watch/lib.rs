@@ -1,0 +1,102 @@
+//! `virt-forward watch`: a daemon that keeps the kernel as wanted.
+//!
+//! ```text
+//!  nf_tables' notifications  ─┐
+//!  interfaces, their settings ├─ Ears ─ Pace: when to look ─ Keeper: a look, with the lock held
+//!  libvirt's networks        ─┘
+//! ```
+//!
+//! A look takes a few milliseconds and changes nothing where all is well, so whatever may
+//! matter leads to one. Each transaction of nf_tables has a number: those up to the one that
+//! was looked at, our own among them, lead to no other look.
+//!
+//! libvirt's networks are seen by the status files that it keeps of them, and not by its API:
+//! they are written at each start, update and end, whether we are there or not; a client would
+//! keep a daemon running that ends when it has none, or start one that was stopped; and the
+//! client library alone is 20 MB of memory.
+
+mod ears;
+mod keeper;
+mod known;
+mod links;
+mod pace;
+mod status_files;
+
+use std::{path::Path, time::Instant};
+
+use anyhow::Result;
+use sd_notify::NotifyState;
+use virt_forward_core::kernel::log;
+
+use ears::{Ears, Wake};
+use keeper::Keeper;
+use pace::Pace;
+
+/// Goes on until it is told to end. What is open stays open then.
+pub fn watch(config: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(keep_watch(config))
+}
+
+async fn keep_watch(config: &Path) -> Result<()> {
+    // Before the first look: what changes after it is heard.
+    let mut ears = Ears::open()?;
+    let mut keeper = Keeper::new(config);
+    let mut pace = Pace::default();
+    look(&mut keeper, &mut pace);
+    log::info("watching");
+    tell(NotifyState::Ready);
+    loop {
+        let now = Instant::now;
+        match ears.wait(pace.due()).await? {
+            Wake::Rules(changes) => {
+                if keeper.has_to_see(changes) {
+                    pace.touch(now());
+                }
+            }
+            Wake::Interface { name, is_gone } => {
+                if keeper.has_to_see_interface(&name, is_gone) {
+                    pace.touch(now());
+                }
+            }
+            Wake::Networks => {
+                keeper.read_networks();
+                pace.touch(now());
+            }
+            Wake::Setting | Wake::Poll => pace.touch(now()),
+            Wake::Due => look(&mut keeper, &mut pace),
+            Wake::Watchdog => tell(NotifyState::Watchdog),
+            Wake::Reload => {
+                keeper.read_networks();
+                keeper.forget();
+                pace.touch(now());
+            }
+            Wake::End => {
+                tell(NotifyState::Stopping);
+                log::info("no longer watching; what is open stays open");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn look(keeper: &mut Keeper, pace: &mut Pace) {
+    pace.look();
+    match keeper.look(pace.is_paused()) {
+        Ok(mended) => {
+            if let Some(what) = pace.looked(Instant::now(), &mended) {
+                log::warning(&format!(
+                    "{what}, again and again: another program undoes it; trying less often now"
+                ));
+            }
+        }
+        Err(_) => pace.failed(Instant::now()),
+    }
+}
+
+/// Under no systemd there is nobody to tell.
+fn tell(state: NotifyState) {
+    let _ = sd_notify::notify(&[state]);
+}

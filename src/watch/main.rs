@@ -1,0 +1,21 @@
+//! The daemon as a program of its own: `virt-forward watch` becomes this one. It links no
+//! libvirt, whose library and the fifty it needs would take five times its memory.
+
+use std::{env, path::Path, process::ExitCode};
+
+use virt_forward_core::{kernel::log, paths};
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    let config = args.next();
+    let config = config
+        .as_deref()
+        .map_or(Path::new(paths::CONFIG), Path::new);
+    match virt_forward_watch::watch(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
