@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, policy::Overlap};
 
 /// This crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -13,6 +13,13 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A peer that is no machine outside; it stays out.
+    #[error(
+        "the peer {} of group {} overlaps {} of the network {} and is not let in: \
+         change peers in the config",
+        .0.peer, .0.group, .0.subnet, crate::text::shown(&.0.network)
+    )]
+    Overlap(Overlap),
     /// A program that is not installed.
     #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
     NoProgram {
@@ -59,6 +66,12 @@ pub enum Error {
         /// The chain.
         place: String,
     },
+    /// firewalld lacks what lets peers through it.
+    #[error(
+        "firewalld keeps the peers out, as it does not know the policy virt-forward: it belongs \
+         in /usr/lib/firewalld/policies/virt-forward.xml, and is known after firewall-cmd --reload"
+    )]
+    NoFirewalldPolicy,
     /// A kernel setting.
     #[error("cannot set {key} to {value}: {why}")]
     Sysctl {
@@ -88,6 +101,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the config is at fault, and nothing else.
+    pub fn is_of_config(&self) -> bool {
+        match self {
+            Error::Config(_) | Error::Overlap(_) => true,
+            Error::Several(errors) => errors.iter().all(Error::is_of_config),
+            _ => false,
+        }
+    }
+
     /// One error of many, or none.
     pub fn all(mut errors: Vec<Error>) -> Result<()> {
         match errors.len() {

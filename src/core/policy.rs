@@ -1,6 +1,7 @@
 //! Who may talk to whom: [`Config`] and [`Network`]s in, groups and verdicts out.
 
-use serde::Serialize;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, Group},
@@ -20,6 +21,66 @@ pub fn groups_of(config: &Config, network: &Network) -> Vec<String> {
     };
     let groups = config.groups.iter().filter(belongs);
     groups.map(|group| group.name.clone()).collect()
+}
+
+/// A peer that is no machine outside: its subnet is, or is part of, a network's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The peer, as the config has it.
+    pub peer: IpNet,
+    /// The group that it is a peer of.
+    pub group: String,
+    /// The network's subnet.
+    pub subnet: IpNet,
+    /// The network.
+    pub network: String,
+}
+
+/// The peers that some of `networks` has in it. They must not be used: what is meant for
+/// machines outside would open a network that may be closed.
+pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Overlap> {
+    let mut overlaps = Vec::new();
+    if !config.has_peers() {
+        return overlaps;
+    }
+    for network in networks {
+        let subnets = network.subnets();
+        for group in &config.groups {
+            for peer in &group.peers {
+                let shares = |subnet: &&IpNet| subnet.contains(peer) || peer.contains(*subnet);
+                overlaps.extend(subnets.iter().find(shares).map(|subnet| Overlap {
+                    peer: *peer,
+                    group: group.name.clone(),
+                    subnet: *subnet,
+                    network: network.name.clone(),
+                }));
+            }
+        }
+    }
+    overlaps
+}
+
+/// `config` without the peers that must not be used.
+pub fn without(config: &Config, overlaps: &[Overlap]) -> Config {
+    let mut config = config.clone();
+    for group in &mut config.groups {
+        let is_meant = |overlap: &&Overlap| overlap.group == group.name;
+        let unused: Vec<_> = overlaps
+            .iter()
+            .filter(is_meant)
+            .map(|one| one.peer)
+            .collect();
+        group.peers.retain(|peer| !unused.contains(peer));
+    }
+    config
+}
+
+/// The outside subnets that `groups` may talk to.
+pub fn peers_of<'a>(config: &'a Config, groups: &[String]) -> impl Iterator<Item = &'a IpNet> {
+    let groups = groups.to_vec();
+    let config = config.groups.iter();
+    let meant = config.filter(move |group| groups.contains(&group.name));
+    meant.flat_map(|group| &group.peers)
 }
 
 /// Whether new connections pass one way.
@@ -134,6 +195,29 @@ mod tests {
         );
         assert!(groups_of(&config, &network("other", Mode::Nat)).is_empty());
         assert!(groups_of(&Config::default(), &network("x", Mode::Isolated)).is_empty());
+    }
+
+    #[test]
+    fn a_peer_with_a_network_in_it_is_not_used() {
+        let mut config = Config::default();
+        config.groups[0].peers = ["10.17.0.0/16", "192.168.0.0/24"]
+            .map(|peer| peer.parse().unwrap())
+            .to_vec();
+        let mut kube = network("kube", Mode::Nat);
+        kube.addresses = vec![
+            "10.17.3.1/24".parse().unwrap(),
+            "fd00::1/64".parse().unwrap(),
+        ];
+        let found = overlaps(&config, [&kube].into_iter());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].peer.to_string(), "10.17.0.0/16");
+        assert_eq!(found[0].subnet.to_string(), "10.17.3.0/24");
+        let left = without(&config, &found);
+        assert_eq!(left.groups[0].peers, ["192.168.0.0/24".parse().unwrap()]);
+        assert!(overlaps(&left, [&kube].into_iter()).is_empty());
+        // A part of a network is no better.
+        config.groups[0].peers = vec!["10.17.3.9/32".parse().unwrap()];
+        assert_eq!(overlaps(&config, [&kube].into_iter()).len(), 1);
     }
 
     #[test]

@@ -9,8 +9,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::BridgeName;
-
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -62,13 +60,13 @@ pub struct Changed {
     pub set: String,
 }
 
-/// What an open network needs of its bridge.
+/// What packets from an interface need.
 pub struct Need<'a> {
-    /// Its bridge.
-    pub bridge: &'a BridgeName,
-    /// It has IPv4 subnets.
+    /// The interface.
+    pub interface: &'a str,
+    /// IPv4 ones are forwarded.
     pub ipv4: bool,
-    /// It has IPv6 subnets.
+    /// IPv6 ones are.
     pub ipv6: bool,
 }
 
@@ -86,14 +84,10 @@ pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Ve
     let mut all_of_ipv6 = false;
     for need in needs {
         if need.ipv4 {
-            settings.push(on(Key::of_interface(
-                "ipv4",
-                need.bridge.as_str(),
-                "forwarding",
-            )));
+            settings.push(on(Key::of_interface("ipv4", need.interface, "forwarding")));
         }
         if need.ipv6 && !is_on(&ipv6_all(), seen) {
-            let force = Key::of_interface("ipv6", need.bridge.as_str(), "force_forwarding");
+            let force = Key::of_interface("ipv6", need.interface, "force_forwarding");
             match seen.value(&force) {
                 Some(_) => settings.push(on(force)),
                 None => all_of_ipv6 = true,
@@ -176,9 +170,8 @@ mod tests {
     }
 
     fn names(seen: &Fake, ipv6: bool) -> Vec<String> {
-        let bridge: BridgeName = "br.5".parse().unwrap();
         let need = Need {
-            bridge: &bridge,
+            interface: "br.5",
             ipv4: true,
             ipv6,
         };

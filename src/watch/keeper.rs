@@ -1,9 +1,9 @@
 //! One look at everything, and what there is to say about it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use virt_forward_core::{
@@ -27,6 +27,9 @@ use super::known::Known;
 /// As the hook's: who holds the lock longer is in trouble of its own.
 const PATIENCE: Duration = Duration::from_secs(9);
 
+/// libvirt takes the bridge away, and calls the hook a little later (some 20 ms on an idle host).
+const HOOKS_TURN: Duration = Duration::from_millis(400);
+
 /// How often a look is taken again that changed something, or that somebody disturbed.
 const PASSES: usize = 3;
 
@@ -41,6 +44,8 @@ pub(super) struct Keeper {
     started: Vec<Network>,
     /// Bridges that the records name.
     bridges: BTreeSet<String>,
+    /// Bridges that have gone, each with until when the hook may still come.
+    leaving: BTreeMap<String, Instant>,
     /// The last transaction of nf_tables that has been looked at.
     settled: Option<u32>,
     /// Who has changed something since.
@@ -54,6 +59,7 @@ struct Said {
     is_libvirt_flushed: bool,
     obstacles: BTreeSet<String>,
     unread: BTreeSet<String>,
+    troubles: BTreeSet<String>,
     error: Option<String>,
 }
 
@@ -66,6 +72,7 @@ impl Keeper {
             known: Known::default(),
             started: Vec::new(),
             bridges: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             settled: None,
             by: Vec::new(),
             said: Said::default(),
@@ -114,15 +121,22 @@ impl Keeper {
         self.by.len() > before
     }
 
-    /// Whether a change of that interface does. A bridge changes with each guest that starts.
-    pub(super) fn has_to_see_interface(&self, name: &str, is_gone: bool) -> bool {
-        let is_ours = self.bridges.contains(name);
-        let is_libvirts = self.known.bridges().contains(name);
-        if is_gone {
-            is_ours || is_libvirts
-        } else {
-            is_libvirts && !is_ours
-        }
+    /// Whether the bridge of that name has an open network, as far as we know.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        self.bridges.contains(name)
+    }
+
+    /// Whether libvirt has a network with that bridge, and we have none. A bridge changes with
+    /// each guest that starts: those that are known are of no interest.
+    pub(super) fn is_new(&self, name: &str) -> bool {
+        !self.is_ours(name) && self.known.bridges().contains(name)
+    }
+
+    /// The bridge of that name is gone. Until when the hook may still come.
+    pub(super) fn leaves(&mut self, name: String) -> Instant {
+        let until = Instant::now() + HOOKS_TURN;
+        self.leaving.insert(name, until);
+        until
     }
 
     /// Looks, and mends; what it mended. With `quiet` only what is new is said.
@@ -165,9 +179,12 @@ impl Keeper {
     /// Until nothing changes any more: then all up to that transaction has been seen.
     fn passes(&mut self, run: &Run<'_>, deadline: Deadline) -> Result<Kept> {
         let mut all = Kept::default();
+        let now = Instant::now();
+        self.leaving.retain(|_, until| *until > now);
+        let leaving = self.leaving.keys().cloned().collect();
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
-            let mut kept = run.keep(self.started.clone())?;
+            let mut kept = run.keep(self.started.clone(), &leaving)?;
             self.started.clear();
             self.settled = Some(before);
             kept.started.splice(0..0, all.started);
@@ -201,6 +218,10 @@ impl Keeper {
         }
         self.say_of_libvirt(kept);
         self.say_of_obstacles(kept);
+        let troubles: BTreeSet<_> = kept.troubles.iter().map(ToString::to_string).collect();
+        let new = troubles.difference(&self.said.troubles);
+        new.for_each(|line| log::error(line));
+        self.said.troubles = troubles;
     }
 
     fn say_of_libvirt(&mut self, kept: &Kept) {

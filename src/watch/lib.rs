@@ -57,7 +57,9 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 }
             }
             Wake::Interface { name, is_gone } => {
-                if keeper.has_to_see_interface(&name, is_gone) {
+                if is_gone && keeper.is_ours(&name) {
+                    pace.touch_later(keeper.leaves(name));
+                } else if !is_gone && keeper.is_new(&name) {
                     pace.touch(now());
                 }
             }
@@ -83,7 +85,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
 }
 
 fn look(keeper: &mut Keeper, pace: &mut Pace) {
-    pace.look();
+    pace.look(Instant::now());
     match keeper.look(pace.is_paused()) {
         Ok(mended) => {
             if let Some(what) = pace.looked(Instant::now(), &mended) {

@@ -23,6 +23,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Pace {
     first: Option<Instant>,
     latest: Option<Instant>,
+    later: Option<Instant>,
     mended: HashMap<String, Vec<Instant>>,
     pause: Option<Pause>,
 }
@@ -40,10 +41,16 @@ impl Pace {
         self.latest = Some(now);
     }
 
+    /// Something has changed that is better looked at then.
+    pub(super) fn touch_later(&mut self, then: Instant) {
+        self.later = Some(self.later.map_or(then, |known| known.max(then)));
+    }
+
     /// When to look; nothing where nothing has changed.
     pub(super) fn due(&self) -> Option<Instant> {
-        let quiet = self.latest? + QUIET;
-        let due = quiet.min(self.first? + LONGEST);
+        let quiet = self.latest.map(|latest| latest + QUIET);
+        let longest = self.first.map(|first| first + LONGEST);
+        let due = [quiet, longest, self.later].into_iter().flatten().min()?;
         Some(match self.pause {
             Some(pause) => due.max(pause.until),
             None => due,
@@ -51,9 +58,10 @@ impl Pace {
     }
 
     /// A look begins: what changes from here on needs another.
-    pub(super) fn look(&mut self) {
+    pub(super) fn look(&mut self, now: Instant) {
         self.first = None;
         self.latest = None;
+        self.later = self.later.filter(|later| *later > now);
     }
 
     /// A look has mended these things, or none. The one that somebody undoes all the time, if
@@ -124,7 +132,14 @@ mod tests {
             pace.touch(start + step * 50 * MS);
         }
         assert_eq!(pace.due(), Some(start + LONGEST));
-        pace.look();
+        pace.look(start);
+        assert_eq!(pace.due(), None);
+        pace.touch_later(start + 400 * MS);
+        pace.touch(start);
+        assert_eq!(pace.due(), Some(start + QUIET));
+        pace.look(start + QUIET);
+        assert_eq!(pace.due(), Some(start + 400 * MS));
+        pace.look(start + 400 * MS);
         assert_eq!(pace.due(), None);
     }
 
@@ -142,7 +157,7 @@ mod tests {
         while now < end {
             pace.touch(now);
             now = pace.due().unwrap();
-            pace.look();
+            pace.look(now);
             named.extend(pace.looked(now, &what("gate")));
             looks += 1;
         }
@@ -151,7 +166,7 @@ mod tests {
         // Peace: the next change is looked at as soon as ever.
         now += 4 * LAST_PAUSE;
         pace.touch(now);
-        pace.look();
+        pace.look(now);
         assert_eq!(pace.looked(now, &[]), None);
         pace.touch(now);
         assert_eq!(pace.due(), Some(now + QUIET));
@@ -166,7 +181,7 @@ mod tests {
             assert_eq!(pace.looked(now, &what(&format!("{step}"))), None);
             pace.touch(now);
             assert_eq!(pace.due(), Some(now + QUIET));
-            pace.look();
+            pace.look(now);
         }
     }
 }

@@ -21,7 +21,7 @@ LAB_TARGET=$(realpath -m -- "${CARGO_TARGET_DIR:-$LAB_REPO/target}")
 readonly LAB_HOME LAB_REPO LAB_TARGET
 readonly LAB_PORT=7000 LAB_LOG=/var/log/lab-syslog LAB_HOOK=/etc/libvirt/hooks/network
 
-LAB_SUITE='' LAB_PID='' LAB_UNSHARE='' LAB_DIR=''
+LAB_SUITE='' LAB_PID='' LAB_UNSHARE='' LAB_DIR='' LAB_LOCK=''
 LAB_PASSED=0 LAB_FAILED=0
 
 declare -A LAB_ADDRESS=(
@@ -78,7 +78,7 @@ lab_build_probe() {
 }
 
 lab_enter_root() { # ROOT
-  # Held until this shell ends: tests/lab/root does not change a root that is in use.
+  # Held until the lab ends: tests/lab/root does not change a root that is in use.
   exec {LAB_LOCK}>> "$LAB_TARGET/lab/$LAB_SUITE.lock"
   flock --shared "$LAB_LOCK"
   # The signal on the parent's death is for the day the test itself is killed with SIGKILL and no trap is run.
@@ -159,7 +159,8 @@ lab_stop() {
     wait "$LAB_UNSHARE" 2> /dev/null || true
   fi
   [[ -z $LAB_DIR ]] || rm -rf -- "$LAB_DIR"
-  LAB_PID='' LAB_UNSHARE='' LAB_DIR=''
+  [[ -z $LAB_LOCK ]] || exec {LAB_LOCK}>&-
+  LAB_LOCK='' LAB_PID='' LAB_UNSHARE='' LAB_DIR=''
   return "$status"
 }
 
@@ -282,14 +283,20 @@ start_founding_case() {
 # Puts the hook and the command in place, as packages do, and lets libvirtd notice. Without CONFIG there is no config
 # file, and the defaults hold.
 install_virt_forward() { # [CONFIG]
+  place_virt_forward "$@"
+  restart_libvirtd
+}
+
+# The same, of which a running libvirtd takes no notice: it looks for hooks only when it starts.
+place_virt_forward() { # [CONFIG]
   local built=$LAB_TARGET/release
   [[ -x $built/virt-forward-hook && -x $built/virt-forward ]] ||
     lab_die "$built has no virt-forward-hook or no virt-forward: run 'cargo build --release' first"
   mkdir -p -- "$(lab_path /etc/libvirt/hooks)"
   install -m 0755 "$built/virt-forward-hook" "$(lab_path "$LAB_HOOK")"
   install -m 0755 "$built/virt-forward" "$(lab_path /usr/sbin/virt-forward)"
+  install -D -m 0755 "$built/virt-forward-watch" "$(lab_path /usr/lib/virt-forward/virt-forward-watch)"
   (($# == 0)) || set_config "$1"
-  restart_libvirtd
 }
 
 set_config() { # CONFIG
@@ -325,6 +332,12 @@ lab_state() {
     echo "# $save"
     on_host "$save" 2>&1 | sed -e '/^#/d' -e 's/^\(:[^ ]* [^ ]*\) .*/\1/'
   done
+  # Reading a table with iptables-legacy makes it: that is told apart as well.
+  on_host bash -c '
+    cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2> /dev/null | sed "s/^/# legacy: /" | sort
+    [[ ! -s /proc/net/ip_tables_names ]] || iptables-legacy-save
+    [[ ! -s /proc/net/ip6_tables_names ]] || ip6tables-legacy-save
+  ' 2>&1 | sed -e '/^# Gen/d' -e '/^# Comp/d' -e 's/^\(:[^ ]* [^ ]*\) .*/\1/'
   echo "# sysctl"
   on_host sysctl -a -r '^net\.ipv[46]\.(ip_forward$|conf\..*\.(forwarding|accept_ra|force_forwarding)$)' 2>&1 | sort
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use serde::Serialize;
 use virt_forward_core::{
+    Error,
     config::MarkBit,
     gates::{Remedy, Site, State},
     network::{BridgeName, Network},
@@ -44,6 +45,11 @@ struct Status {
     table: &'static str,
     /// Whether libvirt's own rules are there where it needs them.
     libvirt: &'static str,
+    /// Whether firewalld lets peers through, where it runs.
+    firewalld: &'static str,
+    /// Peers that are not let in, as they are no machines outside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overlaps: Vec<String>,
     gates: Vec<GateStatus>,
     sysctls: Vec<SysctlStatus>,
     reach: Vec<Reach>,
@@ -133,6 +139,15 @@ impl Status {
                 true => "flushed",
                 false => "right",
             },
+            firewalld: match wanted.is_firewalld_closed {
+                true => "closed",
+                false => "right",
+            },
+            overlaps: wanted
+                .overlaps
+                .iter()
+                .map(|overlap| Error::Overlap(overlap.clone()).to_string())
+                .collect(),
             gates: gates(wanted, mark),
             sysctls: wanted
                 .settings
@@ -243,6 +258,11 @@ impl Status {
                     .to_owned(),
             );
         }
+        if self.firewalld == "closed" {
+            let todo = "firewalld keeps the peers out: virt-forward apply";
+            remarks.push(todo.to_owned());
+        }
+        remarks.extend(self.overlaps.clone());
         remarks.extend(self.gates.iter().filter_map(|gate| gate.remark(any_open)));
         for setting in self
             .sysctls

@@ -1,6 +1,9 @@
 //! What the admin wrote, before and while it is checked.
 
+use std::net::IpAddr;
+
 use globset::GlobBuilder;
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -35,8 +38,8 @@ enum OnErrorWord {
 struct GroupTable {
     name: Option<Spanned<String>>,
     networks: Option<Vec<Spanned<String>>>,
-    peers: Option<Spanned<Vec<String>>>,
-    keep_source: Option<Spanned<bool>>,
+    peers: Option<Vec<Spanned<String>>>,
+    keep_source: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -89,33 +92,14 @@ pub(super) fn on_error(text: &str) -> OnError {
     }
 }
 
-/// Outside subnets and one-way rules belong to the file's format but are not built. Their empty defaults say nothing and are taken; anything else would
-/// promise what does not happen.
+/// One-way rules belong to the file's format but are not built: anything but the empty default
+/// would promise what does not happen.
 fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
-    let fault = |at: &std::ops::Range<usize>, key: &str| {
-        Err(Fault {
-            at: at.start,
-            why: format!("{key} is not supported by this version, leave it out"),
-        })
-    };
-    for group in file.group.iter().flatten() {
-        match group.get_ref() {
-            GroupTable {
-                peers: Some(peers), ..
-            } if !peers.get_ref().is_empty() => {
-                return fault(&peers.span(), "peers of a group");
-            }
-            GroupTable {
-                keep_source: Some(keep),
-                ..
-            } if *keep.get_ref() => {
-                return fault(&keep.span(), "keep_source = true of a group");
-            }
-            _ => {}
-        }
-    }
     match &file.allow {
-        Some(allow) if !allow.get_ref().is_empty() => fault(&allow.span(), "[[allow]]"),
+        Some(allow) if !allow.get_ref().is_empty() => Err(Fault {
+            at: allow.span().start,
+            why: "[[allow]] is not supported by this version, leave it out".to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -180,6 +164,8 @@ fn groups(tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
                 .into_iter()
                 .map(pattern)
                 .collect::<Result<_, _>>()?,
+            peers: peers(&table.peers.unwrap_or_default())?,
+            keep_source: table.keep_source.unwrap_or(false),
         });
     }
     Ok(groups)
@@ -199,6 +185,32 @@ fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
     };
     let at = name.span().start;
     Err(Fault { at, why })
+}
+
+/// Those inside others are left out: intervals of a set must not overlap.
+fn peers(texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Fault> {
+    let peers: Vec<_> = texts.iter().map(peer).collect::<Result<_, _>>()?;
+    Ok(IpNet::aggregate(&peers))
+}
+
+/// `192.168.0.0/24`, `fd00:1::/64`, or one address.
+fn peer(text: &Spanned<String>) -> Result<IpNet, Fault> {
+    let wrong = |what: String| Fault {
+        at: text.span().start,
+        why: format!("\"{}\" in peers {what}", text.get_ref()),
+    };
+    let address = text.get_ref().parse::<IpAddr>().map(IpNet::from);
+    let subnet = address.or_else(|_| text.get_ref().parse::<IpNet>());
+    let subnet = subnet.map_err(|_| {
+        wrong("is no subnet: write it like \"192.168.0.0/24\" or \"fd00:1::/64\"".to_owned())
+    })?;
+    match subnet.trunc() == subnet {
+        true => Ok(subnet),
+        false => Err(wrong(format!(
+            "is an address in {}: write the one or the other",
+            subnet.trunc()
+        ))),
+    }
 }
 
 fn pattern(text: Spanned<String>) -> Result<Pattern, Fault> {

@@ -8,6 +8,7 @@ mod file;
 use std::{fmt, io, path::Path};
 
 use globset::{Glob, GlobMatcher};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{gates::chains::ChainName, text::shown};
@@ -88,6 +89,11 @@ pub struct Group {
     pub name: String,
     /// Who belongs to it.
     pub networks: Vec<Pattern>,
+    /// Outside subnets whose hosts may open connections to members, and be reached by them;
+    /// none inside another.
+    pub peers: Vec<IpNet>,
+    /// Members keep their addresses towards peers; else libvirt masquerades them as ever.
+    pub keep_source: bool,
 }
 
 /// The policy, checked.
@@ -119,6 +125,8 @@ impl Default for Config {
             groups: vec![Group {
                 name: "all".to_owned(),
                 networks: vec![everything],
+                peers: Vec::new(),
+                keep_source: false,
             }],
             extra: Vec::new(),
         }
@@ -168,6 +176,11 @@ impl Config {
             groups: Vec::new(),
             ..Self::default()
         }
+    }
+
+    /// Whether any group has peers.
+    pub fn has_peers(&self) -> bool {
+        self.groups.iter().any(|group| !group.peers.is_empty())
     }
 
     /// Reads and checks `path`; the defaults where there is no such file.
@@ -243,6 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn peers_are_subnets_and_single_hosts_of_both_families() {
+        let text = "[[group]]\nname='a'\nnetworks=[]\nkeep_source=true\n\
+            peers=['192.168.0.30', '192.168.0.0/24', 'fd00:1::/64', 'fd00::9']";
+        let config = Config::parse(text).unwrap();
+        let peers: Vec<_> = config.groups[0]
+            .peers
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(peers, ["192.168.0.0/24", "fd00::9/128", "fd00:1::/64"]);
+        assert!(config.groups[0].keep_source);
+    }
+
+    #[test]
     fn a_fault_names_its_line_its_key_and_what_is_allowed() {
         for (text, line, words) in [
             ("mark = 1\non_eror = \"ignore\"", 2, ["on_eror", "on_error"]),
@@ -279,9 +306,19 @@ mod tests {
             ),
             ("[[group]\nname = \"a\"", 1, ["", ""]),
             (
-                "[[group]]\nname = \"a\"\nnetworks = []\npeers = [\"10.0.0.0/8\"]",
+                "[[group]]\nname = \"a\"\nnetworks = []\npeers = [\"10.0.0.0/8\",\n\"10.0.0.300\"]",
+                5,
+                ["10.0.0.300", "192.168.0.0/24"],
+            ),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = []\npeers = [\"10.0.0.1/8\"]",
                 4,
-                ["peers", "not"],
+                ["10.0.0.1/8", "10.0.0.0/8"],
+            ),
+            (
+                "[[group]]\nname = \"a\"\nnetworks = []\nkeep_source = 1",
+                4,
+                ["keep_source", "boolean"],
             ),
             (
                 "[gates]\nextra = [\"inet filter\"]",

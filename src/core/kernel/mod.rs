@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod deadline;
+pub mod firewalld;
 pub mod host;
 pub mod iptables;
 pub mod log;

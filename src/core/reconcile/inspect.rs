@@ -1,6 +1,7 @@
 //! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
 
 use super::{
+    firewalld,
     gates::{Reach, Wish, look},
     members, settings,
 };
@@ -10,8 +11,9 @@ use crate::{
     gates::{self, Obstacle, State, Survey},
     kernel::{deadline::Deadline, host, nft, scratch, sysctl},
     network::{Mode, Network},
-    policy,
-    state::Record,
+    paths,
+    policy::{self, Overlap},
+    state::{Record, Store},
     sysctls::{Seen, Setting},
     table::{self, Batch, Family, TABLE},
 };
@@ -27,6 +29,10 @@ pub struct Preview {
     pub survey: Survey,
     /// libvirt's own rules are gone, though it has networks that need them.
     pub is_libvirt_flushed: bool,
+    /// firewalld keeps peers out.
+    pub is_firewalld_closed: bool,
+    /// Peers that are not let in, as they are no machines outside.
+    pub overlaps: Vec<Overlap>,
     /// Every setting that is wanted, and what it is now.
     pub settings: Vec<SettingSeen>,
 }
@@ -81,6 +87,8 @@ impl Inspection {
             && survey.sites.iter().all(|site| gate_right(site.state))
             && !survey.obstacles.iter().any(refuses)
             && !self.wanted.is_libvirt_flushed
+            && !self.wanted.is_firewalld_closed
+            && self.wanted.overlaps.is_empty()
             && self.wanted.settings.iter().all(SettingSeen::is_right)
     }
 }
@@ -95,6 +103,8 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             network,
         })
         .collect();
+    let overlaps = policy::overlaps(config, records.iter().map(|record| &record.network));
+    let config = &policy::without(config, &overlaps);
     let present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
@@ -109,7 +119,7 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             scratch::listed(&batch, TABLE, deadline)?
         }
     };
-    let settings = settings::wanted(&records)
+    let settings = settings::wanted(config, &records)
         .into_iter()
         .map(|wanted| SettingSeen {
             value: sysctl::Kernel.value(&wanted.key),
@@ -124,6 +134,13 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         table,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
+        is_firewalld_closed: firewalld::is_missing(
+            &Store::at(paths::STATE),
+            config,
+            &records,
+            deadline,
+        )?,
+        overlaps,
         settings: settings.collect(),
         records,
     })

@@ -2,6 +2,8 @@
 //!
 //! What is wanted is what the records say, so what was closed by hand stays closed.
 
+use std::collections::BTreeSet;
+
 use super::{
     Outcome, Run,
     gates::{Gates, Reach},
@@ -9,7 +11,7 @@ use super::{
     members, outcome, settings,
 };
 use crate::{
-    Result,
+    Error, Result,
     gates::Survey,
     kernel::{host, nft, own},
     network::Network,
@@ -29,45 +31,74 @@ pub struct Kept {
     pub survey: Survey,
     /// libvirt's own rules are gone, though it has networks that need them.
     pub is_libvirt_flushed: bool,
+    /// What cannot be as wanted, while all else is.
+    pub troubles: Vec<Error>,
     /// Some network is open.
     pub is_any_open: bool,
 }
 
 impl Run<'_> {
-    /// Looks, and mends. `started` are networks that have started and may not be known.
-    pub fn keep(&self, started: Vec<Network>) -> Result<Kept> {
+    /// Looks, and mends. `started` are networks that have started and may not be known;
+    /// `leaving` are bridges that have gone just now: libvirt calls the hook a while later, and
+    /// that is to have the word.
+    pub fn keep(&self, started: Vec<Network>, leaving: &BTreeSet<String>) -> Result<Kept> {
         let mut kept = Kept::default();
+        let mut faults = Vec::new();
+        if self.store.is_pending() {
+            faults.push("a run had been cut short".to_owned());
+        }
         for network in started {
             kept.started.extend(self.take_in(network)?);
         }
         let records = self.store.records();
-        if records.is_empty() && self.store.layout().is_none() && !self.store.is_pending() {
+        if records.is_empty() && self.store.layout().is_none() && faults.is_empty() {
             // Not even a folder is left where there is nothing to keep.
             self.store.destroy()?;
             return Ok(kept);
         }
-        let mut table = self.faults_of_records(&records);
-        kept.is_any_open = self.store.is_any_open();
-        if table.is_empty() && kept.is_any_open {
-            table.extend(self.fault_of_table(&records)?);
+        faults.extend(self.faults_of_records(&records, leaving));
+        if faults.is_empty() && self.store.is_any_open() {
+            faults.extend(self.fault_of_table(&records)?);
         }
         let gates = Gates::to_open(self.wish(), false, Reach::Near, self.deadline)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
-        if kept.is_any_open {
-            let gate = |place| format!("the gate in {place} was gone or outranked");
-            kept.mended.extend(gates.places().map(gate));
-            kept.mended.extend(settings::wrong(&records));
-        }
-        if !table.is_empty() || !kept.started.is_empty() {
-            self.store.begin()?;
-            self.rebuild(&[])?;
-            kept.is_any_open = self.store.is_any_open();
-        } else if !kept.mended.is_empty() {
-            self.mend_around(&gates, &records)?;
-        }
-        kept.mended.splice(0..0, table);
+        self.mend_all(&mut kept, faults, &gates, &records)?;
+        kept.is_any_open = self.store.is_any_open();
         kept.survey = gates.into_survey();
         Ok(kept)
+    }
+
+    /// `faults` are those of our table and of what it is made from.
+    fn mend_all(
+        &self,
+        kept: &mut Kept,
+        faults: Vec<String>,
+        gates: &Gates,
+        records: &[Record],
+    ) -> Result<()> {
+        let anew = !faults.is_empty() || !kept.started.is_empty();
+        kept.mended = faults;
+        if self.store.is_any_open() {
+            let gate = |place| format!("the gate in {place} was gone or outranked");
+            kept.mended.extend(gates.places().map(gate));
+            kept.mended.extend(settings::wrong(&self.usable(), records));
+        }
+        if anew {
+            self.store.begin()?;
+            self.rebuild(&[])?;
+        } else if !kept.mended.is_empty() {
+            self.mend_around(gates, records)?;
+        }
+        kept.troubles = self.overlaps().collect();
+        match self.firewalld() {
+            Ok(true) => {
+                let what = "firewalld had not heard of the peers";
+                kept.mended.push(what.to_owned());
+            }
+            Ok(false) => {}
+            Err(why) => kept.troubles.push(why),
+        }
+        Ok(())
     }
 
     /// A network that is not known as it is now.
@@ -84,11 +115,12 @@ impl Run<'_> {
         Ok(Some((record.network.name.clone(), outcome(&record))))
     }
 
-    fn faults_of_records(&self, records: &[Record]) -> Vec<String> {
+    fn faults_of_records(&self, records: &[Record], leaving: &BTreeSet<String>) -> Vec<String> {
         let mut faults = Vec::new();
         for record in records {
             let network = &record.network;
-            if let Some(bridge) = network.routed_bridge().filter(|bridge| !host::has(bridge)) {
+            let bridge = network.routed_bridge().filter(|bridge| !host::has(bridge));
+            if let Some(bridge) = bridge.filter(|bridge| !leaving.contains(bridge.as_str())) {
                 let name = crate::text::shown(&network.name);
                 faults.push(format!("network {name} was gone, with its bridge {bridge}"));
             }
@@ -97,9 +129,6 @@ impl Run<'_> {
             |record: &Record| policy::groups_of(self.config, &record.network) != record.groups;
         if self.is_built_otherwise() || records.iter().any(is_other) {
             faults.push("the config had changed".to_owned());
-        }
-        if self.store.is_pending() && faults.is_empty() {
-            faults.push("a run had been cut short".to_owned());
         }
         faults
     }
@@ -113,7 +142,7 @@ impl Run<'_> {
             }
             Some(_) => {}
         }
-        let layout = table::Layout::of(self.config);
+        let layout = table::Layout::of(&self.usable());
         let wanted = table::keys(&layout, &members(records));
         let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();
@@ -129,6 +158,6 @@ impl Run<'_> {
             nft::apply(&batch, self.deadline)?;
             gates.by_program(self.deadline)?;
         }
-        settings::make(self.store, records)
+        settings::make(self.store, &self.usable(), records)
     }
 }

@@ -9,6 +9,7 @@
 //! the kernel is changed, under the note `pending`: who is killed in between leaves the old
 //! rules or the new ones, and the next run rebuilds.
 
+mod firewalld;
 mod gates;
 mod inspect;
 mod keep;
@@ -26,7 +27,7 @@ use crate::{
     config::Config,
     kernel::{deadline::Deadline, host, nft, own},
     network::{BridgeName, Network},
-    policy,
+    policy::{self, Overlap},
     state::{Layout, Lock, Record, Store},
     table::{self, Batch, Member},
 };
@@ -80,7 +81,8 @@ impl<'a> Run<'a> {
         let known = self.store.record(&bridge);
         let as_before = known.as_ref().is_none_or(|known| *known == record);
         let outcome = outcome(&record);
-        let anew = !as_before || self.is_built_otherwise();
+        let overlaps = policy::overlaps(self.config, [&record.network].into_iter());
+        let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
         self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
             if let Some(member) = Member::new(&record.network, &record.groups) {
@@ -88,8 +90,10 @@ impl<'a> Run<'a> {
             }
             Ok(())
         })?;
-        settings::make(self.store, std::slice::from_ref(&record))?;
+        settings::make(self.store, &self.usable(), std::slice::from_ref(&record))?;
         self.store.finish()?;
+        self.firewalld()?;
+        Error::all(overlaps.into_iter().map(Error::Overlap).collect())?;
         Ok(outcome)
     }
 
@@ -131,7 +135,9 @@ impl<'a> Run<'a> {
         for bridge in known.filter(|bridge| only && !named.contains(*bridge)) {
             self.store.forget(bridge)?;
         }
-        self.rebuild(&[])
+        self.rebuild(&[])?;
+        self.firewalld()?;
+        Error::all(self.overlaps().collect())
     }
 
     /// Closes the networks of these names; the names that are not known.
@@ -164,10 +170,35 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The peers of the config that the table was built without.
+    fn unused(&self) -> Vec<Overlap> {
+        let built = self.store.layout();
+        built.map(|built| built.unused()).unwrap_or_default()
+    }
+
+    /// Whether the table was built without all of these peers.
+    fn are_unused(&self, overlaps: &[Overlap]) -> bool {
+        let unused = self.unused();
+        let mut peers = overlaps
+            .iter()
+            .map(|overlap| (&overlap.group, overlap.peer));
+        peers.all(|peer| unused.iter().any(|one| (&one.group, one.peer) == peer))
+    }
+
+    /// The config, without peers that are not used.
+    fn usable(&self) -> Config {
+        policy::without(self.config, &self.unused())
+    }
+
+    /// What has to be said of them.
+    fn overlaps(&self) -> impl Iterator<Item = Error> {
+        self.unused().into_iter().map(Error::Overlap)
+    }
+
     /// Whether there is a table, but of another config or another version of us.
     fn is_built_otherwise(&self) -> bool {
         let built = self.store.layout();
-        built.is_some_and(|built| built != Layout::of(self.config))
+        built.is_some_and(|built| built != Layout::of(self.config, &built.unused()))
     }
 
     /// Whether nobody but us has changed the rules of the table. Its elements are not looked
@@ -180,7 +211,9 @@ impl<'a> Run<'a> {
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
     fn close(&self, records: &[Record]) -> Result<()> {
-        self.change(false, records, |batch| {
+        // One of them may have kept a peer out.
+        let anew = !self.unused().is_empty();
+        self.change(anew, records, |batch| {
             for record in records {
                 if let Some(bridge) = record.network.routed_bridge() {
                     self.store.forget(bridge)?;
@@ -191,7 +224,18 @@ impl<'a> Run<'a> {
             }
             settings::restore_of(self.store, records)
         })?;
-        self.store.finish()
+        self.store.finish()?;
+        self.firewalld().map(drop)
+    }
+
+    /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
+    /// for a while.
+    fn firewalld(&self) -> Result<bool> {
+        if !self.config.has_peers() && self.store.firewalld().is_none() {
+            return Ok(false);
+        }
+        let records = self.store.records();
+        firewalld::make(self.store, &self.usable(), &records, self.deadline)
     }
 
     /// Changes elements of the table, as `elements` says after it has put that into the
@@ -252,20 +296,22 @@ impl<'a> Run<'a> {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
         }
-        let layout = Layout::of(self.config);
+        let networks = records.iter().map(|record| &record.network);
+        let unused = policy::overlaps(self.config, networks);
+        let usable = policy::without(self.config, &unused);
         let wish = self.wish();
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = Gates::to_open(wish, !same_mark, Reach::Everywhere, self.deadline)?;
         let mut batch = Batch::default();
-        table::whole(&mut batch, &table::Layout::of(self.config), &members);
+        table::whole(&mut batch, &table::Layout::of(&usable), &members);
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
-        self.store.set_layout(&layout)?;
+        self.store.set_layout(&Layout::of(self.config, &unused))?;
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
         gates.by_program(self.deadline)?;
-        settings::make(self.store, &records)?;
+        settings::make(self.store, &usable, &records)?;
         self.store.finish()
     }
 
@@ -306,6 +352,8 @@ impl<'a> Run<'a> {
         table::none(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err());
         errors.extend(settings::restore_all(self.store, records).err());
+        let none = firewalld::make(self.store, &Config::closed(), &[], self.deadline);
+        errors.extend(none.err());
         if errors.is_empty() {
             self.store.forget_kernel()?;
         }

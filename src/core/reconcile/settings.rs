@@ -1,34 +1,57 @@
 //! Kernel settings, carried out and remembered.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Error, Result,
+    config::Config,
     kernel::{host, sysctl},
     network::Mode,
+    policy,
     state::{Record, Store},
     sysctls::{self, Changed, Need, Seen, Setting},
 };
 
-/// What the settings of these networks need; none for a network that is closed, or whose
-/// bridge is gone.
-pub(super) fn wanted(records: &[Record]) -> Vec<Setting> {
+/// What these networks need of settings, and the way to their peers; none for a network that
+/// is closed, or whose bridge is gone.
+pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
     let open = records.iter().filter(|record| !record.groups.is_empty());
-    let needs = open.filter_map(|record| {
-        Some(Need {
-            bridge: record
-                .network
-                .routed_bridge()
-                .filter(|bridge| host::has(bridge))?,
+    let bridges = open.clone().filter_map(|record| {
+        let bridge = record.network.routed_bridge()?;
+        host::has(bridge).then(|| Need {
+            interface: bridge.as_str(),
             ipv4: !record.network.subnets4().is_empty(),
             ipv6: !record.network.subnets6().is_empty(),
         })
     });
-    sysctls::wanted(needs, &sysctl::Kernel)
+    let uplinks = uplinks(config, open.clone());
+    let uplinks = uplinks.iter().map(|(interface, is_ipv4)| Need {
+        interface,
+        ipv4: *is_ipv4,
+        ipv6: !is_ipv4,
+    });
+    sysctls::wanted(bridges.chain(uplinks), &sysctl::Kernel)
+}
+
+/// The interfaces that peers are behind, each with whether that goes for IPv4 or for IPv6.
+fn uplinks<'a>(
+    config: &Config,
+    open: impl Iterator<Item = &'a Record>,
+) -> BTreeSet<(String, bool)> {
+    let groups: BTreeSet<_> = open.flat_map(|record| record.groups.clone()).collect();
+    let groups: Vec<_> = groups.into_iter().collect();
+    let mut uplinks = BTreeSet::new();
+    for peer in policy::peers_of(config, &groups) {
+        let interface = host::way_to(*peer);
+        uplinks.extend(interface.map(|interface| (interface, peer.addr().is_ipv4())));
+    }
+    uplinks
 }
 
 /// Makes the settings so. Those that are already cost a look and are not ours to give back.
-pub(super) fn make(store: &Store, records: &[Record]) -> Result<()> {
+pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result<()> {
     let kernel = sysctl::Kernel;
-    for setting in wanted(records) {
+    for setting in wanted(config, records) {
         let was = kernel.value(&setting.key).unwrap_or_default();
         if was == setting.value {
             continue;
@@ -49,8 +72,8 @@ pub(super) fn make(store: &Store, records: &[Record]) -> Result<()> {
 }
 
 /// The settings that are not so, for the log.
-pub(super) fn wrong(records: &[Record]) -> Vec<String> {
-    let wanted = wanted(records).into_iter();
+pub(super) fn wrong(config: &Config, records: &[Record]) -> Vec<String> {
+    let wanted = wanted(config, records).into_iter();
     let wrong = wanted.filter_map(|setting| {
         let is = sysctl::Kernel.value(&setting.key).unwrap_or_default();
         (is != setting.value).then(|| format!("{} was {is}", setting.key.name()))

@@ -6,6 +6,7 @@
 //!  layout.json     the config that the table was built for
 //!  built           the kernel's numbers for what was built then
 //!  sysctls.json    settings to give back
+//!  firewalld.json  rules that firewalld's policy object has for us
 //!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its groups
 //! ```
 //!
@@ -32,6 +33,7 @@ use crate::{
     config::{Config, MarkBit},
     gates::chains::ChainName,
     network::{BridgeName, Network},
+    policy::Overlap,
     sysctls::Changed,
 };
 
@@ -41,6 +43,7 @@ const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
 const BUILT: &str = "built";
 const SYSCTLS: &str = "sysctls.json";
+const FIREWALLD: &str = "firewalld.json";
 
 /// An active network, and the groups that it is open for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,15 @@ pub struct Record {
     pub network: Network,
     /// As policy decided.
     pub groups: Vec<String>,
+}
+
+/// What firewalld was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewalldRules {
+    /// The kernel's number for the table that it had then.
+    pub table: u64,
+    /// Its rich rules.
+    pub rules: Vec<String>,
 }
 
 /// The state folder.
@@ -170,6 +182,19 @@ impl Store {
         }
     }
 
+    /// What firewalld was told last.
+    pub fn firewalld(&self) -> Option<FirewalldRules> {
+        self.read(Path::new(FIREWALLD))
+    }
+
+    /// Remembers it; nothing where it was told to forget us.
+    pub fn set_firewalld(&self, told: Option<&FirewalldRules>) -> Result<()> {
+        match told {
+            Some(told) => self.write(FIREWALLD, &json(told)),
+            None => self.delete(FIREWALLD),
+        }
+    }
+
     /// Forgets what the table and its settings were; the networks stay known.
     pub fn forget_kernel(&self) -> Result<()> {
         self.delete(LAYOUT)?;
@@ -228,17 +253,24 @@ impl Store {
 pub struct Layout(String);
 
 impl Layout {
-    /// Of `config`, as this version builds it.
-    pub fn of(config: &Config) -> Self {
+    /// Of `config` but for the peers that are not used, as this version builds it.
+    pub fn of(config: &Config, unused: &[Overlap]) -> Self {
         #[derive(Serialize)]
         struct Built<'a> {
             version: &'a str,
             config: &'a Config,
+            unused: &'a [Overlap],
         }
         Self(json(&Built {
             version: crate::VERSION,
             config,
+            unused,
         }))
+    }
+
+    /// The peers of its config that are not used.
+    pub fn unused(&self) -> Vec<Overlap> {
+        self.value("/unused").unwrap_or_default()
     }
 
     /// The packet mark that the table uses.
@@ -346,10 +378,10 @@ mod tests {
 
     #[test]
     fn a_layout_tells_another_policy_and_another_mark() {
-        let one = Layout::of(&Config::default());
+        let one = Layout::of(&Config::default(), &[]);
         let mut config = Config::default();
         config.groups.clear();
-        let two = Layout::of(&config);
+        let two = Layout::of(&config, &[]);
         assert_ne!(one, two);
         assert_eq!(one.mark(), Some(MarkBit::DEFAULT));
         assert_eq!(Layout("{".into()).mark(), None);

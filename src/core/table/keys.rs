@@ -30,7 +30,10 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
         sets.insert(subnets.set.to_owned(), BTreeSet::new());
     }
     for group in &layout.groups {
-        sets.insert(group_set(group), BTreeSet::new());
+        sets.insert(group.set(), BTreeSet::new());
+        for peers in group.peers() {
+            sets.insert(peers.set, peers.subnets.iter().flat_map(bounds).collect());
+        }
     }
     let mut put = |set: &str, key: Key| {
         sets.entry(set.to_owned()).or_default().insert(key);
@@ -64,6 +67,25 @@ fn interval(bridge: &BridgeName, subnet: &IpNet) -> Key {
         from: with_address(bridge, subnet.network()),
         to: with_address(bridge, subnet.broadcast()),
     }
+}
+
+/// A set of intervals of plain addresses has their beginnings and, marked as such, the
+/// addresses after their ends; where that would be beyond the last address, none.
+fn bounds(subnet: &IpNet) -> Vec<Key> {
+    let bytes = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let after = match subnet.broadcast() {
+        IpAddr::V4(last) => u32::from(last)
+            .checked_add(1)
+            .map(|next| IpAddr::V4(next.into())),
+        IpAddr::V6(last) => u128::from(last)
+            .checked_add(1)
+            .map(|next| IpAddr::V6(next.into())),
+    };
+    let bounds = [Some(subnet.network()), after].into_iter().flatten();
+    bounds.map(|bound| single(bytes(bound))).collect()
 }
 
 fn name(bridge: &BridgeName) -> Vec<u8> {

@@ -3,8 +3,9 @@
 //! ```text
 //!  forward       clears our bit, so that nobody else's mark opens anything
 //!    from_bridge   only a network's own sources go on: a forged one opens nothing
-//!      own_source    a pair of one group goes to
+//!      own_source    a pair of one group, or a member and a peer of it, goes to
 //!        open          sets our bit: the gates accept it
+//!    from_outside  a peer that comes the way it should goes there too
 //!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
 //!  clear         takes the bit away before the packet leaves
 //! ```
@@ -26,6 +27,8 @@ pub use ruleset::{none, whole};
 pub use words::{Batch, Family, TableName};
 pub(crate) use words::{accept, counter, marked};
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use ipnet::IpNet;
 
 use crate::{
@@ -43,10 +46,61 @@ pub const TABLE: TableName<'static> = TableName {
 #[derive(Clone, Debug)]
 pub struct Layout {
     mark: MarkBit,
-    groups: Vec<String>,
+    groups: Vec<Group>,
 }
 
+#[derive(Clone, Debug)]
+struct Group {
+    name: String,
+    peers: Vec<IpNet>,
+    keep_source: bool,
+}
+
+impl Group {
+    /// The set of its bridges.
+    fn set(&self) -> String {
+        group_set(&self.name)
+    }
+
+    /// The sets of its peers, of each family that it has any of.
+    fn peers(&self) -> impl Iterator<Item = Peers> {
+        let of = |set: String, any: IpAddr, kind| {
+            let mine = self
+                .peers
+                .iter()
+                .filter(|net| net.addr().is_ipv4() == any.is_ipv4());
+            Peers {
+                set,
+                any,
+                kind,
+                subnets: mine.copied().collect(),
+            }
+        };
+        let all = [
+            of(format!("peers_{}4", self.name), IPV4, words::Kind::Subnet4),
+            of(format!("peers_{}6", self.name), IPV6, words::Kind::Subnet6),
+        ];
+        all.into_iter().filter(|peers| !peers.subnets.is_empty())
+    }
+}
+
+/// A set of a group's peers, of one family.
+struct Peers {
+    set: String,
+    /// Any address of the family.
+    any: IpAddr,
+    kind: words::Kind,
+    subnets: Vec<IpNet>,
+}
+
+const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 impl Layout {
+    fn has_peers(&self) -> bool {
+        self.groups.iter().any(|group| !group.peers.is_empty())
+    }
+
     /// The layout that `config` wants.
     pub fn of(config: &Config) -> Self {
         Self {
@@ -54,7 +108,11 @@ impl Layout {
             groups: config
                 .groups
                 .iter()
-                .map(|group| group.name.clone())
+                .map(|group| Group {
+                    name: group.name.clone(),
+                    peers: group.peers.clone(),
+                    keep_source: group.keep_source,
+                })
                 .collect(),
         }
     }

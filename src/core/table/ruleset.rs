@@ -1,9 +1,7 @@
 //! The whole table, for any number of networks the same chains and rules.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use super::{
-    Layout, Member, TABLE, elements, group_set,
+    IPV4, IPV6, Layout, Member, TABLE, elements,
     words::{self, Batch, Hook, Kind},
 };
 
@@ -17,12 +15,10 @@ const CLEAR_PRIORITY: i32 = 110;
 const FORWARD: &str = "forward";
 const FROM_BRIDGE: &str = "from_bridge";
 const OWN_SOURCE: &str = "own_source";
+const FROM_OUTSIDE: &str = "from_outside";
 const OPEN: &str = "open";
 const KEEP_SOURCE: &str = "keep_source";
 const CLEAR: &str = "clear";
-
-const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// Replaces the table by one with `members`.
 ///
@@ -35,6 +31,9 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     open(batch, layout);
     own_source(batch, layout);
     from_bridge(batch);
+    if layout.has_peers() {
+        from_outside(batch, layout);
+    }
     forward(batch, layout);
     keep_source(batch, layout);
     clear(batch, layout);
@@ -56,9 +55,13 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     for group in &layout.groups {
         let of_group = members
             .iter()
-            .filter(|member| member.groups.contains(group));
+            .filter(|member| member.groups.contains(&group.name));
         let bridges = of_group.map(|member| words::interface(&member.bridge));
-        batch.add_set(TABLE, &group_set(group), Kind::Interface, bridges.collect());
+        batch.add_set(TABLE, &group.set(), Kind::Interface, bridges.collect());
+        for peers in group.peers() {
+            let subnets = peers.subnets.iter().map(|net| words::subnet(*net));
+            batch.add_set(TABLE, &peers.set, peers.kind, subnets.collect());
+        }
     }
 }
 
@@ -92,13 +95,23 @@ fn own_source(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OWN_SOURCE);
     for group in &layout.groups {
         // iifname @group_kube oifname @group_kube goto open
-        let set = group_set(group);
+        let set = group.set();
         let pair = [
             words::iifname_in(&set),
             words::oifname_in(&set),
             words::goto(OPEN),
         ];
         batch.add_rule(TABLE, OWN_SOURCE, pair);
+        for peers in group.peers() {
+            // iifname @group_kube ip daddr @peers_kube4 oifname != @bridges goto open
+            let pair = [
+                words::iifname_in(&set),
+                words::daddr_in(&peers.any, &peers.set),
+                words::oifname_not_in(elements::BRIDGES),
+                words::goto(OPEN),
+            ];
+            batch.add_rule(TABLE, OWN_SOURCE, pair);
+        }
     }
 }
 
@@ -107,15 +120,40 @@ fn forward(batch: &mut Batch, layout: &Layout) {
     batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
     // meta mark set meta mark & 0xefffffff
     batch.add_rule(TABLE, FORWARD, [words::keep_mark(layout.mark.others())]);
-    // iifname @bridges jump from_bridge
-    batch.add_rule(
-        TABLE,
-        FORWARD,
-        [
-            words::iifname_in(elements::BRIDGES),
-            words::jump(FROM_BRIDGE),
-        ],
-    );
+    // iifname @bridges goto from_bridge
+    let from_bridge = [
+        words::iifname_in(elements::BRIDGES),
+        words::goto(FROM_BRIDGE),
+    ];
+    batch.add_rule(TABLE, FORWARD, from_bridge);
+    if layout.has_peers() {
+        // oifname @bridges goto from_outside
+        let from_outside = [
+            words::oifname_in(elements::BRIDGES),
+            words::goto(FROM_OUTSIDE),
+        ];
+        batch.add_rule(TABLE, FORWARD, from_outside);
+    }
+}
+
+/// A guest of a network that is not open, or a container, may send with the address of a peer:
+/// only where the host itself would send to the peer does one come in.
+fn from_outside(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, FROM_OUTSIDE);
+    // fib saddr . iif oif missing return
+    let forged = [words::came_the_wrong_way(), words::ret()];
+    batch.add_rule(TABLE, FROM_OUTSIDE, forged);
+    for group in &layout.groups {
+        for peers in group.peers() {
+            // ip saddr @peers_kube4 oifname @group_kube goto open
+            let pair = [
+                words::saddr_in(&peers.any, &peers.set),
+                words::oifname_in(&group.set()),
+                words::goto(OPEN),
+            ];
+            batch.add_rule(TABLE, FROM_OUTSIDE, pair);
+        }
+    }
 }
 
 fn keep_source(batch: &mut Batch, layout: &Layout) {
@@ -144,6 +182,16 @@ fn keep_source(batch: &mut Batch, layout: &Layout) {
                 words::snat_to_itself(&family),
             ],
         );
+    }
+    for group in layout.groups.iter().filter(|group| group.keep_source) {
+        for peers in group.peers() {
+            // ip daddr @peers_kube4 snat ip to ip saddr
+            let words = [
+                words::daddr_in(&peers.any, &peers.set),
+                words::snat_to_itself(&peers.any),
+            ];
+            batch.add_rule(TABLE, KEEP_SOURCE, words);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 use ipnet::IpNet;
 use nftables::{
     expr::{
-        BinaryOperation, Elem, Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField,
-        Prefix,
+        BinaryOperation, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression,
+        Payload, PayloadField, Prefix,
     },
     schema::{
         Chain, Element, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, SetType, SetTypeValue,
@@ -84,6 +84,10 @@ pub(crate) enum Hook {
 pub(crate) enum Kind {
     /// `type ifname`
     Interface,
+    /// `type ipv4_addr; flags interval`
+    Subnet4,
+    /// `type ipv6_addr; flags interval`
+    Subnet6,
     /// `type ifname . ipv4_addr`
     InterfaceAddress4,
     /// `type ifname . ipv6_addr`
@@ -245,6 +249,8 @@ impl Kind {
         let pair = |address| SetTypeValue::Concatenated(vec![SetType::Ifname, address].into());
         match self {
             Kind::Interface => (SetTypeValue::Single(SetType::Ifname), false),
+            Kind::Subnet4 => (SetTypeValue::Single(SetType::Ipv4Addr), true),
+            Kind::Subnet6 => (SetTypeValue::Single(SetType::Ipv6Addr), true),
             Kind::InterfaceAddress4 => (pair(SetType::Ipv4Addr), false),
             Kind::InterfaceAddress6 => (pair(SetType::Ipv6Addr), false),
             Kind::InterfaceSubnet4 => (pair(SetType::Ipv4Addr), true),
@@ -310,13 +316,17 @@ pub(crate) fn interface_address(name: &BridgeName, address: IpAddr) -> Value {
 }
 
 /// `"virbr0" . 10.0.0.0/24`
-pub(crate) fn interface_subnet(name: &BridgeName, subnet: IpNet) -> Value {
-    let prefix = NamedExpression::Prefix(Prefix {
-        addr: Box::new(string(&subnet.addr().to_string())),
-        len: u32::from(subnet.prefix_len()),
-    });
-    let pair = vec![interface(name), Expression::Named(prefix)];
+pub(crate) fn interface_subnet(name: &BridgeName, net: IpNet) -> Value {
+    let pair = vec![interface(name), subnet(net)];
     Expression::Named(NamedExpression::Concat(pair))
+}
+
+/// `10.0.0.0/24`
+pub(crate) fn subnet(net: IpNet) -> Value {
+    Expression::Named(NamedExpression::Prefix(Prefix {
+        addr: Box::new(string(&net.addr().to_string())),
+        len: u32::from(net.prefix_len()),
+    }))
 }
 
 /// `… comment "…"` after an element.
@@ -338,6 +348,31 @@ pub(crate) fn iifname_in(set: &str) -> Word {
 /// `oifname @set`
 pub(crate) fn oifname_in(set: &str) -> Word {
     compare(meta(MetaKey::Oifname), Operator::EQ, set_ref(set))
+}
+
+/// `oifname != @set`
+pub(crate) fn oifname_not_in(set: &str) -> Word {
+    compare(meta(MetaKey::Oifname), Operator::NEQ, set_ref(set))
+}
+
+/// `ip saddr @set`, `ip6 saddr @set`
+pub(crate) fn saddr_in(family: &IpAddr, set: &str) -> Word {
+    compare(saddr(family), Operator::EQ, set_ref(set))
+}
+
+/// `ip daddr @set`, `ip6 daddr @set`
+pub(crate) fn daddr_in(family: &IpAddr, set: &str) -> Word {
+    compare(address(family, "daddr"), Operator::EQ, set_ref(set))
+}
+
+/// `fib saddr . iif oif missing`: a packet from that source would not come in here.
+pub(crate) fn came_the_wrong_way() -> Word {
+    let fib = Fib {
+        result: FibResult::Oif,
+        flags: HashSet::from([FibFlag::Saddr, FibFlag::Iif]),
+    };
+    let fib = Expression::Named(NamedExpression::Fib(fib));
+    compare(fib, Operator::EQ, Expression::Boolean(false))
 }
 
 /// `meta nfproto ipv4`, `meta nfproto ipv6`
@@ -423,11 +458,6 @@ pub(crate) fn ret() -> Word {
     Statement::Return(None)
 }
 
-/// `jump chain`
-pub(crate) fn jump(chain: &str) -> Word {
-    Statement::Jump(target(chain))
-}
-
 /// `goto chain`
 pub(crate) fn goto(chain: &str) -> Word {
     Statement::Goto(target(chain))
@@ -455,10 +485,14 @@ fn meta(key: MetaKey) -> Value {
 }
 
 fn saddr(family: &IpAddr) -> Value {
+    address(family, "saddr")
+}
+
+fn address(family: &IpAddr, field: &'static str) -> Value {
     let protocol = if family.is_ipv4() { "ip" } else { "ip6" };
     let field = PayloadField {
         protocol: protocol.into(),
-        field: "saddr".into(),
+        field: field.into(),
     };
     Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
 }

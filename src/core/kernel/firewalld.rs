@@ -1,0 +1,66 @@
+//! firewalld, over D-Bus by busctl(1): every host with firewalld has a bus, and nearly every
+//! one systemd.
+
+use std::io;
+
+use super::{
+    deadline::Deadline,
+    netlink::{attribute, be64, dump, string},
+    program::Program,
+};
+use crate::{Error, Result};
+
+const NFT_MSG_GETTABLE: u8 = 1;
+const TABLE_NAME: u16 = 1;
+const TABLE_HANDLE: u16 = 4;
+/// `NFPROTO_INET`
+const INET: u8 = 1;
+
+const BUSCTL: Program = Program {
+    name: "busctl",
+    package: "systemd",
+};
+
+/// The policy object whose rules are set; packaging/firewalld/virt-forward.xml.
+const POLICY: &str = "virt-forward";
+
+/// The kernel's number for firewalld's table; nothing where firewalld does not run, or uses
+/// iptables. It makes a new table whenever it is reloaded, and has forgotten our rules then.
+pub fn table(deadline: Deadline) -> Result<Option<u64>> {
+    let tables = dump(NFT_MSG_GETTABLE, INET, &[], deadline).map_err(|why: io::Error| {
+        let what = "firewalld".to_owned();
+        Error::Rules { what, why }
+    })?;
+    let mut tables = tables.iter().map(|table| &table.attributes[..]);
+    let is_firewallds =
+        |table: &&[u8]| attribute(table, TABLE_NAME).map(string).as_deref() == Some("firewalld");
+    let table = tables.find(is_firewallds);
+    Ok(table.and_then(|table| attribute(table, TABLE_HANDLE).map(be64)))
+}
+
+/// Gives our policy these rich rules, and no others, until firewalld is reloaded.
+pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
+    let count = rules.len().to_string();
+    let mut args = vec![
+        // Asking a firewalld that does not run would start it.
+        "--auto-start=no",
+        "call",
+        "org.fedoraproject.FirewallD1",
+        "/org/fedoraproject/FirewallD1",
+        "org.fedoraproject.FirewallD1.policy",
+        "setPolicySettings",
+        "sa{sv}",
+        POLICY,
+        "1",
+        "rich_rules",
+        "as",
+        &count,
+    ];
+    args.extend(rules.iter().map(String::as_str));
+    match BUSCTL.demand(&args, "", deadline) {
+        Err(Error::Failed { stderr, .. }) if stderr.contains("INVALID_POLICY") => {
+            Err(Error::NoFirewalldPolicy)
+        }
+        other => other.map(drop),
+    }
+}

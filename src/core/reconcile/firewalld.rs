@@ -1,0 +1,74 @@
+//! firewalld's policy object, carried out and remembered: only where peers are wanted.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Result,
+    config::Config,
+    gates,
+    kernel::{deadline::Deadline, firewalld},
+    policy,
+    state::{FirewalldRules, Record, Store},
+};
+
+/// The rules for the peers of these networks.
+fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
+    let mut rules = BTreeSet::new();
+    for record in records {
+        for peer in policy::peers_of(config, &record.groups) {
+            for subnet in record.network.subnets() {
+                rules.extend(gates::rich_rule(*peer, subnet));
+            }
+        }
+    }
+    rules.into_iter().collect()
+}
+
+/// What has to be set; nothing where all is well, or where firewalld does not run.
+fn missing(
+    store: &Store,
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<Option<FirewalldRules>> {
+    let rules = wanted(config, records);
+    let known = store.firewalld();
+    if rules.is_empty() && known.is_none() {
+        return Ok(None);
+    }
+    let Some(table) = firewalld::table(deadline)? else {
+        return Ok(None);
+    };
+    let wanted = FirewalldRules { table, rules };
+    // A table that was made since has none.
+    let seen = known.filter(|known| known.table == table);
+    let has_none = seen.is_none() && wanted.rules.is_empty();
+    Ok((!has_none && seen.as_ref() != Some(&wanted)).then_some(wanted))
+}
+
+/// Whether firewalld keeps peers of these networks out.
+pub(super) fn is_missing(
+    store: &Store,
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<bool> {
+    missing(store, config, records, deadline).map(|missing| missing.is_some())
+}
+
+/// Lets the peers of these networks through firewalld, and no others; whether it had to be
+/// told.
+pub(super) fn make(
+    store: &Store,
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<bool> {
+    let Some(wanted) = missing(store, config, records, deadline)? else {
+        return Ok(false);
+    };
+    firewalld::set_rules(&wanted.rules, deadline)?;
+    let is_any = !wanted.rules.is_empty();
+    store.set_firewalld(is_any.then_some(&wanted))?;
+    Ok(true)
+}
