@@ -7,7 +7,8 @@ TARGET=$(realpath -m -- "${CARGO_TARGET_DIR:-$REPO/target}")
 readonly REPO TARGET
 # shellcheck disable=SC2034 # for those who source this
 readonly BUILT=$TARGET/release CLI=/usr/sbin/virt-forward LIBRARY=/usr/lib/virt-forward STATE=/run/virt-forward \
-  CONFIG=/etc/virt-forward/config.toml HOOKS=/etc/libvirt/hooks
+  CONFIG=/etc/virt-forward/config.toml HOOKS=/etc/libvirt/hooks UNITS=/usr/lib/systemd/system \
+  SERVICE=virt-forward.service POLICY=/usr/lib/firewalld/policies/virt-forward.xml
 # Where `virt-forward hook install` may put the hook.
 readonly HOOK_PLACES=("$HOOKS/network" "$HOOKS/network.d/50-virt-forward")
 # What the hook's program holds and no other does (HOOK_MARKER in src/core/lib.rs).
@@ -60,6 +61,32 @@ our_hooks() {
   local place
   for place in "${HOOK_PLACES[@]}"; do
     if is_our_hook "$place"; then say "$place"; fi
+  done
+}
+
+# Whether it is the one that starts the services here, now.
+systemd_runs() {
+  [[ -d /run/systemd/system ]] && has systemctl
+}
+
+# Prints who runs a program of that name. Only in this PID namespace: the daemon of a container is not this machine's.
+processes() { # NAME
+  local process
+  for process in /proc/[0-9]*; do
+    if [[ $(cat "$process/comm" 2> /dev/null) == "$1" &&
+      $(readlink "$process/ns/pid") == "$(readlink /proc/self/ns/pid)" ]]; then
+      say "${process#/proc/}"
+    fi
+  done
+}
+
+# Prints who runs `virt-forward watch`, whoever has started it.
+watchers() {
+  local process
+  # It becomes virt-forward-watch, of which the kernel keeps 15 letters; where that is missing, it stays what it is.
+  processes virt-forward-wa
+  for process in $(processes virt-forward); do
+    if tr '\0' '\n' 2> /dev/null < "/proc/$process/cmdline" | grep -qx watch; then say "$process"; fi
   done
 }
 

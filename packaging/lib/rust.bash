@@ -165,6 +165,6 @@ build() {
   step "building, as $BUILDER"
   # Said in so many words: a config of the user's may name another folder.
   (cd -- "$REPO" && as_builder env CARGO_TARGET_DIR="$TARGET" \
-    "$CARGO" build --release --locked -p virt-forward -p virt-forward-hook < /dev/null) ||
+    "$CARGO" build --release --locked -p virt-forward -p virt-forward-hook -p virt-forward-watch < /dev/null) ||
     die "it does not build. Nothing of virt-forward was changed."
 }
