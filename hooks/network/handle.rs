@@ -43,7 +43,11 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
             if outcome == Outcome::NotActive && event.operation == Operation::Started {
                 return Ok(Some("not opened: it is not active".to_owned()));
             }
-            Ok(said(&outcome))
+            let but = match outcome {
+                Outcome::Opened(_) => but(&run),
+                _ => String::new(),
+            };
+            Ok(said(&outcome).map(|said| said + &but))
         }
         Operation::Stopped => {
             let network = described(event)?;
@@ -65,6 +69,18 @@ fn described(event: &Event) -> Result<Network> {
         );
     }
     Ok(network)
+}
+
+/// What keeps closed what was opened.
+fn but(run: &Run<'_>) -> String {
+    let chains: Vec<_> = run.still_closed().iter().map(ToString::to_string).collect();
+    match chains.is_empty() {
+        true => String::new(),
+        false => format!(
+            ", but refused by {}: see virt-forward status",
+            chains.join(", ")
+        ),
+    }
 }
 
 /// What the log says, where there is something to say. libvirt tells of updates of networks

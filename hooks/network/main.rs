@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(event) if event.operation == Operation::Other => return ExitCode::SUCCESS,
         Ok(event) => event,
         Err(error) => {
-            log::error(&error.to_string());
+            log::error_aloud(&error.to_string());
             return ExitCode::SUCCESS;
         }
     };
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
             } else {
                 "see virt-forward status"
             };
-            log::error(&format!(
+            log::error_aloud(&format!(
                 "network {}: {error:#}; {end}",
                 shown(&event.network)
             ));
@@ -66,14 +66,14 @@ fn main() -> ExitCode {
 fn give_up_in_time(network: String) {
     let name = network.clone();
     panic::set_hook(Box::new(move |fault| {
-        log::error(&format!("network {name}: a fault of virt-forward: {fault}"));
+        log::error_aloud(&format!("network {name}: a fault of virt-forward: {fault}"));
         process::exit(0);
     }));
     let limit = thread::Builder::new().spawn(move || {
         thread::sleep(LIMIT);
         let line = format!("network {network}: gave up after 10 s; see virt-forward status");
         // Beside us: it may be the log that hangs.
-        let saying = thread::Builder::new().spawn(move || log::error(&line));
+        let saying = thread::Builder::new().spawn(move || log::error_aloud(&line));
         thread::sleep(LAST_WORDS);
         drop(saying);
         process::exit(0);

@@ -11,7 +11,7 @@ use virt_forward_core::{
     config::Config,
     kernel::{
         deadline::Deadline,
-        host, log,
+        host, iptables, log,
         monitor::{self, Changes, Transaction},
         status,
     },
@@ -121,6 +121,13 @@ impl Keeper {
         self.by.len() > before
     }
 
+    /// Whether something may have changed that nobody told of: a message was lost, or the rules
+    /// are iptables-legacy's.
+    pub(super) fn may_have_missed_something(&self) -> bool {
+        let generation = monitor::generation(Deadline::after(PATIENCE));
+        iptables::is_legacy_in_use() || generation.ok() != self.settled
+    }
+
     /// Whether the bridge of that name has an open network, as far as we know.
     pub(super) fn is_ours(&self, name: &str) -> bool {
         self.bridges.contains(name)
@@ -146,7 +153,7 @@ impl Keeper {
         match &outcome {
             Ok(kept) => self.say(kept, &by, quiet),
             Err(why) => {
-                let why = format!("{why}; nothing is mended");
+                let why = format!("{why}; what else is to be mended is, as far as it can be");
                 if self.said.error.as_ref() != Some(&why) {
                     log::error(&why);
                     self.said.error = Some(why);

@@ -67,7 +67,12 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 keeper.read_networks();
                 pace.touch(now());
             }
-            Wake::Setting | Wake::Poll => pace.touch(now()),
+            Wake::Poll => {
+                if keeper.may_have_missed_something() {
+                    pace.touch(now());
+                }
+            }
+            Wake::Setting => pace.touch(now()),
             Wake::Due => look(&mut keeper, &mut pace),
             Wake::Watchdog => tell(NotifyState::Watchdog),
             Wake::Reload => {

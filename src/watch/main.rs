@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match virt_forward_watch::watch(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error(&format!("{error:#}"));
+            log::error_aloud(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -26,6 +26,7 @@ pub(super) struct Pace {
     later: Option<Instant>,
     mended: HashMap<String, Vec<Instant>>,
     pause: Option<Pause>,
+    is_failing: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,9 @@ impl Pace {
     /// A look has mended these things, or none. The one that somebody undoes all the time, if
     /// that has become clear just now.
     pub(super) fn looked(&mut self, now: Instant, mended: &[String]) -> Option<String> {
+        if std::mem::take(&mut self.is_failing) {
+            self.pause = None;
+        }
         self.mended.retain(|_, times| {
             times.retain(|time| now.duration_since(*time) < WINDOW);
             !times.is_empty()
@@ -100,6 +104,7 @@ impl Pace {
 
     /// A look could not be taken: again, after a while.
     pub(super) fn failed(&mut self, now: Instant) {
+        self.is_failing = true;
         let length = self.pause.map_or(FIRST_PAUSE, |pause| pause.length * 2);
         self.rest(now, length.min(LAST_PAUSE));
         self.touch(now);
@@ -168,6 +173,21 @@ mod tests {
         pace.touch(now);
         pace.look(now);
         assert_eq!(pace.looked(now, &[]), None);
+        pace.touch(now);
+        assert_eq!(pace.due(), Some(now + QUIET));
+    }
+
+    #[test]
+    fn a_failure_is_followed_by_a_pause_that_ends_with_it() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        pace.failed(now);
+        assert_eq!(pace.due(), Some(now + FIRST_PAUSE));
+        pace.look(now);
+        pace.failed(now);
+        assert_eq!(pace.due(), Some(now + 2 * FIRST_PAUSE));
+        pace.look(now);
+        assert_eq!(pace.looked(now, &what("gate")), None);
         pace.touch(now);
         assert_eq!(pace.due(), Some(now + QUIET));
     }

@@ -12,7 +12,7 @@
 #   refused lan kube03 udp 4
 #   finish                             # "N passed, N failed", and the exit code that goes with it
 #
-# Places are: host, kube02, kube03, kube05, extra, isolated (the guest in the network of that name), lan, router, and
+# Places are: host, kube02, kube03, kube05, extra, open, isolated (the guest in the network of that name), lan, router, and
 # internet (which is behind the router).
 
 LAB_HOME=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -30,9 +30,10 @@ declare -A LAB_ADDRESS=(
   [router/4]=192.168.0.1 [router/6]=fd00:0:0:1::1
   [internet/4]=8.8.8.8
 )
-declare -A LAB_SUBNET=([kube02]=3 [kube03]=4 [kube05]=5 [extra]=6 [isolated]=9)
+declare -A LAB_SUBNET=([kube02]=3 [kube03]=4 [kube05]=5 [extra]=6 [open]=7 [isolated]=9)
 declare -A LAB_BRIDGE=(
-  [kube02]=virbr_kube02 [kube03]=virbr_kube03 [kube05]=virbr_kube05 [extra]=virbr_extra [isolated]=virbr_iso
+  [kube02]=virbr_kube02 [kube03]=virbr_kube03 [kube05]=virbr_kube05 [extra]=virbr_extra [open]=virbr_open
+  [isolated]=virbr_iso
 )
 for lab_name in "${!LAB_SUBNET[@]}"; do
   LAB_ADDRESS[$lab_name/4]=10.17.${LAB_SUBNET[$lab_name]}.21

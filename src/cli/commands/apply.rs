@@ -32,6 +32,11 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
         })
         .map(|record| said(record) + "\n")
         .collect();
+    for chain in run.still_closed() {
+        output::complain(&format!(
+            "the chain {chain} refuses what is open: virt-forward status tells what opens it"
+        ));
+    }
     match said.is_empty() {
         true => output::print("no network is active that could be opened\n")?,
         false => output::print(&said)?,

@@ -47,9 +47,9 @@ struct Status {
     libvirt: &'static str,
     /// Whether firewalld lets peers through, where it runs.
     firewalld: &'static str,
-    /// Peers that are not let in, as they are no machines outside.
+    /// Peers that are not let in, as they are no machines outside, and what could not be seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    overlaps: Vec<String>,
+    troubles: Vec<String>,
     gates: Vec<GateStatus>,
     sysctls: Vec<SysctlStatus>,
     reach: Vec<Reach>,
@@ -143,10 +143,11 @@ impl Status {
                 true => "closed",
                 false => "right",
             },
-            overlaps: wanted
+            troubles: wanted
                 .overlaps
                 .iter()
                 .map(|overlap| Error::Overlap(overlap.clone()).to_string())
+                .chain(wanted.trouble.iter().map(ToString::to_string))
                 .collect(),
             gates: gates(wanted, mark),
             sysctls: wanted
@@ -262,7 +263,7 @@ impl Status {
             let todo = "firewalld keeps the peers out: virt-forward apply";
             remarks.push(todo.to_owned());
         }
-        remarks.extend(self.overlaps.clone());
+        remarks.extend(self.troubles.clone());
         remarks.extend(self.gates.iter().filter_map(|gate| gate.remark(any_open)));
         for setting in self
             .sysctls
@@ -309,7 +310,20 @@ fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
             commands: lines,
         }
     });
-    sites.chain(obstacles).collect()
+    let outsiders = wanted.outsiders.iter().map(|outsider| GateStatus {
+        owner: "firewalld",
+        place: match &outsider.zone {
+            Some(zone) => format!("zone {zone}, of {}", outsider.bridge),
+            None => format!("default zone, of {}", outsider.bridge),
+        },
+        state: match &outsider.zone {
+            Some(_) => "may refuse",
+            None => "refuses",
+        },
+        remedy: Some("run".to_owned()),
+        commands: vec![outsider.remedy()],
+    });
+    sites.chain(obstacles).chain(outsiders).collect()
 }
 
 fn bridges_by_group(records: &[Record]) -> Vec<Vec<&BridgeName>> {
@@ -328,7 +342,12 @@ impl GateStatus {
     fn remark(&self, any_open: bool) -> Option<String> {
         let Self { place, state, .. } = self;
         if let Some(remedy) = &self.remedy {
-            let mut text = format!("the chain {place} {state} what is open here: {remedy}");
+            let what = if self.owner == "firewalld" {
+                "firewalld's"
+            } else {
+                "the chain"
+            };
+            let mut text = format!("{what} {place} {state} what is open here: {remedy}");
             for line in &self.commands {
                 text.push_str(&format!("\n  {line}"));
             }

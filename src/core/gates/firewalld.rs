@@ -12,6 +12,7 @@ use super::{
     Claim, Firewall,
     chains::{Chain, Chains},
 };
+use crate::network::BridgeName;
 
 /// The rich rule that lets `peer` reach `subnet`; none where they are not of one family.
 pub fn rich_rule(peer: IpNet, subnet: IpNet) -> Option<String> {
@@ -24,6 +25,36 @@ pub fn rich_rule(peer: IpNet, subnet: IpNet) -> Option<String> {
         "rule family=\"{family}\" source address=\"{peer}\" \
          destination address=\"{subnet}\" accept"
     ))
+}
+
+/// A bridge that firewalld has in no zone of libvirt's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outsider {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// Its zone; nothing where that is the default zone, which lets no guest through unless
+    /// somebody changed it.
+    pub zone: Option<String>,
+}
+
+impl Outsider {
+    /// What `bridge` is in that zone, if that is none that lets guests through.
+    pub fn new(bridge: &BridgeName, zone: Option<String>) -> Option<Self> {
+        let passes = ["libvirt", "libvirt-routed", "trusted"];
+        let is_fine = zone.as_deref().is_some_and(|zone| passes.contains(&zone));
+        (!is_fine).then(|| Self {
+            bridge: bridge.clone(),
+            zone,
+        })
+    }
+
+    /// What lets its guests through, for a shell.
+    pub fn remedy(&self) -> String {
+        format!(
+            "firewall-cmd --zone=libvirt --change-interface={}",
+            self.bridge
+        )
+    }
 }
 
 pub(super) struct Firewalld;

@@ -87,6 +87,13 @@ fn users(list: &[&str]) -> Chain {
     chain("ip filter DOCKER-USER", None, list)
 }
 
+const UFW: [&str; 5] = [
+    ">ufw-before-logging-forward",
+    ">ufw-before-forward",
+    ">ufw-after-forward",
+    ">ufw-after-logging-forward",
+    ">ufw-reject-forward",
+];
 const DOCKER: [&str; 3] = [
     ">DOCKER-USER",
     ">DOCKER-ISOLATION-STAGE-1",
@@ -162,16 +169,22 @@ fn one_gate_is_enough_for_two_firewalls_in_one_base_chain() {
     let (chains, survey) = survey(&[forward(DROP, &both), users(&["gate", "return"])]);
     assert_eq!(to_open(&survey, &chains, false).len(), 2);
     // Above whichever comes first.
-    let seen = change(
-        &[forward(DROP, &[">ufw-before-forward", ">LIBVIRT_FWX"])],
-        false,
-    );
+    let list = [&UFW[..], &[">LIBVIRT_FWX"]].concat();
+    let seen = change(&[forward(DROP, &list)], false);
+    assert_eq!(seen, Some(("ip filter FORWARD".into(), Some(2), vec![])));
+    let list = [&[">LIBVIRT_FWX"], &UFW[..]].concat();
+    let seen = change(&[forward(DROP, &list)], false);
     assert_eq!(seen, Some(("ip filter FORWARD".into(), Some(0), vec![])));
-    let seen = change(
-        &[forward(DROP, &[">LIBVIRT_FWX", ">ufw-before-forward"])],
-        false,
-    );
-    assert_eq!(seen, Some(("ip filter FORWARD".into(), Some(0), vec![])));
+}
+
+#[test]
+fn ufws_user_has_the_word_before_the_gate() {
+    let seen = change(&[forward(DROP, &UFW)], false);
+    assert_eq!(seen, Some(("ip filter FORWARD".into(), Some(2), vec![])));
+    let list = [&UFW[..2], &["gate"], &UFW[2..]].concat();
+    assert_eq!(only(&[forward(DROP, &list)]).2, State::Standing);
+    let list = [&UFW[..3], &["gate"], &UFW[3..]].concat();
+    assert_eq!(only(&[forward(DROP, &list)]).2, State::Sunk);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! ufw: jumps to its chains in `filter FORWARD`, and a policy there, DROP by default.
 //!
 //! Not inside its chains: `ufw reload` fills them anew. The jumps it adds once, at the end
-//! (src/ufw-init-functions), and so does no harm to what is above.
+//! (src/ufw-init-functions), and so does no harm to what is above. First come those to the
+//! chains with the user's own rules, whose denials (`ufw route deny`) keep their word; then
+//! those to what logs and refuses the rest.
 
 use super::{
     Claim, Firewall, Spot,
@@ -16,8 +18,8 @@ impl Firewall for Ufw {
     }
 
     fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
-        let is_ufws = |chain: &str| chain.starts_with("ufw-") || chain.starts_with("ufw6-");
-        let jump = base.first_jump(is_ufws);
+        let refuses = ["ufw-after-", "ufw6-after-", "ufw-reject-", "ufw6-reject-"];
+        let jump = base.first_jump(|chain| refuses.iter().any(|name| chain.starts_with(name)));
         let jump = jump.filter(|_| base.name.is_of_iptables())?;
         Some(Claim::Gate(Spot::before(base, jump)))
     }

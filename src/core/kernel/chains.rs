@@ -79,8 +79,9 @@ pub enum Scope<'a> {
 }
 
 /// The chains of ip, ip6 and inet tables, those of our own left out: base chains of the
-/// forward hook, and what `scope` asks for.
-pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<Chains> {
+/// forward hook, and what `scope` asks for. Beside them what went wrong with those of
+/// iptables-legacy, which are left out then.
+pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Error>)> {
     let what = || "the firewalls of this host".to_owned();
     let failed = |why| Error::Rules { what: what(), why };
     let tables = tables(deadline).map_err(failed)?;
@@ -104,8 +105,11 @@ pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<Chains> {
             }
         }
     }
-    found.extend(iptables::legacy_chains(deadline)?);
-    Ok(found.into_iter().collect())
+    let (legacy, trouble) = match iptables::legacy_chains(deadline) {
+        Ok(legacy) => (legacy, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    Ok((found.into_iter().chain(legacy).collect(), trouble))
 }
 
 /// The flags of every table that is not dormant.

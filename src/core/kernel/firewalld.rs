@@ -38,16 +38,19 @@ pub fn table(deadline: Deadline) -> Result<Option<u64>> {
     Ok(table.and_then(|table| attribute(table, TABLE_HANDLE).map(be64)))
 }
 
+/// The zone that it has that interface in; nothing where that is the default zone.
+pub fn zone_of(interface: &str, deadline: Deadline) -> Result<Option<String>> {
+    let said = call(&["zone", "getZoneOfInterface", "s", interface], deadline)?;
+    // s "libvirt"
+    let zone = said.trim().trim_start_matches("s ").trim_matches('"');
+    Ok((!zone.is_empty()).then(|| zone.to_owned()))
+}
+
 /// Gives our policy these rich rules, and no others, until firewalld is reloaded.
 pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
     let count = rules.len().to_string();
     let mut args = vec![
-        // Asking a firewalld that does not run would start it.
-        "--auto-start=no",
-        "call",
-        "org.fedoraproject.FirewallD1",
-        "/org/fedoraproject/FirewallD1",
-        "org.fedoraproject.FirewallD1.policy",
+        "policy",
         "setPolicySettings",
         "sa{sv}",
         POLICY,
@@ -57,10 +60,26 @@ pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
         &count,
     ];
     args.extend(rules.iter().map(String::as_str));
-    match BUSCTL.demand(&args, "", deadline) {
+    match call(&args, deadline) {
         Err(Error::Failed { stderr, .. }) if stderr.contains("INVALID_POLICY") => {
             Err(Error::NoFirewalldPolicy)
         }
         other => other.map(drop),
     }
+}
+
+/// Calls what `args` begin with, an interface of firewalld's and a method of it; its answer.
+fn call(args: &[&str], deadline: Deadline) -> Result<String> {
+    let (interface, args) = args.split_first().unwrap_or((&"", &[]));
+    let interface = format!("org.fedoraproject.FirewallD1.{interface}");
+    let mut all = vec![
+        // Asking a firewalld that does not run would start it.
+        "--auto-start=no",
+        "call",
+        "org.fedoraproject.FirewallD1",
+        "/org/fedoraproject/FirewallD1",
+        &interface,
+    ];
+    all.extend(args);
+    BUSCTL.demand(&all, "", deadline)
 }

@@ -90,16 +90,26 @@ pub fn is_not_its_own(error: &Error) -> bool {
     }
 }
 
+/// Whether x_tables has a table `filter`, which no notification tells of.
+pub fn is_legacy_in_use() -> bool {
+    has_legacy(Family::Ip) || has_legacy(Family::Ip6)
+}
+
+fn has_legacy(family: Family) -> bool {
+    let path = match family {
+        Family::Ip6 => paths::LEGACY_TABLES6,
+        Family::Ip | Family::Inet => paths::LEGACY_TABLES4,
+    };
+    let tables = fs::read_to_string(path).unwrap_or_default();
+    tables.lines().any(|table| table == "filter")
+}
+
 /// The chains of the table `filter` of x_tables, where that is in use: nothing is listed that
 /// would be made by being listed.
 pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
     let mut chains = Vec::new();
-    for (family, path) in [
-        (Family::Ip, paths::LEGACY_TABLES4),
-        (Family::Ip6, paths::LEGACY_TABLES6),
-    ] {
-        let in_use = fs::read_to_string(path).unwrap_or_default();
-        if in_use.lines().any(|table| table == "filter") {
+    for family in [Family::Ip, Family::Ip6] {
+        if has_legacy(family) {
             let name = ChainName {
                 engine: Engine::Legacy,
                 family,

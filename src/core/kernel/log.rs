@@ -21,9 +21,17 @@ pub fn warning(line: &str) {
     }
 }
 
-/// What went wrong: on stderr too, for who runs the hook by hand, and for libvirt's own
-/// message when a start is refused.
+/// What went wrong.
 pub fn error(line: &str) {
+    let said = logger().is_some_and(|mut log| log.err(line).is_ok());
+    if !said || stderr().is_terminal() {
+        print(line);
+    }
+}
+
+/// What went wrong, on stderr as well: for who runs the hook by hand, and for libvirt's own
+/// message when a start is refused.
+pub fn error_aloud(line: &str) {
     if let Some(mut log) = logger() {
         // What cannot be said there is said on stderr.
         let _ = log.err(line);

@@ -35,7 +35,10 @@ const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
 const LIST_ELEMENTS: u16 = 3;
 const ELEMENT_KEY: u16 = 1;
+const ELEMENT_FLAGS: u16 = 3;
 const ELEMENT_KEY_END: u16 = 10;
+/// `NFT_SET_ELEM_INTERVAL_END`
+const END: u32 = 1;
 const DATA_VALUE: u16 = 1;
 
 /// Which chains and rules there are, by the numbers that the kernel gave them. It gives none
@@ -97,6 +100,12 @@ fn read_elements(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
                 attribute(data, DATA_VALUE).map(<[u8]>::to_vec)
             };
             let from = value(ELEMENT_KEY).unwrap_or_default();
+            let is_end = attribute(element, ELEMENT_FLAGS).map_or(0, be32) & END != 0;
+            // nft begins a set of intervals with the end of one before it
+            // (src/segtree.c, `set_to_intervals`).
+            if is_end && from.iter().all(|byte| *byte == 0) {
+                continue;
+            }
             let to = value(ELEMENT_KEY_END).unwrap_or_else(|| from.clone());
             keys.insert(Key { from, to });
         }

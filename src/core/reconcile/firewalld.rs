@@ -56,6 +56,22 @@ pub(super) fn is_missing(
     missing(store, config, records, deadline).map(|missing| missing.is_some())
 }
 
+/// The bridges of these networks that firewalld has in no zone of libvirt's: libvirt puts one
+/// there unless the network is open, or names another zone.
+pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<gates::Outsider>> {
+    let mut outsiders = Vec::new();
+    if firewalld::table(deadline)?.is_none() {
+        return Ok(outsiders);
+    }
+    for record in records.iter().filter(|record| !record.groups.is_empty()) {
+        if let Some(bridge) = record.network.routed_bridge() {
+            let zone = firewalld::zone_of(bridge.as_str(), deadline)?;
+            outsiders.extend(gates::Outsider::new(bridge, zone));
+        }
+    }
+    Ok(outsiders)
+}
+
 /// Lets the peers of these networks through firewalld, and no others; whether it had to be
 /// told.
 pub(super) fn make(

@@ -40,8 +40,16 @@ pub(super) enum Reach {
 /// What is to be done, chain by chain.
 pub(super) struct Gates {
     changes: Vec<Change>,
-    survey: Survey,
+    seen: Seen,
     wish: Wish,
+}
+
+/// What there is, and what to think of it.
+pub(super) struct Seen {
+    chains: Chains,
+    pub(super) survey: Survey,
+    /// What could not be looked at: no reason to leave the rest as it is.
+    pub(super) trouble: Option<Error>,
 }
 
 impl Gates {
@@ -53,32 +61,32 @@ impl Gates {
         reach: Reach,
         deadline: Deadline,
     ) -> Result<Self> {
-        let (chains, survey) = look(&wish, reach, deadline)?;
+        let seen = look(&wish, reach, deadline)?;
         Ok(Self {
-            changes: gates::to_open(&survey, &chains, anew),
-            survey,
+            changes: gates::to_open(&seen.survey, &seen.chains, anew),
+            seen,
             wish,
         })
     }
 
     /// What takes every gate of ours away.
     pub(super) fn to_close(wish: Wish, deadline: Deadline) -> Result<Self> {
-        let (chains, survey) = look(&wish, Reach::Everywhere, deadline)?;
+        let seen = look(&wish, Reach::Everywhere, deadline)?;
         Ok(Self {
-            changes: gates::to_close(&chains),
-            survey,
+            changes: gates::to_close(&seen.chains),
+            seen,
             wish,
         })
     }
 
     /// What there is, as it was before.
     pub(super) fn survey(&self) -> &Survey {
-        &self.survey
+        &self.seen.survey
     }
 
-    /// As [`survey`](Self::survey), at the end.
-    pub(super) fn into_survey(self) -> Survey {
-        self.survey
+    /// All of it, at the end.
+    pub(super) fn into_seen(self) -> Seen {
+        self.seen
     }
 
     /// Whether there is anything to do.
@@ -119,8 +127,8 @@ impl Gates {
             if change.insert_at.is_none() {
                 return Ok(());
             }
-            let (chains, survey) = look(&self.wish, Reach::Near, deadline)?;
-            let mut left = gates::to_open(&survey, &chains, false).into_iter();
+            let seen = look(&self.wish, Reach::Near, deadline)?;
+            let mut left = gates::to_open(&seen.survey, &seen.chains, false).into_iter();
             match left.find(|left| left.chain == change.chain) {
                 None => return Ok(()),
                 Some(left) => change = left,
@@ -147,17 +155,20 @@ impl Gates {
     }
 }
 
-/// What there is, and what to think of it.
-pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<(Chains, Survey)> {
+/// Looks at all firewalls.
+pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen> {
     let firewalls = gates::firewalls(&wish.extra);
     let inner = firewalls.inner();
     let scope = match reach {
         Reach::Near => Scope::Near(&inner),
         Reach::Everywhere => Scope::All,
     };
-    let chains = chains::chains(scope, deadline)?;
-    let survey = firewalls.survey(&chains, wish.mark);
-    Ok((chains, survey))
+    let (chains, trouble) = chains::chains(scope, deadline)?;
+    Ok(Seen {
+        survey: firewalls.survey(&chains, wish.mark),
+        chains,
+        trouble,
+    })
 }
 
 fn gone(change: &Change) -> Change {

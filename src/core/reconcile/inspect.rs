@@ -6,9 +6,9 @@ use super::{
     members, settings,
 };
 use crate::{
-    Result,
+    Error, Result,
     config::Config,
-    gates::{self, Obstacle, State, Survey},
+    gates::{self, Obstacle, Outsider, State, Survey},
     kernel::{deadline::Deadline, host, nft, scratch, sysctl},
     network::{Mode, Network},
     paths,
@@ -27,8 +27,12 @@ pub struct Preview {
     pub table: Option<String>,
     /// The firewalls of this host: gates that are wanted, and what stands in the way.
     pub survey: Survey,
+    /// What could not be looked at.
+    pub trouble: Option<Error>,
     /// libvirt's own rules are gone, though it has networks that need them.
     pub is_libvirt_flushed: bool,
+    /// Bridges that firewalld refuses, or may.
+    pub outsiders: Vec<Outsider>,
     /// firewalld keeps peers out.
     pub is_firewalld_closed: bool,
     /// Peers that are not let in, as they are no machines outside.
@@ -86,8 +90,10 @@ impl Inspection {
         self.is_table_right()
             && survey.sites.iter().all(|site| gate_right(site.state))
             && !survey.obstacles.iter().any(refuses)
+            && self.wanted.trouble.is_none()
             && !self.wanted.is_libvirt_flushed
             && !self.wanted.is_firewalld_closed
+            && self.wanted.outsiders.iter().all(|one| one.zone.is_some())
             && self.wanted.overlaps.is_empty()
             && self.wanted.settings.iter().all(SettingSeen::is_right)
     }
@@ -129,11 +135,15 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         mark: config.mark,
         extra: config.extra.clone(),
     };
-    let (_, survey) = look(&wish, Reach::Everywhere, deadline)?;
+    let seen = look(&wish, Reach::Everywhere, deadline)?;
+    let survey = seen.survey;
     Ok(Preview {
         table,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
+        trouble: seen.trouble,
+        // A firewalld that does not answer is no reason to show nothing.
+        outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(
             &Store::at(paths::STATE),
             config,

@@ -43,6 +43,7 @@ impl Run<'_> {
     /// that is to have the word.
     pub fn keep(&self, started: Vec<Network>, leaving: &BTreeSet<String>) -> Result<Kept> {
         let mut kept = Kept::default();
+        let was_built = self.store.layout().is_some();
         let mut faults = Vec::new();
         if self.store.is_pending() {
             faults.push("a run had been cut short".to_owned());
@@ -60,11 +61,17 @@ impl Run<'_> {
         if faults.is_empty() && self.store.is_any_open() {
             faults.extend(self.fault_of_table(&records)?);
         }
-        let gates = Gates::to_open(self.wish(), false, Reach::Near, self.deadline)?;
+        let gates = self.gates(self.wish(), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
         self.mend_all(&mut kept, faults, &gates, &records)?;
+        if !was_built {
+            // What was never there is no fault.
+            kept.mended.clear();
+        }
         kept.is_any_open = self.store.is_any_open();
-        kept.survey = gates.into_survey();
+        let seen = gates.into_seen();
+        kept.survey = seen.survey;
+        kept.troubles.extend(seen.trouble);
         Ok(kept)
     }
 
@@ -142,12 +149,17 @@ impl Run<'_> {
             }
             Some(_) => {}
         }
+        self.fault_of_elements(records)
+    }
+
+    /// The set whose elements are not those of `records`, as a fault.
+    pub(super) fn fault_of_elements(&self, records: &[Record]) -> Result<Option<String>> {
         let layout = table::Layout::of(&self.usable());
         let wanted = table::keys(&layout, &members(records));
         let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();
         let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));
-        Ok(differs.map(|(set, _)| format!("the set {set} of the {name} was changed")))
+        Ok(differs.map(|(set, _)| format!("the set {set} of our table was changed")))
     }
 
     /// The gates and the settings alone.

@@ -15,7 +15,7 @@ mod inspect;
 mod keep;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet};
 
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
@@ -25,12 +25,16 @@ use gates::{Gates, Reach, Wish};
 use crate::{
     Error, Result,
     config::Config,
+    gates::{Obstacle, chains::ChainName},
     kernel::{deadline::Deadline, host, nft, own},
     network::{BridgeName, Network},
     policy::{self, Overlap},
     state::{Layout, Lock, Record, Store},
     table::{self, Batch, Member},
 };
+
+/// With that many open networks an event looks at the elements of all.
+const FEW: usize = 32;
 
 /// What a run did with a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub struct Run<'a> {
     store: &'a Store,
     config: &'a Config,
     deadline: Deadline,
+    obstacles: RefCell<Vec<Obstacle>>,
     _lock: Lock,
 }
 
@@ -65,8 +70,16 @@ impl<'a> Run<'a> {
             store,
             config,
             deadline,
+            obstacles: RefCell::default(),
             _lock: lock,
         })
+    }
+
+    /// The chains that were seen to refuse what is open, and have no gate.
+    pub fn still_closed(&self) -> Vec<ChainName> {
+        let obstacles = self.obstacles.borrow();
+        let certain = obstacles.iter().filter(|obstacle| obstacle.is_certain);
+        certain.map(|obstacle| obstacle.chain.clone()).collect()
     }
 
     /// A network has started, or its definition has changed.
@@ -201,11 +214,18 @@ impl<'a> Run<'a> {
         built.is_some_and(|built| built != Layout::of(self.config, &built.unused()))
     }
 
-    /// Whether nobody but us has changed the rules of the table. Its elements are not looked
-    /// at: that would cost the more, the more networks there are.
+    /// Whether nobody but us has changed the table since it was built, if it was. Its elements
+    /// are only looked at where there are few: an event is to cost the same with any number.
     fn is_table_as_built(&self) -> bool {
-        let seen = own::fingerprint(self.deadline);
-        seen.is_ok_and(|seen| seen.is_some() && seen == self.store.built())
+        let built = self.store.built();
+        let is_few = || self.store.open().take(FEW + 1).count() <= FEW;
+        let are_elements_right = || {
+            let fault = self.fault_of_elements(&self.store.records());
+            fault.is_ok_and(|fault| fault.is_none())
+        };
+        built.is_none()
+            || own::fingerprint(self.deadline).is_ok_and(|seen| seen == built)
+                && (!is_few() || are_elements_right())
     }
 
     /// Some networks less; what their bridges' settings were comes back, where the bridges
@@ -248,7 +268,7 @@ impl<'a> Run<'a> {
         leaving: &[Record],
         elements: impl FnOnce(&mut Batch) -> Result<()>,
     ) -> Result<()> {
-        let anew = anew || self.store.is_pending();
+        let anew = anew || self.store.is_pending() || !self.is_table_as_built();
         self.store.begin()?;
         let mut batch = Batch::default();
         elements(&mut batch)?;
@@ -259,13 +279,13 @@ impl<'a> Run<'a> {
             (true, Some(built)) if !anew => wish_of(built),
             _ => None,
         };
-        let Some(wish) = wish.filter(|_| self.is_table_as_built()) else {
+        let Some(wish) = wish else {
             return self.rebuild(leaving);
         };
-        let gates = Gates::to_open(wish, false, Reach::Near, self.deadline)?;
+        let gates = self.gates(wish, false, Reach::Near)?;
         gates.in_batch(&mut batch);
         match nft::apply(&batch, self.deadline) {
-            Ok(()) => gates.by_program(self.deadline),
+            Ok(()) => self.by_program(gates),
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
         }
@@ -301,7 +321,7 @@ impl<'a> Run<'a> {
         let usable = policy::without(self.config, &unused);
         let wish = self.wish();
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
-        let gates = Gates::to_open(wish, !same_mark, Reach::Everywhere, self.deadline)?;
+        let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let mut batch = Batch::default();
         table::whole(&mut batch, &table::Layout::of(&usable), &members);
         gates.in_batch(&mut batch);
@@ -310,9 +330,27 @@ impl<'a> Run<'a> {
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
-        gates.by_program(self.deadline)?;
-        settings::make(self.store, &usable, &records)?;
+        // The one goes without the other.
+        let outcomes = [
+            self.by_program(gates),
+            settings::make(self.store, &usable, &records),
+        ];
+        Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
+    }
+
+    /// The gates that nft does not make, with what went wrong before.
+    fn by_program(&self, gates: Gates) -> Result<()> {
+        let failed = gates.by_program(self.deadline).err();
+        let trouble = gates.into_seen().trouble;
+        Error::all(failed.into_iter().chain(trouble).collect())
+    }
+
+    /// What makes gates as they should be; with a note of what stands in the way.
+    fn gates(&self, wish: Wish, anew: bool, reach: Reach) -> Result<Gates> {
+        let gates = Gates::to_open(wish, anew, reach, self.deadline)?;
+        self.obstacles.replace(gates.survey().obstacles.clone());
+        Ok(gates)
     }
 
     /// What the config wants of gates.
@@ -344,8 +382,8 @@ impl<'a> Run<'a> {
         let mut batch = Batch::default();
         match gates {
             Ok(gates) => {
-                errors.extend(gates.by_program(self.deadline).err());
                 gates.in_batch(&mut batch);
+                errors.extend(self.by_program(gates).err());
             }
             Err(error) => errors.push(error),
         }

@@ -52,10 +52,13 @@ fn uplinks<'a>(
 pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result<()> {
     let kernel = sysctl::Kernel;
     for setting in wanted(config, records) {
-        let was = kernel.value(&setting.key).unwrap_or_default();
-        if was == setting.value {
+        // The settings of an interface go before the interface does.
+        let Some(was) = kernel
+            .value(&setting.key)
+            .filter(|was| *was != setting.value)
+        else {
             continue;
-        }
+        };
         let mut changed = store.changed();
         // A setting that we changed before keeps its first value: that is the one to give back.
         if !changed.iter().any(|known| known.key == setting.key) {
@@ -66,7 +69,11 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
             });
             store.set_changed(&changed)?;
         }
-        sysctl::write(&setting.key, &setting.value)?;
+        match sysctl::write(&setting.key, &setting.value) {
+            Err(why) if kernel.value(&setting.key).is_some() => return Err(why),
+            // Gone in between.
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -75,7 +82,7 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
 pub(super) fn wrong(config: &Config, records: &[Record]) -> Vec<String> {
     let wanted = wanted(config, records).into_iter();
     let wrong = wanted.filter_map(|setting| {
-        let is = sysctl::Kernel.value(&setting.key).unwrap_or_default();
+        let is = sysctl::Kernel.value(&setting.key)?;
         (is != setting.value).then(|| format!("{} was {is}", setting.key.name()))
     });
     wrong.collect()

@@ -150,7 +150,12 @@ impl Store {
 
     /// Whether any network is open.
     pub fn is_any_open(&self) -> bool {
-        self.names(OPEN).next().is_some()
+        self.open().next().is_some()
+    }
+
+    /// The files of the networks that are open.
+    pub fn open(&self) -> impl Iterator<Item = PathBuf> {
+        self.names(OPEN)
     }
 
     /// Remembers a network, in place of what was known of its bridge.

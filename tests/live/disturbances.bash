@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# What others do to the rules of a host, on purpose or not. To be sourced.
+
+delete_our_table() {
+  on_host nft delete table inet virt_forward
+}
+
+flush_our_chain() {
+  on_host nft flush chain inet virt_forward forward
+}
+
+delete_an_element() {
+  on_host nft delete element inet virt_forward bridges "{ ${LAB_BRIDGE[kube02]} }"
+}
+
+# One rule with our comment out of the chain that libvirt's rules are in.
+delete_a_gate() { # 4|6
+  on_host bash -s -- "ip${1#4}" "$LAB_SUITE" << 'EOF'
+if [[ $2 == trixie ]]; then
+  handle=$(nft -a list chain "$1" libvirt_network forward | sed -n 's/.*"virt-forward".*handle //p')
+  nft delete rule "$1" libvirt_network forward handle "$handle"
+else
+  program=${1}tables
+  rule=$("$program" -w -S FORWARD | sed -n '/virt-forward/{s/^-A/-D/p;q}')
+  # shellcheck disable=SC2086 # words
+  "$program" -w $rule
+fi
+EOF
+}
+
+# A rule of somebody else's comes before ours, and refuses.
+outrank_a_gate() {
+  if [[ $LAB_SUITE == trixie ]]; then
+    on_host nft insert rule ip libvirt_network forward jump guest_input
+  else
+    on_host iptables -w -I FORWARD -j LIBVIRT_FWI
+  fi
+}
+
+flush_all() {
+  on_host nft flush ruleset
+}
+
+flush_iptables() {
+  on_host iptables -w -F
+}
+
+# As nftables.service does at a restart.
+load_a_policy_of_drop() {
+  load_nftables_conf << 'NFT'
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    iifname "eth0" oifname "virbr_kube02" accept
+    iifname "virbr_kube02" oifname "eth0" accept
+  }
+}
+NFT
+}
+
+# As an admin who switches the machine's forwarding off: every interface's goes with it.
+forward_no_ipv4() {
+  on_host sysctl -qw net.ipv4.ip_forward=0
+}
+
+forward_no_ipv6() {
+  on_host sysctl -qw net.ipv6.conf.all.forwarding=0
+}
+
+forward_not_on_one() { # KEY
+  on_host sysctl -qw "$1=0"
+}
+
+hide_the_hook() {
+  on_host mv "$LAB_HOOK" /run/the-hook
+}
+
+show_the_hook() {
+  on_host mv /run/the-hook "$LAB_HOOK"
+}
