@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod gates;
 pub mod kernel;
+pub mod names;
 pub mod network;
 pub mod paths;
 pub mod policy;

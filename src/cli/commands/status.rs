@@ -148,6 +148,11 @@ impl Status {
                 .iter()
                 .map(|overlap| Error::Overlap(overlap.clone()).to_string())
                 .chain(wanted.trouble.iter().map(ToString::to_string))
+                .chain(wanted.survey.absent.iter().map(|chain| {
+                    format!(
+                        "{chain}, in extra of [gates], is no chain that forwarded packets come to"
+                    )
+                }))
                 .collect(),
             gates: gates(wanted, mark),
             sysctls: wanted

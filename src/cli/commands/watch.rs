@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{args::Args, exit::Exit};
+use crate::{args::Args, exit::Exit, output};
 
 const PROGRAM: &str = "virt-forward-watch";
 /// Where packages put it.
@@ -18,7 +18,8 @@ const LIBRARY: &str = "/usr/lib/virt-forward";
 /// Keeps watch until it is ended.
 pub(crate) fn watch(args: &Args) -> Result<Exit> {
     if args.connect.is_some() {
-        bail!("watch sees the networks of this host only: leave --connect out");
+        output::complain("watch sees the networks of this host only: leave --connect out");
+        return Ok(Exit::Wrong);
     }
     if let Some(program) = program() {
         // Comes back only where it fails.

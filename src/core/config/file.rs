@@ -8,10 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Config, Fault, Group, MarkBit, OnError, Pattern};
-use crate::{
-    gates::chains::ChainName,
-    table::{Family, TABLE},
-};
+use crate::names::{ChainName, Family, TABLE};
 
 /// A group's name becomes part of a set's name; nft takes far longer ones.
 const LONGEST_GROUP: usize = 32;

@@ -11,7 +11,7 @@ use globset::{Glob, GlobMatcher};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::{gates::chains::ChainName, text::shown};
+use crate::{names::ChainName, text::shown};
 
 /// What should happen when a `start` hook fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,78 +1,8 @@
 //! What the kernel shows of the firewalls on this host, as values.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::table::Family;
-
-/// Which of the kernel's two packet filters a chain is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// nf_tables: what nft shows, and what iptables-nft writes.
-    Nft,
-    /// x_tables, of iptables-legacy: nft does not see it, and no notification tells of it.
-    Legacy,
-}
-
-/// A chain, named.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ChainName {
-    /// The packet filter that it is in.
-    pub engine: Engine,
-    /// The table's family.
-    pub family: Family,
-    /// The table.
-    pub table: String,
-    /// The chain.
-    pub chain: String,
-}
-
-impl ChainName {
-    /// A chain of nf_tables.
-    pub fn nft(family: Family, table: &str, chain: &str) -> Self {
-        Self {
-            engine: Engine::Nft,
-            family,
-            table: table.to_owned(),
-            chain: chain.to_owned(),
-        }
-    }
-
-    /// Another chain of the same table.
-    pub fn beside(&self, chain: &str) -> Self {
-        Self {
-            chain: chain.to_owned(),
-            ..self.clone()
-        }
-    }
-
-    /// Whether both are in one table.
-    pub fn is_beside(&self, other: &Self) -> bool {
-        *self == other.beside(&self.chain)
-    }
-
-    /// Whether the table is one of the iptables programs': they refuse one that holds rules
-    /// which they have not made ("incompatible, use 'nft' tool").
-    pub fn is_of_iptables(&self) -> bool {
-        let tables = ["filter", "nat", "mangle", "raw", "security"];
-        self.engine == Engine::Legacy
-            || self.family != Family::Inet && tables.contains(&self.table.as_str())
-    }
-}
-
-/// `ip filter FORWARD`, as nft names a chain; `iptables-legacy filter FORWARD`.
-impl fmt::Display for ChainName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = match (self.engine, self.family) {
-            (Engine::Nft, family) => family.word(),
-            (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
-            (Engine::Legacy, Family::Ip | Family::Inet) => "iptables-legacy",
-        };
-        write!(f, "{family} {} {}", self.table, self.chain)
-    }
-}
+use crate::names::ChainName;
 
 /// What a rule does with the packets that it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -215,11 +145,6 @@ impl Chains {
     /// The base chains of the forward hook.
     pub fn bases(&self) -> impl Iterator<Item = &Chain> {
         self.all().filter(|chain| chain.base.is_some())
-    }
-
-    /// Whether packets come from `base` to the chain of that name.
-    pub fn leads_to(&self, base: &Chain, name: &ChainName) -> bool {
-        name.is_beside(&base.name) && self.reached(base).any(|chain| chain.name == *name)
     }
 
     /// Whether some rule below `base` may refuse some packet. As far as rules are known here:

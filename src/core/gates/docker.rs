@@ -10,9 +10,9 @@
 
 use super::{
     Claim, Firewall, Spot,
-    chains::{Chain, ChainName, Chains},
+    chains::{Chain, Chains},
 };
-use crate::table::Family;
+use crate::names::{ChainName, Family};
 
 const USERS: &str = "DOCKER-USER";
 

@@ -2,10 +2,17 @@
 
 use super::{
     Claim, Firewall, Spot,
-    chains::{Chain, ChainName, Chains},
+    chains::{Chain, Chains},
 };
+use crate::names::ChainName;
 
 pub(super) struct Extra(pub(super) Vec<ChainName>);
+
+/// Whether that is `base`, or a chain that it jumps to.
+pub(super) fn leads(base: &Chain, name: &ChainName) -> bool {
+    let is_jumped_to = || base.first_jump(|chain| chain == name.chain).is_some();
+    *name == base.name || name.is_beside(&base.name) && is_jumped_to()
+}
 
 impl Firewall for Extra {
     fn owner(&self) -> &'static str {
@@ -17,11 +24,7 @@ impl Firewall for Extra {
     }
 
     fn claim(&self, base: &Chain, chains: &Chains) -> Option<Claim> {
-        let is_meant = |name: &&ChainName| {
-            let is_jumped_to = || base.first_jump(|chain| chain == name.chain).is_some();
-            **name == base.name || name.is_beside(&base.name) && is_jumped_to()
-        };
-        let chain = chains.get(self.0.iter().find(is_meant)?)?;
+        let chain = chains.get(self.0.iter().find(|name| leads(base, name))?)?;
         // At its head; a denial that the admin puts above it later keeps its word.
         let jump = chain.first_jump(|_| true);
         let first = jump.into_iter().chain(chain.end()).min();

@@ -17,7 +17,7 @@ use super::{
     Claim, Firewall, Spot, Survey,
     chains::{Chain, Chains},
 };
-use crate::table::Family;
+use crate::names::Family;
 
 const OWNER: &str = "libvirt";
 

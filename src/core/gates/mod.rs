@@ -19,28 +19,34 @@ mod policy;
 mod tests;
 mod ufw;
 
-use chains::{Chain, ChainName, Chains};
+use chains::{Chain, Chains};
 
 pub use firewalld::{Outsider, rich_rule};
 pub use libvirt::rules_are_gone;
 pub use obstacles::{Obstacle, Remedy, Why};
 
-use crate::{config::MarkBit, table};
+use crate::{config::MarkBit, names::ChainName, table};
 
 /// Every firewall that we know; `extra` are chains that the config names.
 pub fn firewalls(extra: &[ChainName]) -> Firewalls {
-    Firewalls(vec![
-        Box::new(libvirt::Libvirt),
-        Box::new(ufw::Ufw),
-        Box::new(firewalld::Firewalld),
-        Box::new(extra::Extra(extra.to_vec())),
-        Box::new(docker::Docker),
-        Box::new(policy::Policy),
-    ])
+    Firewalls {
+        known: vec![
+            Box::new(libvirt::Libvirt),
+            Box::new(ufw::Ufw),
+            Box::new(firewalld::Firewalld),
+            Box::new(extra::Extra(extra.to_vec())),
+            Box::new(docker::Docker),
+            Box::new(policy::Policy),
+        ],
+        extra: extra.to_vec(),
+    }
 }
 
 /// The firewalls that gates are made for.
-pub struct Firewalls(Vec<Box<dyn Firewall>>);
+pub struct Firewalls {
+    known: Vec<Box<dyn Firewall>>,
+    extra: Vec<ChainName>,
+}
 
 /// What is to be known of a firewall.
 pub(crate) trait Firewall {
@@ -144,6 +150,8 @@ pub struct Survey {
     pub sites: Vec<Site>,
     /// Chains that stand in the way, and stay closed.
     pub obstacles: Vec<Obstacle>,
+    /// Chains that the config names and that are not there, or see no packet of ours.
+    pub absent: Vec<ChainName>,
 }
 
 /// What is to be done in a chain.
@@ -160,12 +168,16 @@ pub struct Change {
 impl Firewalls {
     /// Chains to be looked at beside the base chains of the forward hook.
     pub fn inner(&self) -> Vec<ChainName> {
-        self.0.iter().flat_map(|known| known.inner()).collect()
+        self.known.iter().flat_map(|known| known.inner()).collect()
     }
 
     /// Judges all base chains of the forward hook.
     pub fn survey(&self, chains: &Chains, mark: MarkBit) -> Survey {
-        let mut survey = Survey::default();
+        let is_absent = |name: &&ChainName| !chains.bases().any(|base| extra::leads(base, name));
+        let mut survey = Survey {
+            absent: self.extra.iter().filter(is_absent).cloned().collect(),
+            ..Survey::default()
+        };
         for base in chains.bases() {
             match self.judge(base, chains) {
                 Ok(Some(site)) => survey.sites.push(site),
@@ -222,7 +234,7 @@ impl Firewalls {
     /// Who has a claim, and the highest place that any of them needs.
     fn claim(&self, base: &Chain, chains: &Chains) -> Option<(&'static str, Claim)> {
         let mut found: Option<(&'static str, Claim)> = None;
-        for firewall in &self.0 {
+        for firewall in &self.known {
             if found.is_some() && firewall.gives_way() {
                 continue;
             }

@@ -1,7 +1,11 @@
 //! Base chains that stand in the way and have no gate: each with the line that opens it.
 
-use super::chains::{Chain, ChainName, Engine};
-use crate::{config::MarkBit, network::BridgeName};
+use super::chains::Chain;
+use crate::{
+    config::MarkBit,
+    names::{ChainName, Engine, Family},
+    network::BridgeName,
+};
 
 /// Why a chain has no gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +99,9 @@ pub struct Remedy {
 
 fn program(name: &ChainName) -> &'static str {
     match (name.engine, name.family) {
-        (Engine::Nft, crate::table::Family::Ip6) => "ip6tables",
+        (Engine::Nft, Family::Ip6) => "ip6tables",
         (Engine::Nft, _) => "iptables",
-        (Engine::Legacy, crate::table::Family::Ip6) => "ip6tables-legacy",
+        (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
         (Engine::Legacy, _) => "iptables-legacy",
     }
 }

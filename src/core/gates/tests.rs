@@ -2,7 +2,7 @@ use super::{
     chains::{Base, Rule, Verdict},
     *,
 };
-use crate::{network::BridgeName, table::Family};
+use crate::{names::Family, network::BridgeName};
 
 const DROP: Base = Base {
     priority: 0,
@@ -219,6 +219,15 @@ fn an_admins_own_chain_is_opened_at_its_head_where_the_config_names_it() {
         false,
     );
     assert_eq!(seen, Some(("inet filter forward".into(), Some(0), vec![])));
+}
+
+#[test]
+fn a_chain_of_the_config_that_is_not_there_is_told() {
+    let absent = |chains: &[Chain]| survey(chains).1.absent.len();
+    assert_eq!(absent(&[]), 1);
+    assert_eq!(absent(&[chain("inet filter forward", Some(DROP), &[])]), 0);
+    // It is, but no packet comes there.
+    assert_eq!(absent(&[chain("inet filter forward", None, &[])]), 1);
 }
 
 fn obstacle(chains: &[Chain]) -> (Why, bool) {

@@ -7,28 +7,24 @@ use super::{
     deadline::Deadline,
     iptables,
     netlink::{attribute, attributes, be32, be64, dump, string},
+    numbers::{
+        CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE,
+        RULE_HANDLE, RULE_TABLE, TABLE_FLAGS, TABLE_NAME,
+    },
 };
 use crate::{
     Error, Result,
-    gates::chains::{Base, Chain, ChainName, Chains, Rule, Verdict},
-    table::{self, Family},
+    gates::chains::{Base, Chain, Chains, Rule, Verdict},
+    names::{ChainName, Family, TABLE},
 };
 
-const NFT_MSG_GETTABLE: u8 = 1;
-const NFT_MSG_GETCHAIN: u8 = 4;
-const NFT_MSG_GETRULE: u8 = 7;
-
-const TABLE_NAME: u16 = 1;
-const TABLE_FLAGS: u16 = 2;
 /// `NFT_TABLE_F_DORMANT`: switched off, as if it were not there.
 const DORMANT: u32 = 1;
 /// `NFT_TABLE_F_OWNER`: only the program that made it can change it.
 const OWNER: u32 = 2;
 
-const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
-const CHAIN_POLICY: u16 = 5;
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
 /// `NF_INET_FORWARD`, the same for ip, ip6 and inet.
@@ -42,15 +38,12 @@ const JUMP: u32 = -3_i32 as u32;
 const GOTO: u32 = -4_i32 as u32;
 const RETURN: u32 = -5_i32 as u32;
 
-const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
-const RULE_HANDLE: u16 = 3;
 const RULE_EXPRESSIONS: u16 = 4;
 const RULE_USERDATA: u16 = 7;
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
 const IMMEDIATE_DATA: u16 = 2;
-const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
@@ -126,7 +119,7 @@ fn tables(deadline: Deadline) -> std::io::Result<BTreeMap<(u8, String), u32>> {
 fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Option<Chain> {
     let table = string(attribute(object, CHAIN_TABLE)?);
     let family = family(number)?;
-    if family == table::TABLE.family && table == table::TABLE.name {
+    if family == TABLE.family && table == TABLE.name {
         return None;
     }
     let name = string(attribute(object, CHAIN_NAME)?);

@@ -6,15 +6,10 @@ use std::io;
 use super::{
     deadline::Deadline,
     netlink::{attribute, be64, dump, string},
+    numbers::{INET, NFT_MSG_GETTABLE, TABLE_HANDLE, TABLE_NAME},
     program::Program,
 };
 use crate::{Error, Result};
-
-const NFT_MSG_GETTABLE: u8 = 1;
-const TABLE_NAME: u16 = 1;
-const TABLE_HANDLE: u16 = 4;
-/// `NFPROTO_INET`
-const INET: u8 = 1;
 
 const BUSCTL: Program = Program {
     name: "busctl",

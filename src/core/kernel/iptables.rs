@@ -9,9 +9,9 @@ use super::{deadline::Deadline, program::Program};
 use crate::{
     COMMENT, Error, Result,
     config::MarkBit,
-    gates::chains::{Base, Chain, ChainName, Engine, Rule, Verdict},
+    gates::chains::{Base, Chain, Rule, Verdict},
+    names::{ChainName, Engine, Family},
     paths,
-    table::Family,
 };
 
 /// Seconds to wait for iptables-legacy's lock.

@@ -9,6 +9,7 @@ pub mod log;
 pub mod monitor;
 mod netlink;
 pub mod nft;
+mod numbers;
 pub mod own;
 mod program;
 pub mod scratch;

@@ -18,7 +18,7 @@ use super::{
     deadline::Deadline,
     netlink::{self as messages, BUFFER, NFNL_SUBSYS_NFTABLES, attribute, be32, string},
 };
-use crate::{Error, Result, table::TABLE};
+use crate::{Error, Result, names::TABLE};
 
 const NFT_MSG_NEWTABLE: u8 = 0;
 const NFT_MSG_DELRULE: u8 = 8;

@@ -1,10 +1,7 @@
 //! The program nft(8).
 
 use super::{deadline::Deadline, program::Program};
-use crate::{
-    Error, Result,
-    table::{Batch, TableName},
-};
+use crate::{Error, Result, names::TableName, table::Batch};
 
 const NFT: Program = Program {
     name: "nft",

@@ -10,27 +10,16 @@ use std::{
 use super::{
     deadline::Deadline,
     netlink::{attribute, attributes, be32, be64, dump, string},
+    numbers::{
+        CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, INET, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE,
+        NFT_MSG_GETTABLE, RULE_HANDLE, RULE_TABLE, TABLE_FLAGS, TABLE_HANDLE, TABLE_NAME,
+    },
 };
-use crate::{
-    Error, Result,
-    table::{Key, TABLE},
-};
+use crate::{Error, Result, names::TABLE, table::Key};
 
-const NFT_MSG_GETTABLE: u8 = 1;
-const NFT_MSG_GETCHAIN: u8 = 4;
-const NFT_MSG_GETRULE: u8 = 7;
 const NFT_MSG_GETSETELEM: u8 = 13;
-/// `NFPROTO_INET`
-const INET: u8 = 1;
 
-const TABLE_NAME: u16 = 1;
-const TABLE_FLAGS: u16 = 2;
-const TABLE_HANDLE: u16 = 4;
-const CHAIN_TABLE: u16 = 1;
 const CHAIN_HANDLE: u16 = 2;
-const CHAIN_POLICY: u16 = 5;
-const RULE_TABLE: u16 = 1;
-const RULE_HANDLE: u16 = 3;
 const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
 const LIST_ELEMENTS: u16 = 3;
@@ -39,7 +28,6 @@ const ELEMENT_FLAGS: u16 = 3;
 const ELEMENT_KEY_END: u16 = 10;
 /// `NFT_SET_ELEM_INTERVAL_END`
 const END: u32 = 1;
-const DATA_VALUE: u16 = 1;
 
 /// Which chains and rules there are, by the numbers that the kernel gave them. It gives none
 /// twice, and a rule has no other content than the one it was made with: while this is the

@@ -3,10 +3,7 @@
 use rustix::thread::UnshareFlags;
 
 use super::{deadline::Deadline, nft};
-use crate::{
-    Error, Result,
-    table::{Batch, TableName},
-};
+use crate::{Error, Result, names::TableName, table::Batch};
 
 /// What `table` looks like once `batch` is applied where nothing else is: nft's own text, and
 /// the proof that the kernel takes it. The namespace ends with the thread.

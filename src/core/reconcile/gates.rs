@@ -4,16 +4,14 @@
 use crate::{
     COMMENT, Error, Result,
     config::MarkBit,
-    gates::{
-        self, Change, Survey,
-        chains::{ChainName, Chains, Engine},
-    },
+    gates::{self, Change, Survey, chains::Chains},
     kernel::{
         chains::{self, Scope},
         deadline::Deadline,
         iptables, nft,
     },
-    table::{Batch, TableName, accept, counter, marked},
+    names::{ChainName, Engine, TableName},
+    table::{Batch, accept, counter, marked},
 };
 
 /// How often a gate is put in again that another program's change has pushed away.

@@ -10,12 +10,13 @@ use crate::{
     config::Config,
     gates::{self, Obstacle, Outsider, State, Survey},
     kernel::{deadline::Deadline, host, nft, scratch, sysctl},
+    names::{Family, TABLE},
     network::{Mode, Network},
     paths,
     policy::{self, Overlap},
     state::{Record, Store},
     sysctls::{Seen, Setting},
-    table::{self, Batch, Family, TABLE},
+    table::{self, Batch},
 };
 
 /// What is wanted for some networks.

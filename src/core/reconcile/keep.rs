@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     gates::Survey,
     kernel::{host, nft, own},
+    names::TABLE,
     network::Network,
     policy,
     state::Record,
@@ -141,7 +142,7 @@ impl Run<'_> {
     }
 
     fn fault_of_table(&self, records: &[Record]) -> Result<Option<String>> {
-        let name = format!("table {} {}", table::TABLE.family.word(), table::TABLE.name);
+        let name = format!("table {} {}", TABLE.family.word(), TABLE.name);
         match own::fingerprint(self.deadline)? {
             None => return Ok(Some(format!("the {name} was gone"))),
             seen if seen != self.store.built() => {

@@ -25,8 +25,9 @@ use gates::{Gates, Reach, Wish};
 use crate::{
     Error, Result,
     config::Config,
-    gates::{Obstacle, chains::ChainName},
+    gates::Obstacle,
     kernel::{deadline::Deadline, host, nft, own},
+    names::ChainName,
     network::{BridgeName, Network},
     policy::{self, Overlap},
     state::{Layout, Lock, Record, Store},

@@ -31,7 +31,7 @@ pub use lock::Lock;
 use crate::{
     Error, Result,
     config::{Config, MarkBit},
-    gates::chains::ChainName,
+    names::ChainName,
     network::{BridgeName, Network},
     policy::Overlap,
     sysctls::Changed,

@@ -24,7 +24,7 @@ pub use keys::{Key, keys};
 pub use listing::same;
 pub(crate) use ruleset::FORWARD_PRIORITY;
 pub use ruleset::{none, whole};
-pub use words::{Batch, Family, TableName};
+pub use words::Batch;
 pub(crate) use words::{accept, counter, marked};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,13 +33,8 @@ use ipnet::IpNet;
 
 use crate::{
     config::{Config, MarkBit},
+    names::TABLE,
     network::{BridgeName, Network},
-};
-
-/// Ours, and only ours.
-pub const TABLE: TableName<'static> = TableName {
-    family: Family::Inet,
-    name: "virt_forward",
 };
 
 /// What is the same for all networks: the chains and which sets there are.

@@ -19,54 +19,16 @@ use nftables::{
     types::{NfChainPolicy, NfChainType, NfFamily, NfHook},
 };
 
-use crate::{network::BridgeName, text};
+use crate::{
+    names::{Family, TableName},
+    network::BridgeName,
+    text,
+};
 
 /// One condition or action of a rule.
 pub(crate) type Word = Statement<'static>;
 /// A value that a condition compares with, or an element of a set.
 pub(crate) type Value = Expression<'static>;
-
-/// The family of a table.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4.
-    Ip,
-    /// IPv6.
-    Ip6,
-    /// Both.
-    Inet,
-}
-
-impl Family {
-    /// nft's word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Family::Ip => "ip",
-            Family::Ip6 => "ip6",
-            Family::Inet => "inet",
-        }
-    }
-
-    fn crates(self) -> NfFamily {
-        match self {
-            Family::Ip => NfFamily::IP,
-            Family::Ip6 => NfFamily::IP6,
-            Family::Inet => NfFamily::INet,
-        }
-    }
-}
-
-/// A table, named by its family and name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableName<'a> {
-    /// `ip`, `ip6`, `inet`.
-    pub family: Family,
-    /// The name.
-    pub name: &'a str,
-}
 
 /// A base chain's place in the kernel.
 #[derive(Clone, Copy)]
@@ -139,7 +101,7 @@ impl Batch {
     ) {
         let (set_type, interval) = kind.crates();
         self.push(NfCmd::Add(NfListObject::Set(Box::new(Set {
-            family: table.family.crates(),
+            family: family(table.family),
             table: table.name.to_owned().into(),
             name: name.to_owned().into(),
             handle: None,
@@ -259,9 +221,17 @@ impl Kind {
     }
 }
 
+fn family(family: Family) -> NfFamily {
+    match family {
+        Family::Ip => NfFamily::IP,
+        Family::Ip6 => NfFamily::IP6,
+        Family::Inet => NfFamily::INet,
+    }
+}
+
 fn table_object(table: TableName<'_>) -> NfListObject<'static> {
     NfListObject::Table(Table {
-        family: table.family.crates(),
+        family: family(table.family),
         name: table.name.to_owned().into(),
         handle: None,
     })
@@ -269,7 +239,7 @@ fn table_object(table: TableName<'_>) -> NfListObject<'static> {
 
 fn element_object(table: TableName<'_>, set: &str, elem: Vec<Value>) -> NfListObject<'static> {
     NfListObject::Element(Element {
-        family: table.family.crates(),
+        family: family(table.family),
         table: table.name.to_owned().into(),
         name: set.to_owned().into(),
         elem: elem.into(),
@@ -278,7 +248,7 @@ fn element_object(table: TableName<'_>, set: &str, elem: Vec<Value>) -> NfListOb
 
 fn chain(table: TableName<'_>, name: &str) -> Chain<'static> {
     Chain {
-        family: table.family.crates(),
+        family: family(table.family),
         table: table.name.to_owned().into(),
         name: name.to_owned().into(),
         newname: None,
@@ -294,7 +264,7 @@ fn chain(table: TableName<'_>, name: &str) -> Chain<'static> {
 /// The crate's `Rule::default()` is a rule of table `filter`, so no field is left to it.
 fn rule(table: TableName<'_>, chain: &str) -> Rule<'static> {
     Rule {
-        family: table.family.crates(),
+        family: family(table.family),
         table: table.name.to_owned().into(),
         chain: chain.to_owned().into(),
         expr: Cow::Owned(Vec::new()),
