@@ -39,6 +39,25 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Text in lines of at most `width` columns, broken between words; a word may be longer.
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            lines.push('\n');
+            column = 0;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
 /// The width of the widest line.
 pub(crate) fn width(text: &str) -> usize {
     text.lines()
@@ -50,6 +69,13 @@ pub(crate) fn width(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrapped("one  two three", 7), "one two\nthree");
+        assert_eq!(wrapped("a longest-word b", 5), "a\nlongest-word\nb");
+        assert_eq!(wrapped("", 5), "");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -318,6 +318,15 @@ hook_log() {
   cat -- "$(lab_path "$LAB_LOG")"
 }
 
+# Whether that was logged; without TEXT, anything. The lab's log is written a moment after something was said.
+log_says() { # [TEXT]
+  lab_wait_for 100 lab_log_has "${1:-}"
+}
+
+lab_log_has() { # TEXT
+  grep -q -F -- "$1" "$(lab_path "$LAB_LOG")"
+}
+
 clear_hook_log() {
   : > "$(lab_path "$LAB_LOG")"
 }

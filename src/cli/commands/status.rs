@@ -7,7 +7,8 @@ use serde::Serialize;
 use virt_forward_core::{
     Error,
     config::MarkBit,
-    gates::{Remedy, Site, State},
+    gates::{Obstacle, Remedy, Site, State},
+    names::Family,
     network::{BridgeName, Network},
     policy::{self, Reach, Verdict},
     reconcile::{self, Inspection, Preview},
@@ -128,7 +129,7 @@ impl Status {
             .map(|record| network_status(record, inspection, up))
             .collect();
         Self {
-            reach: reach(&wanted.records, &networks),
+            reach: reach(wanted, &networks),
             networks,
             table: match (&inspection.table, inspection.is_table_right()) {
                 (_, true) => "right",
@@ -268,7 +269,8 @@ impl Status {
             let todo = "firewalld keeps the peers out: virt-forward apply";
             remarks.push(todo.to_owned());
         }
-        remarks.extend(self.troubles.clone());
+        let troubles = self.troubles.iter();
+        remarks.extend(troubles.map(|trouble| output::wrapped(trouble, WIDEST)));
         remarks.extend(self.gates.iter().filter_map(|gate| gate.remark(any_open)));
         for setting in self
             .sysctls
@@ -352,7 +354,8 @@ impl GateStatus {
             } else {
                 "the chain"
             };
-            let mut text = format!("{what} {place} {state} what is open here: {remedy}");
+            let text = format!("{what} {place} {state} what is open here: {remedy}");
+            let mut text = output::wrapped(&text, WIDEST);
             for line in &self.commands {
                 text.push_str(&format!("\n  {line}"));
             }
@@ -395,8 +398,17 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Who reaches whom now: a network that should be open and is not is in no group's reach.
-fn reach(records: &[Record], networks: &[NetworkStatus]) -> Vec<Reach> {
+/// The chains that refuse what none of their rules accepts.
+fn certain(wanted: &Preview) -> impl Iterator<Item = &Obstacle> {
+    let obstacles = wanted.survey.obstacles.iter();
+    obstacles.filter(|obstacle| obstacle.is_certain)
+}
+
+/// Who reaches whom now: a network that should be open and is not is in no group's reach, and
+/// what libvirt lets through by itself passes no other firewall.
+fn reach(wanted: &Preview, networks: &[NetworkStatus]) -> Vec<Reach> {
+    let records = &wanted.records;
+    let refuses = certain(wanted).find(|obstacle| obstacle.chain.family != Family::Ip6);
     let pairs = records.iter().zip(networks).map(|(record, network)| {
         let open = network.state == NetworkState::Open;
         let groups: &[String] = if open { &record.groups } else { &[] };
@@ -411,6 +423,10 @@ fn reach(records: &[Record], networks: &[NetworkStatus]) -> Vec<Reach> {
         if let Some(network) = at_fault {
             let fault = format!("{} is {}", network.name, network.state.word());
             cell.why = cell.why.replacen(policy::NO_GROUP, &fault, 1);
+        }
+        if let Some(obstacle) = refuses {
+            cell.verdict = Verdict::Closed;
+            cell.why = format!("{} refuses it", obstacle.chain);
         }
     }
     cells
@@ -452,10 +468,15 @@ fn state(
         .table
         .as_ref()
         .is_some_and(|table| table.contains(&quoted));
-    let survey = &wanted.survey;
+    let concerns = |family: Family| match family {
+        Family::Inet => true,
+        Family::Ip => !record.network.subnets4().is_empty(),
+        Family::Ip6 => !record.network.subnets6().is_empty(),
+    };
     let closed = |site: &Site| matches!(site.state, State::Missing | State::Sunk);
-    let is_blocked = survey.sites.iter().any(closed)
-        || survey.obstacles.iter().any(|obstacle| obstacle.is_certain);
+    let mut sites = wanted.survey.sites.iter();
+    let is_blocked = sites.any(|site| closed(site) && concerns(site.base.family))
+        || certain(wanted).any(|obstacle| concerns(obstacle.chain.family));
     if record.groups.is_empty() {
         NetworkState::Closed
     } else if up.get(bridge) != Some(&true) {

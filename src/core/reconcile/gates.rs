@@ -82,9 +82,14 @@ impl Gates {
         &self.seen.survey
     }
 
-    /// All of it, at the end.
-    pub(super) fn into_seen(self) -> Seen {
-        self.seen
+    /// As [`survey`](Self::survey), at the end.
+    pub(super) fn into_survey(self) -> Survey {
+        self.seen.survey
+    }
+
+    /// What could not be looked at, once.
+    pub(super) fn take_trouble(&mut self) -> Option<Error> {
+        self.seen.trouble.take()
     }
 
     /// Whether there is anything to do.

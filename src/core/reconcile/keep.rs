@@ -70,9 +70,8 @@ impl Run<'_> {
             kept.mended.clear();
         }
         kept.is_any_open = self.store.is_any_open();
-        let seen = gates.into_seen();
-        kept.survey = seen.survey;
-        kept.troubles.extend(seen.trouble);
+        kept.survey = gates.into_survey();
+        kept.troubles.extend(self.troubles.take());
         Ok(kept)
     }
 

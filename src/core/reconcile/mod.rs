@@ -60,6 +60,8 @@ pub struct Run<'a> {
     config: &'a Config,
     deadline: Deadline,
     obstacles: RefCell<Vec<Obstacle>>,
+    /// What could not be done and kept nothing else from being done.
+    troubles: RefCell<Vec<Error>>,
     _lock: Lock,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Run<'a> {
             config,
             deadline,
             obstacles: RefCell::default(),
+            troubles: RefCell::default(),
             _lock: lock,
         })
     }
@@ -107,7 +110,9 @@ impl<'a> Run<'a> {
         settings::make(self.store, &self.usable(), std::slice::from_ref(&record))?;
         self.store.finish()?;
         self.firewalld()?;
-        Error::all(overlaps.into_iter().map(Error::Overlap).collect())?;
+        let mut troubles = self.troubles.take();
+        troubles.extend(overlaps.into_iter().map(Error::Overlap));
+        Error::all(troubles)?;
         Ok(outcome)
     }
 
@@ -151,7 +156,9 @@ impl<'a> Run<'a> {
         }
         self.rebuild(&[])?;
         self.firewalld()?;
-        Error::all(self.overlaps().collect())
+        let mut troubles = self.troubles.take();
+        troubles.extend(self.overlaps());
+        Error::all(troubles)
     }
 
     /// Closes the networks of these names; the names that are not known.
@@ -246,7 +253,8 @@ impl<'a> Run<'a> {
             settings::restore_of(self.store, records)
         })?;
         self.store.finish()?;
-        self.firewalld().map(drop)
+        self.firewalld()?;
+        Error::all(self.troubles.take())
     }
 
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
@@ -286,7 +294,7 @@ impl<'a> Run<'a> {
         let gates = self.gates(wish, false, Reach::Near)?;
         gates.in_batch(&mut batch);
         match nft::apply(&batch, self.deadline) {
-            Ok(()) => self.by_program(gates),
+            Ok(()) => gates.by_program(self.deadline),
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
         }
@@ -333,24 +341,18 @@ impl<'a> Run<'a> {
         }
         // The one goes without the other.
         let outcomes = [
-            self.by_program(gates),
+            gates.by_program(self.deadline),
             settings::make(self.store, &usable, &records),
         ];
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
     }
 
-    /// The gates that nft does not make, with what went wrong before.
-    fn by_program(&self, gates: Gates) -> Result<()> {
-        let failed = gates.by_program(self.deadline).err();
-        let trouble = gates.into_seen().trouble;
-        Error::all(failed.into_iter().chain(trouble).collect())
-    }
-
     /// What makes gates as they should be; with a note of what stands in the way.
     fn gates(&self, wish: Wish, anew: bool, reach: Reach) -> Result<Gates> {
-        let gates = Gates::to_open(wish, anew, reach, self.deadline)?;
+        let mut gates = Gates::to_open(wish, anew, reach, self.deadline)?;
         self.obstacles.replace(gates.survey().obstacles.clone());
+        self.troubles.borrow_mut().extend(gates.take_trouble());
         Ok(gates)
     }
 
@@ -382,9 +384,10 @@ impl<'a> Run<'a> {
         let gates = Gates::to_close(self.wish(), self.deadline);
         let mut batch = Batch::default();
         match gates {
-            Ok(gates) => {
+            Ok(mut gates) => {
+                errors.extend(gates.take_trouble());
+                errors.extend(gates.by_program(self.deadline).err());
                 gates.in_batch(&mut batch);
-                errors.extend(self.by_program(gates).err());
             }
             Err(error) => errors.push(error),
         }
