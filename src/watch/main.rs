@@ -1,5 +1,5 @@
 //! The daemon as a program of its own: `virt-forward watch` becomes this one. It links no
-//! libvirt, whose library and the fifty it needs would take five times its memory.
+//! libvirt, which would bring some fifty libraries along.
 
 use std::{env, path::Path, process::ExitCode};
 

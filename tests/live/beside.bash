@@ -15,11 +15,6 @@ networks = ["kube02", "kube03"]'
 
 # ---- Claims --------------------------------------------------------------------------------------------------------
 
-# A bridge that is made anew has no ports.
-replug() { # NETWORK
-  on_host ip link set "tap${LAB_SUBNET[$1]}" master "${LAB_BRIDGE[$1]}" up
-}
-
 # Of ours, in anybody's rules.
 no_trace() { # WHO
   equal "$1 no trace" "" "$(on_host bash -c '

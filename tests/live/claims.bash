@@ -99,6 +99,17 @@ founding_case_holds() {
   forged_gets_nowhere
 }
 
+status_says() { # EXIT-CODE
+  local status=0
+  on_host virt-forward status --check || status=$?
+  ((status == $1))
+}
+
+# A bridge that is made anew has no ports.
+replug() { # NETWORK
+  on_host ip link set "tap${LAB_SUBNET[$1]}" master "${LAB_BRIDGE[$1]}" up
+}
+
 # The machine around the lab, as far as a leak could show there.
 machine_state() {
   sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding

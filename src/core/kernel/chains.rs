@@ -75,8 +75,10 @@ pub enum Scope<'a> {
 /// forward hook, and what `scope` asks for. Beside them what went wrong with those of
 /// iptables-legacy, which are left out then.
 pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Error>)> {
-    let what = || "the firewalls of this host".to_owned();
-    let failed = |why| Error::Rules { what: what(), why };
+    let failed = |why| Error::Rules {
+        what: "the firewalls of this host".to_owned(),
+        why,
+    };
     let tables = tables(deadline).map_err(failed)?;
     let mut found = Vec::new();
     for object in dump(NFT_MSG_GETCHAIN, 0, &[], deadline).map_err(failed)? {
@@ -159,7 +161,7 @@ fn number(family: Family) -> u8 {
 
 /// The rules of one chain, first to last; none where it is gone by now. Tables of iptables-nft
 /// are tables like any other here.
-pub(super) fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<Rule>> {
+fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<Rule>> {
     let chain = [(RULE_TABLE, &*name.table), (RULE_CHAIN, &*name.chain)];
     match dump(NFT_MSG_GETRULE, number(name.family), &chain, deadline) {
         Ok(objects) => Ok(objects

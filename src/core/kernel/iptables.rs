@@ -19,7 +19,7 @@ const WAIT: &str = "5";
 
 /// A chain that the programs write, with the program for it. `iptables` alone is the one or
 /// the other, as the distribution or the admin chose.
-fn program(name: &ChainName) -> Result<Program> {
+fn program(name: &ChainName) -> Program {
     let names = match (name.engine, name.family) {
         (Engine::Nft, Family::Ip6) => ["ip6tables-nft", "ip6tables"],
         (Engine::Nft, _) => ["iptables-nft", "iptables"],
@@ -32,7 +32,7 @@ fn program(name: &ChainName) -> Result<Program> {
     });
     let [_, last] = programs;
     let found = programs.into_iter().find(|program| program.is_there());
-    Ok(found.unwrap_or(last))
+    found.unwrap_or(last)
 }
 
 /// Puts a gate in front of the rule at `index`, from 0, of that chain.
@@ -64,12 +64,12 @@ pub fn insert_gate(
         "-j",
         "ACCEPT",
     ];
-    program(name)?.demand(&args, "", deadline).map(drop)
+    program(name).demand(&args, "", deadline).map(drop)
 }
 
 /// Takes the gates in that chain away.
 pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
-    let program = program(name)?;
+    let program = program(name);
     let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
     let listed = program.demand(&list, "", deadline)?;
     for gate in listed.lines().filter_map(gate_in) {
@@ -117,7 +117,7 @@ pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
                 chain: String::new(),
             };
             let list = ["-w", WAIT, "-t", "filter", "-S"];
-            let listed = program(&name)?.demand(&list, "", deadline)?;
+            let listed = program(&name).demand(&list, "", deadline)?;
             chains.extend(chains_in(&listed, &name));
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     COMMENT, Error, Result,
-    config::MarkBit,
+    config::{Config, MarkBit},
     gates::{self, Change, Survey, chains::Chains},
     kernel::{
         chains::{self, Scope},
@@ -24,6 +24,16 @@ pub(super) struct Wish {
     pub(super) mark: MarkBit,
     /// Chains of the admin's own.
     pub(super) extra: Vec<ChainName>,
+}
+
+impl Wish {
+    /// What `config` wants of gates.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            mark: config.mark,
+            extra: config.extra.clone(),
+        }
+    }
 }
 
 /// How far is looked for gates.
@@ -90,11 +100,6 @@ impl Gates {
     /// What could not be looked at, once.
     pub(super) fn take_trouble(&mut self) -> Option<Error> {
         self.seen.trouble.take()
-    }
-
-    /// Whether there is anything to do.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.changes.is_empty()
     }
 
     /// The chains that are changed, for the log.

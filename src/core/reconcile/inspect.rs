@@ -132,11 +132,7 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             value: sysctl::Kernel.value(&wanted.key),
             wanted,
         });
-    let wish = Wish {
-        mark: config.mark,
-        extra: config.extra.clone(),
-    };
-    let seen = look(&wish, Reach::Everywhere, deadline)?;
+    let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
     let survey = seen.survey;
     Ok(Preview {
         table,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Outcome, Run,
-    gates::{Gates, Reach},
+    gates::{Gates, Reach, Wish},
     inspect::is_libvirt_flushed,
     members, outcome, settings,
 };
@@ -62,7 +62,7 @@ impl Run<'_> {
         if faults.is_empty() && self.store.is_any_open() {
             faults.extend(self.fault_of_table(&records)?);
         }
-        let gates = self.gates(self.wish(), false, Reach::Near)?;
+        let gates = self.gates(Wish::of(self.config), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
         self.mend_all(&mut kept, faults, &gates, &records)?;
         if !was_built {
@@ -164,12 +164,10 @@ impl Run<'_> {
 
     /// The gates and the settings alone.
     fn mend_around(&self, gates: &Gates, records: &[Record]) -> Result<()> {
-        if !gates.is_nothing() {
-            let mut batch = Batch::default();
-            gates.in_batch(&mut batch);
-            nft::apply(&batch, self.deadline)?;
-            gates.by_program(self.deadline)?;
-        }
+        let mut batch = Batch::default();
+        gates.in_batch(&mut batch);
+        nft::apply(&batch, self.deadline)?;
+        gates.by_program(self.deadline)?;
         settings::make(self.store, &self.usable(), records)
     }
 }

@@ -193,6 +193,9 @@ impl<'a> Run<'a> {
 
     /// The peers of the config that the table was built without.
     fn unused(&self) -> Vec<Overlap> {
+        if !self.config.has_peers() {
+            return Vec::new();
+        }
         let built = self.store.layout();
         built.map(|built| built.unused()).unwrap_or_default()
     }
@@ -328,7 +331,7 @@ impl<'a> Run<'a> {
         let networks = records.iter().map(|record| &record.network);
         let unused = policy::overlaps(self.config, networks);
         let usable = policy::without(self.config, &unused);
-        let wish = self.wish();
+        let wish = Wish::of(self.config);
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let mut batch = Batch::default();
@@ -356,14 +359,6 @@ impl<'a> Run<'a> {
         Ok(gates)
     }
 
-    /// What the config wants of gates.
-    fn wish(&self) -> Wish {
-        Wish {
-            mark: self.config.mark,
-            extra: self.config.extra.clone(),
-        }
-    }
-
     /// The records as the config would have them now, and bridges that are gone.
     fn current(&self) -> (Vec<Record>, Vec<BridgeName>) {
         let mut stale = Vec::new();
@@ -381,7 +376,7 @@ impl<'a> Run<'a> {
     /// networks that may still run, closed.
     fn tear_down(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = Gates::to_close(self.wish(), self.deadline);
+        let gates = Gates::to_close(Wish::of(self.config), self.deadline);
         let mut batch = Batch::default();
         match gates {
             Ok(mut gates) => {
