@@ -88,8 +88,8 @@ fn but(run: &Run<'_>) -> String {
 /// should be then.
 fn said(outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Opened(groups) => Some(format!("open to group {}", groups.join(", "))),
-        Outcome::InNoGroup => Some("not opened: in no group of the config".to_owned()),
+        Outcome::Opened(access) => Some(access.to_string()),
+        Outcome::Unnamed => Some("not opened: the config names it nowhere".to_owned()),
         Outcome::NotRouted => Some("not opened: this host does not route it".to_owned()),
         Outcome::Closed => Some("closed".to_owned()),
         Outcome::NotActive | Outcome::WasNotOpen => None,

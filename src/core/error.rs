@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{config::ConfigError, policy::Overlap};
+use crate::{
+    config::{Config, ConfigError, Place},
+    policy::Overlap,
+};
 
 /// This crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -15,11 +18,15 @@ pub enum Error {
     Config(#[from] ConfigError),
     /// A peer that is no machine outside; it stays out.
     #[error(
-        "the peer {} of group {} overlaps {} of the network {} and is not let in: \
-         change peers in the config",
-        .0.peer, .0.group, .0.subnet, crate::text::shown(&.0.network)
+        "{place}: peers: the peer {} of group {} overlaps {} of the network {} and is not let in",
+        .overlap.peer, .overlap.group, .overlap.subnet, crate::text::shown(&.overlap.network)
     )]
-    Overlap(Overlap),
+    Overlap {
+        /// Where the config names it.
+        place: Place,
+        /// Which.
+        overlap: Overlap,
+    },
     /// A program that is not installed.
     #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
     NoProgram {
@@ -101,10 +108,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// A peer of `config` that is no machine outside.
+    pub fn overlap(config: &Config, overlap: Overlap) -> Self {
+        let place = config.place_of_peer(&overlap.group, &overlap.peer);
+        Self::Overlap { place, overlap }
+    }
+
     /// Whether the config is at fault, and nothing else.
     pub fn is_of_config(&self) -> bool {
         match self {
-            Error::Config(_) | Error::Overlap(_) => true,
+            Error::Config(_) | Error::Overlap { .. } => true,
             Error::Several(errors) => errors.iter().all(Error::is_of_config),
             _ => false,
         }

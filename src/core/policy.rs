@@ -1,26 +1,99 @@
-//! Who may talk to whom: [`Config`] and [`Network`]s in, groups and verdicts out.
+//! Who may talk to whom: [`Config`] and [`Network`]s in, access and verdicts out.
+
+use std::fmt;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, Group},
+    config::{Allow, Config, End, Group, Pattern, Who},
     network::{Mode, Network},
 };
 
-/// The names of the groups that `network` belongs to, in the order of the config.
-///
-/// A glob never takes in an isolated network: who wrote `*` did not mean the one network
-/// that was cut off on purpose. Its exact name does.
-pub fn groups_of(config: &Config, network: &Network) -> Vec<String> {
-    let isolated = network.mode == Mode::Isolated;
-    let belongs = |group: &&Group| {
-        group.networks.iter().any(|pattern| {
-            pattern.is_exactly(&network.name) || !isolated && pattern.globs(&network.name)
-        })
+/// What the config opens a network for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The groups that it belongs to, in the order of the config.
+    pub groups: Vec<String>,
+    /// The numbers of the `[[allow]]` rules that let its guests open connections.
+    #[serde(default, rename = "allow_from")]
+    pub from: Vec<usize>,
+    /// The numbers of those that let its guests be reached.
+    #[serde(default, rename = "allow_to")]
+    pub to: Vec<usize>,
+}
+
+impl Access {
+    /// Whether it is for nothing: the network is closed.
+    pub fn is_none(&self) -> bool {
+        self.groups.is_empty() && self.from.is_empty() && self.to.is_empty()
+    }
+}
+
+/// `open to group kube, lab, and in part: from it (allow 1), to it (allow 2, 3)`
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = |word: &str, rules: &[usize]| {
+            let rules: Vec<_> = rules.iter().map(ToString::to_string).collect();
+            (!rules.is_empty()).then(|| format!("{word} it (allow {})", rules.join(", ")))
+        };
+        let ways = [way("from", &self.from), way("to", &self.to)];
+        let ways: Vec<_> = ways.into_iter().flatten().collect();
+        let (groups, ways) = (self.groups.join(", "), ways.join(", "));
+        match (groups.is_empty(), ways.is_empty()) {
+            (true, true) => write!(f, "closed"),
+            (true, false) => write!(f, "open in part: {ways}"),
+            (false, true) => write!(f, "open to group {groups}"),
+            (false, false) => write!(f, "open to group {groups}, and in part: {ways}"),
+        }
+    }
+}
+
+/// What `config` opens `network` for.
+pub fn access_of(config: &Config, network: &Network) -> Access {
+    let groups = groups_of(config, network);
+    let of = |end: fn(&Allow) -> &End| {
+        let meant = config
+            .numbered_allows()
+            .filter(|(_, allow)| is_meant(end(allow), network, &groups));
+        meant.map(|(number, _)| number).collect()
     };
+    Access {
+        from: of(|allow| &allow.from),
+        to: of(|allow| &allow.to),
+        groups,
+    }
+}
+
+/// The names of the groups that `network` belongs to, in the order of the config.
+fn groups_of(config: &Config, network: &Network) -> Vec<String> {
+    let belongs = |group: &&Group| group.networks.iter().any(|one| names(one, network));
     let groups = config.groups.iter().filter(belongs);
     groups.map(|group| group.name.clone()).collect()
+}
+
+/// A glob never takes in an isolated network: who wrote `*` did not mean the one network
+/// that was cut off on purpose. Its exact name does.
+fn names(pattern: &Pattern, network: &Network) -> bool {
+    pattern.is_exactly(&network.name)
+        || network.mode != Mode::Isolated && pattern.globs(&network.name)
+}
+
+/// Whether an end of a rule takes in guests of `network`. As with a glob, no subnet takes in an
+/// isolated one: it may have been written for the machines outside.
+fn is_meant(end: &End, network: &Network, groups: &[String]) -> bool {
+    match &end.who {
+        Who::Group(group) => groups.contains(group),
+        Who::Networks(pattern) => names(pattern, network),
+        Who::Subnet(net) => {
+            network.mode != Mode::Isolated && network.subnets().iter().any(|own| share(own, net))
+        }
+    }
+}
+
+/// Whether there are addresses in both.
+fn share(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
 }
 
 /// A peer that is no machine outside: its subnet is, or is part of, a network's own.
@@ -47,8 +120,8 @@ pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>
         let subnets = network.subnets();
         for group in &config.groups {
             for peer in &group.peers {
-                let shares = |subnet: &&IpNet| subnet.contains(peer) || peer.contains(*subnet);
-                overlaps.extend(subnets.iter().find(shares).map(|subnet| Overlap {
+                let own = subnets.iter().find(|subnet| share(subnet, peer));
+                overlaps.extend(own.map(|subnet| Overlap {
                     peer: *peer,
                     group: group.name.clone(),
                     subnet: *subnet,
@@ -75,12 +148,64 @@ pub fn without(config: &Config, overlaps: &[Overlap]) -> Config {
     config
 }
 
+/// The subnets, outside or not, that a network with this access reaches or is reached by.
+pub fn outside_of(config: &Config, access: &Access) -> Vec<IpNet> {
+    let mut subnets: Vec<_> = peers_of(config, &access.groups).collect();
+    for (number, allow) in config.numbered_allows() {
+        if access.from.contains(&number) {
+            subnets.extend(allow.to.subnet());
+        }
+        if access.to.contains(&number) {
+            subnets.extend(allow.from.subnet());
+        }
+    }
+    subnets
+}
+
+/// What may come in from one subnet to another, which is a network's own or part of it.
+#[derive(Clone, Debug)]
+pub struct Inward<'a> {
+    /// Where it comes from.
+    pub from: IpNet,
+    /// What it reaches there.
+    pub to: IpNet,
+    /// The rule that limits it; nothing where everything may pass.
+    pub allow: Option<&'a Allow>,
+}
+
+/// What may come in to `network` from outside.
+pub fn inward<'a>(config: &'a Config, network: &Network, access: &Access) -> Vec<Inward<'a>> {
+    let subnets = network.subnets();
+    let mut all = Vec::new();
+    for from in peers_of(config, &access.groups) {
+        let allow = None;
+        all.extend(subnets.iter().map(|&to| Inward { from, to, allow }));
+    }
+    for (number, allow) in config.numbered_allows() {
+        if let Some(from) = allow.from.subnet()
+            && access.to.contains(&number)
+        {
+            let meant = subnets.iter().filter_map(|own| match allow.to.subnet() {
+                None => Some(*own),
+                Some(to) if own.contains(&to) => Some(to),
+                Some(to) => to.contains(own).then_some(*own),
+            });
+            let allow = Some(allow);
+            all.extend(meant.map(|to| Inward { from, to, allow }));
+        }
+    }
+    let is_one_family = |one: &Inward| one.from.addr().is_ipv4() == one.to.addr().is_ipv4();
+    all.retain(is_one_family);
+    all
+}
+
 /// The outside subnets that `groups` may talk to.
-pub fn peers_of<'a>(config: &'a Config, groups: &[String]) -> impl Iterator<Item = &'a IpNet> {
-    let groups = groups.to_vec();
-    let config = config.groups.iter();
-    let meant = config.filter(move |group| groups.contains(&group.name));
-    meant.flat_map(|group| &group.peers)
+fn peers_of(config: &Config, groups: &[String]) -> impl Iterator<Item = IpNet> {
+    let groups = config
+        .groups
+        .iter()
+        .filter(|group| groups.contains(&group.name));
+    groups.flat_map(|group| group.peers.iter().copied())
 }
 
 /// Whether new connections pass one way.
@@ -111,24 +236,32 @@ pub struct Reach {
 /// What a [`Reach`] begins with where no group opens it.
 pub const NO_GROUP: &str = "in no common group";
 
-/// Every ordered pair of `networks`, each with the groups that it is open for now.
-pub fn matrix(networks: &[(&Network, &[String])]) -> Vec<Reach> {
+/// Every ordered pair of `networks`, each with what it is open for now.
+pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<Reach> {
     let mut cells = Vec::new();
-    for (from, from_groups) in networks {
-        for (to, to_groups) in networks {
-            if from.name != to.name {
-                cells.push(reach((from, from_groups), (to, to_groups)));
+    for from in networks {
+        for to in networks {
+            if from.0.name != to.0.name {
+                cells.push(reach(config, *from, *to));
             }
         }
     }
     cells
 }
 
-fn reach(from: (&Network, &[String]), to: (&Network, &[String])) -> Reach {
-    let shared = from.1.iter().find(|group| to.1.contains(group));
-    let (verdict, why) = match shared {
-        Some(group) => (Verdict::Open, format!("both in group {group}")),
-        None => without_us(from.0, to.0),
+/// libvirt may let through more than our rules name.
+fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> Reach {
+    let shared = from
+        .1
+        .groups
+        .iter()
+        .find(|group| to.1.groups.contains(group));
+    let (verdict, why) = match (shared, limited(config, from.1, to.1)) {
+        (Some(group), _) => (Verdict::Open, format!("both in group {group}")),
+        (None, limited) => match (without_us(from.0, to.0), limited) {
+            ((Verdict::Closed, _), Some(why)) => (Verdict::Limited, why),
+            (as_it_is, _) => as_it_is,
+        },
     };
     Reach {
         from: from.0.name.clone(),
@@ -136,6 +269,24 @@ fn reach(from: (&Network, &[String]), to: (&Network, &[String])) -> Reach {
         verdict,
         why,
     }
+}
+
+/// The rules that let something pass from one to the other:
+/// `allow 1: tcp 6443; allow 3: icmp, to 10.17.4.21/32`
+fn limited(config: &Config, from: &Access, to: &Access) -> Option<String> {
+    let both = config
+        .numbered_allows()
+        .filter(|(number, _)| from.from.contains(number) && to.to.contains(number));
+    let said = both.map(|(number, allow)| {
+        let end = |word: &str, end: &End| {
+            let net = end.subnet();
+            net.map(|net| format!(", {word} {net}")).unwrap_or_default()
+        };
+        let (from, to) = (end("from", &allow.from), end("to", &allow.to));
+        format!("allow {number}: {allow}{from}{to}")
+    });
+    let said: Vec<_> = said.collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// What libvirt's own rules do with a new IPv4 connection between two networks, its answers
@@ -180,13 +331,101 @@ mod tests {
         }
     }
 
+    fn config(text: &str) -> Config {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        Config::load(file.path()).unwrap()
+    }
+
+    fn with(mut network: Network, addresses: &[&str]) -> Network {
+        network.addresses = addresses.iter().map(|net| net.parse().unwrap()).collect();
+        network
+    }
+
+    #[test]
+    fn a_rule_takes_in_networks_by_name_group_and_subnet_but_an_isolated_one_by_name_alone() {
+        let config = config(
+            "[[group]]\nname='kube'\nnetworks=['kube*']\n\
+             [[allow]]\nfrom='dmz'\nto='kube'\ntcp=[443]\n\
+             [[allow]]\nfrom='10.17.0.0/16'\nto='iso'\nicmp=true\n\
+             [[allow]]\nfrom='i*'\nto='10.17.4.21'\nicmp=true",
+        );
+        let kube = with(network("kube03", Mode::Nat), &["10.17.4.1/24"]);
+        let dmz = with(network("dmz", Mode::Nat), &["10.18.4.1/24", "fd00::1/64"]);
+        let iso = with(network("iso", Mode::Isolated), &["10.17.9.1/24"]);
+        let access = |network: &Network| access_of(&config, network).to_string();
+        assert_eq!(
+            access(&kube),
+            "open to group kube, and in part: from it (allow 2), to it (allow 1, 3)"
+        );
+        assert_eq!(access(&dmz), "open in part: from it (allow 1)");
+        assert_eq!(access(&iso), "open in part: to it (allow 2)");
+        assert!(access_of(&config, &network("x", Mode::Nat)).is_none());
+        let reach = |from: &Network, to: &Network| {
+            let (a, b) = (access_of(&config, from), access_of(&config, to));
+            let cell = reach(&config, (from, &a), (to, &b));
+            (cell.verdict, cell.why)
+        };
+        let limited = |why: &str| (Verdict::Limited, why.to_owned());
+        assert_eq!(reach(&dmz, &kube), limited("allow 1: tcp 443"));
+        assert_eq!(
+            reach(&kube, &iso),
+            limited("allow 2: icmp, from 10.17.0.0/16")
+        );
+        assert_eq!(reach(&kube, &dmz).0, Verdict::Closed);
+        assert_eq!(reach(&iso, &kube).0, Verdict::Closed);
+    }
+
+    #[test]
+    fn what_comes_in_is_told_by_subnets_of_one_family() {
+        let config = config(
+            "[[group]]\nname='kube'\nnetworks=['kube*']\npeers=['192.168.0.30','fd01::/64']\n\
+             [[allow]]\nfrom='192.168.0.0/24'\nto='kube'\ntcp=[443]\n\
+             [[allow]]\nfrom='0.0.0.0/0'\nto='10.17.4.21'\nicmp=true\n\
+             [[allow]]\nfrom='kube'\nto='172.16.0.0/12'\nicmp=true",
+        );
+        let kube = with(
+            network("kube03", Mode::Nat),
+            &["10.17.4.1/24", "fd00::1/64"],
+        );
+        let access = access_of(&config, &kube);
+        let inward: Vec<_> = inward(&config, &kube, &access)
+            .iter()
+            .map(|one| {
+                let limit = one.allow.map_or("all".to_owned(), ToString::to_string);
+                format!("{} {} {limit}", one.from, one.to)
+            })
+            .collect();
+        assert_eq!(
+            inward,
+            [
+                "192.168.0.30/32 10.17.4.0/24 all",
+                "fd01::/64 fd00::/64 all",
+                "192.168.0.0/24 10.17.4.0/24 tcp 443",
+                "0.0.0.0/0 10.17.4.21/32 icmp",
+            ]
+        );
+        let outside: Vec<_> = outside_of(&config, &access)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            outside,
+            [
+                "192.168.0.30/32",
+                "fd01::/64",
+                "192.168.0.0/24",
+                "10.17.4.21/32",
+                "0.0.0.0/0",
+                "172.16.0.0/12"
+            ]
+        );
+    }
+
     #[test]
     fn a_glob_leaves_isolated_networks_alone_and_a_name_does_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("c");
-        let text = "[[group]]\nname='g'\nnetworks=['k*']\n[[group]]\nname='h'\nnetworks=['kiso']";
-        std::fs::write(&path, text).unwrap();
-        let config = Config::load(&path).unwrap();
+        let config =
+            config("[[group]]\nname='g'\nnetworks=['k*']\n[[group]]\nname='h'\nnetworks=['kiso']");
         assert_eq!(groups_of(&config, &network("kube", Mode::Nat)), ["g"]);
         assert_eq!(groups_of(&config, &network("kiso", Mode::Isolated)), ["h"]);
         assert_eq!(
@@ -227,19 +466,24 @@ mod tests {
             network("routed", Mode::Route),
             network("iso", Mode::Isolated),
         );
-        let groups = vec!["all".to_owned()];
-        let verdict = |from: (&Network, &[String]), to: (&Network, &[String])| {
-            let cell = reach(from, to);
+        let config = Config::default();
+        let all = Access {
+            groups: vec!["all".to_owned()],
+            ..Access::default()
+        };
+        let none = Access::default();
+        let verdict = |from: (&Network, &Access), to: (&Network, &Access)| {
+            let cell = reach(&config, from, to);
             (cell.verdict, cell.why)
         };
-        let (open, why) = verdict((&routed, &groups), (&nat, &groups));
+        let (open, why) = verdict((&routed, &all), (&nat, &all));
         assert_eq!((open, why.as_str()), (Verdict::Open, "both in group all"));
-        let (open, why) = verdict((&nat, &[]), (&routed, &groups));
+        let (open, why) = verdict((&nat, &none), (&routed, &all));
         assert_eq!(open, Verdict::Open);
         assert!(why.contains("host's address"), "{why}");
-        assert_eq!(verdict((&routed, &[]), (&nat, &[])).0, Verdict::Closed);
-        assert_eq!(verdict((&nat, &groups), (&iso, &[])).0, Verdict::Closed);
-        assert_eq!(verdict((&iso, &[]), (&routed, &[])).0, Verdict::Closed);
-        assert_eq!(matrix(&[(&nat, &groups[..]), (&iso, &[])]).len(), 2);
+        assert_eq!(verdict((&routed, &none), (&nat, &none)).0, Verdict::Closed);
+        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Verdict::Closed);
+        assert_eq!(verdict((&iso, &none), (&routed, &none)).0, Verdict::Closed);
+        assert_eq!(matrix(&config, &[(&nat, &all), (&iso, &none)]).len(), 2);
     }
 }

@@ -212,11 +212,8 @@ impl Keeper {
         for (name, outcome) in &kept.started {
             let name = shown(name);
             match outcome {
-                Outcome::Opened(groups) => log::info(&format!(
-                    "network {name}: open to group {}",
-                    groups.join(", ")
-                )),
-                _ => log::info(&format!("network {name}: in no group of the config")),
+                Outcome::Opened(access) => log::info(&format!("network {name}: {access}")),
+                _ => log::info(&format!("network {name}: the config names it nowhere")),
             }
         }
         if !kept.mended.is_empty() && !quiet {

@@ -67,9 +67,9 @@ fn meant(args: &Args, names: &[String]) -> Result<Vec<Network>> {
 
 fn said(record: &Record) -> String {
     let name = shown(&record.network.name);
-    match record.groups.is_empty() {
-        true => format!("{name}: closed, in no group of the config"),
-        false => format!("{name}: open to group {}", record.groups.join(", ")),
+    match record.access.is_none() {
+        true => format!("{name}: closed, the config names it nowhere"),
+        false => format!("{name}: {}", record.access),
     }
 }
 

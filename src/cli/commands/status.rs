@@ -6,11 +6,11 @@ use anyhow::Result;
 use serde::Serialize;
 use virt_forward_core::{
     Error,
-    config::MarkBit,
+    config::{Config, MarkBit},
     gates::{Obstacle, Remedy, Site, State},
     names::Family,
     network::{BridgeName, Network},
-    policy::{self, Reach, Verdict},
+    policy::{self, Access, Reach, Verdict},
     reconcile::{self, Inspection, Preview},
     state::Record,
     text::shown,
@@ -27,7 +27,7 @@ pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?.active;
     let inspection = reconcile::inspect(&config, networks, deadline())?;
-    let status = Status::of(&inspection, config.mark, &links::up()?);
+    let status = Status::of(&inspection, &config, &links::up()?);
     let text = match json {
         true => serde_json::to_string_pretty(&status)? + "\n",
         false => status.for_people(),
@@ -62,7 +62,8 @@ struct NetworkStatus {
     bridge: String,
     mode: &'static str,
     subnets: Vec<String>,
-    groups: Vec<String>,
+    #[serde(flatten)]
+    access: Access,
     state: NetworkState,
     #[serde(skip)]
     is_bridge_there: bool,
@@ -87,7 +88,7 @@ impl NetworkStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum NetworkState {
-    /// In no group.
+    /// The config names it nowhere.
     Closed,
     /// The bridge is not there, or not up.
     Down,
@@ -122,14 +123,14 @@ struct SysctlStatus {
 }
 
 impl Status {
-    fn of(inspection: &Inspection, mark: MarkBit, up: &HashMap<String, bool>) -> Self {
+    fn of(inspection: &Inspection, config: &Config, up: &HashMap<String, bool>) -> Self {
         let wanted = &inspection.wanted;
         let records = wanted.records.iter();
         let networks: Vec<_> = records
             .map(|record| network_status(record, inspection, up))
             .collect();
         Self {
-            reach: reach(wanted, &networks),
+            reach: reach(config, wanted, &networks),
             networks,
             table: match (&inspection.table, inspection.is_table_right()) {
                 (_, true) => "right",
@@ -147,7 +148,7 @@ impl Status {
             troubles: wanted
                 .overlaps
                 .iter()
-                .map(|overlap| Error::Overlap(overlap.clone()).to_string())
+                .map(|overlap| Error::overlap(config, overlap.clone()).to_string())
                 .chain(wanted.trouble.iter().map(ToString::to_string))
                 .chain(wanted.survey.absent.iter().map(|chain| {
                     format!(
@@ -155,7 +156,7 @@ impl Status {
                     )
                 }))
                 .collect(),
-            gates: gates(wanted, mark),
+            gates: gates(wanted, config.mark),
             sysctls: wanted
                 .settings
                 .iter()
@@ -199,7 +200,7 @@ impl Status {
                 network.bridge.clone(),
                 network.mode.to_owned(),
                 network.state.word().to_owned(),
-                network.groups.join(" "),
+                network.access.groups.join(" "),
                 subnets.next().cloned().unwrap_or_default(),
             ]);
             // A subnet a line, under the first: two would be too wide for a terminal.
@@ -257,7 +258,7 @@ impl Status {
         let any_open = self
             .networks
             .iter()
-            .any(|network| !network.groups.is_empty());
+            .any(|network| !network.access.is_none());
         if self.libvirt == "flushed" {
             remarks.push(
                 "libvirt's own rules are gone: somebody flushed them. It cannot start a network\n\
@@ -336,7 +337,7 @@ fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
 fn bridges_by_group(records: &[Record]) -> Vec<Vec<&BridgeName>> {
     let mut groups: BTreeMap<&String, Vec<&BridgeName>> = BTreeMap::new();
     for record in records {
-        for group in &record.groups {
+        for group in &record.access.groups {
             let of_group = groups.entry(group).or_default();
             of_group.extend(record.network.routed_bridge());
         }
@@ -406,15 +407,15 @@ fn certain(wanted: &Preview) -> impl Iterator<Item = &Obstacle> {
 
 /// Who reaches whom now: a network that should be open and is not is in no group's reach, and
 /// what libvirt lets through by itself passes no other firewall.
-fn reach(wanted: &Preview, networks: &[NetworkStatus]) -> Vec<Reach> {
+fn reach(config: &Config, wanted: &Preview, networks: &[NetworkStatus]) -> Vec<Reach> {
     let records = &wanted.records;
     let refuses = certain(wanted).find(|obstacle| obstacle.chain.family != Family::Ip6);
+    let none = Access::default();
     let pairs = records.iter().zip(networks).map(|(record, network)| {
         let open = network.state == NetworkState::Open;
-        let groups: &[String] = if open { &record.groups } else { &[] };
-        (&record.network, groups)
+        (&record.network, if open { &record.access } else { &none })
     });
-    let mut cells = policy::matrix(&pairs.collect::<Vec<(&Network, &[String])>>());
+    let mut cells = policy::matrix(config, &pairs.collect::<Vec<(&Network, &Access)>>());
     for cell in &mut cells {
         let mut ends = networks
             .iter()
@@ -450,7 +451,7 @@ fn network_status(
         bridge,
         mode: network.mode.word(),
         subnets: network.subnets().iter().map(ToString::to_string).collect(),
-        groups: record.groups.clone(),
+        access: record.access.clone(),
     }
 }
 
@@ -477,7 +478,7 @@ fn state(
     let mut sites = wanted.survey.sites.iter();
     let is_blocked = sites.any(|site| closed(site) && concerns(site.base.family))
         || certain(wanted).any(|obstacle| concerns(obstacle.chain.family));
-    if record.groups.is_empty() {
+    if record.access.is_none() {
         NetworkState::Closed
     } else if up.get(bridge) != Some(&true) {
         NetworkState::Down

@@ -7,7 +7,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Config, Fault, Group, MarkBit, OnError, Pattern};
+use super::{
+    Config, Fault, Group, MarkBit, OnError, Pattern,
+    allow::{AllowTable, allows},
+    line_of,
+};
 use crate::names::{ChainName, Family, TABLE};
 
 /// A group's name becomes part of a set's name; nft takes far longer ones.
@@ -19,7 +23,7 @@ struct File {
     mark: Option<Spanned<i64>>,
     on_error: Option<OnErrorWord>,
     group: Option<Vec<Spanned<GroupTable>>>,
-    allow: Option<Spanned<Vec<toml::Table>>>,
+    allow: Option<Vec<Spanned<AllowTable>>>,
     gates: Option<Gates>,
 }
 
@@ -56,16 +60,20 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
         };
         Fault { at, why }
     })?;
-    refuse_what_is_not_built(&file)?;
     let default = Config::default();
+    let groups = file
+        .group
+        .map_or(Ok(default.groups), |tables| groups(text, tables))?;
     Ok(Config {
         mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
         on_error: match file.on_error {
             Some(OnErrorWord::Refuse) => OnError::Refuse,
             Some(OnErrorWord::Ignore) | None => OnError::Ignore,
         },
-        groups: file.group.map_or(Ok(default.groups), groups)?,
+        allows: allows(text, file.allow.unwrap_or_default(), &groups)?,
+        groups,
         extra: extra(file.gates)?,
+        path: default.path,
     })
 }
 
@@ -86,18 +94,6 @@ pub(super) fn on_error(text: &str) -> OnError {
         OnError::Refuse
     } else {
         OnError::Ignore
-    }
-}
-
-/// One-way rules belong to the file's format but are not built: anything but the empty default
-/// would promise what does not happen.
-fn refuse_what_is_not_built(file: &File) -> Result<(), Fault> {
-    match &file.allow {
-        Some(allow) if !allow.get_ref().is_empty() => Err(Fault {
-            at: allow.span().start,
-            why: "[[allow]] is not supported by this version, leave it out".to_owned(),
-        }),
-        _ => Ok(()),
     }
 }
 
@@ -143,7 +139,7 @@ fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
     })
 }
 
-fn groups(tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
+fn groups(text: &str, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
     let mut groups: Vec<Group> = Vec::new();
     for table in tables {
         let at = table.span().start;
@@ -155,13 +151,20 @@ fn groups(tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
         let name = table.name.ok_or_else(|| missing("name"))?;
         let networks = table.networks.ok_or_else(|| missing("networks"))?;
         check_name(&name, &groups)?;
+        let written = table.peers.unwrap_or_default();
+        let peers: Vec<_> = written
+            .iter()
+            .map(|one| subnet(one, "peers"))
+            .collect::<Result<_, _>>()?;
+        let lines = written.iter().map(|one| line_of(text, one.span().start));
         groups.push(Group {
             name: name.into_inner(),
             networks: networks
                 .into_iter()
-                .map(pattern)
+                .map(|text| pattern(text, "networks"))
                 .collect::<Result<_, _>>()?,
-            peers: peers(&table.peers.unwrap_or_default())?,
+            peers: IpNet::aggregate(&peers),
+            peer_lines: peers.iter().copied().zip(lines).collect(),
             keep_source: table.keep_source.unwrap_or(false),
         });
     }
@@ -184,17 +187,11 @@ fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
     Err(Fault { at, why })
 }
 
-/// Those inside others are left out: intervals of a set must not overlap.
-fn peers(texts: &[Spanned<String>]) -> Result<Vec<IpNet>, Fault> {
-    let peers: Vec<_> = texts.iter().map(peer).collect::<Result<_, _>>()?;
-    Ok(IpNet::aggregate(&peers))
-}
-
 /// `192.168.0.0/24`, `fd00:1::/64`, or one address.
-fn peer(text: &Spanned<String>) -> Result<IpNet, Fault> {
+pub(super) fn subnet(text: &Spanned<String>, key: &str) -> Result<IpNet, Fault> {
     let wrong = |what: String| Fault {
         at: text.span().start,
-        why: format!("\"{}\" in peers {what}", text.get_ref()),
+        why: format!("\"{}\" in {key} {what}", text.get_ref()),
     };
     let address = text.get_ref().parse::<IpAddr>().map(IpNet::from);
     let subnet = address.or_else(|_| text.get_ref().parse::<IpNet>());
@@ -210,11 +207,11 @@ fn peer(text: &Spanned<String>) -> Result<IpNet, Fault> {
     }
 }
 
-fn pattern(text: Spanned<String>) -> Result<Pattern, Fault> {
+pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault> {
     let at = text.span().start;
     let text = text.into_inner();
     if text.is_empty() {
-        let why = "an empty name in networks: name a network, or \"*\" for all".to_owned();
+        let why = format!("an empty name in {key}: name a network, or \"*\" for all");
         return Err(Fault { at, why });
     }
     if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
@@ -227,7 +224,7 @@ fn pattern(text: Spanned<String>) -> Result<Pattern, Fault> {
         }),
         Err(error) => Err(Fault {
             at,
-            why: format!("\"{text}\" in networks is no glob: {}", error.kind()),
+            why: format!("\"{text}\" in {key} is no glob: {}", error.kind()),
         }),
     }
 }

@@ -3,9 +3,12 @@
 //! The file's text is read into [`file`], which is what the admin wrote, and checked into
 //! [`Config`], which cannot be wrong. A missing file means [`Config::default`].
 
+mod allow;
 mod file;
 
 use std::{fmt, io, path::Path};
+
+pub use allow::{Allow, End, Ports, Who};
 
 use globset::{Glob, GlobMatcher};
 use ipnet::IpNet;
@@ -92,6 +95,9 @@ pub struct Group {
     /// Outside subnets whose hosts may open connections to members, and be reached by them;
     /// none inside another.
     pub peers: Vec<IpNet>,
+    /// The lines that they are from, as written there.
+    #[serde(skip)]
+    pub(crate) peer_lines: Vec<(IpNet, usize)>,
     /// Members keep their addresses towards peers; else libvirt masquerades them as ever.
     pub keep_source: bool,
 }
@@ -108,8 +114,27 @@ pub struct Config {
     pub on_error: OnError,
     /// In the order of the file.
     pub groups: Vec<Group>,
+    /// In the order of the file, which numbers them from 1.
+    pub allows: Vec<Allow>,
     /// Chains of the admin's own that get a gate.
     pub extra: Vec<ChainName>,
+    /// The file.
+    #[serde(skip)]
+    pub(crate) path: String,
+}
+
+/// Where something is said, for the person who has to change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: String,
+    line: usize,
+}
+
+/// `/etc/virt-forward/config.toml, line 7`
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.path, self.line)
+    }
 }
 
 impl Default for Config {
@@ -126,9 +151,12 @@ impl Default for Config {
                 name: "all".to_owned(),
                 networks: vec![everything],
                 peers: Vec::new(),
+                peer_lines: Vec::new(),
                 keep_source: false,
             }],
+            allows: Vec::new(),
             extra: Vec::new(),
+            path: String::new(),
         }
     }
 }
@@ -174,6 +202,7 @@ impl Config {
     pub fn closed() -> Self {
         Self {
             groups: Vec::new(),
+            allows: Vec::new(),
             ..Self::default()
         }
     }
@@ -181,6 +210,37 @@ impl Config {
     /// Whether any group has peers.
     pub fn has_peers(&self) -> bool {
         self.groups.iter().any(|group| !group.peers.is_empty())
+    }
+
+    /// Whether machines outside may open connections to networks.
+    pub fn lets_in(&self) -> bool {
+        self.has_peers()
+            || self
+                .allows
+                .iter()
+                .any(|allow| allow.from.subnet().is_some())
+    }
+
+    /// Each with its number.
+    pub fn numbered_allows(&self) -> impl Iterator<Item = (usize, &Allow)> {
+        (1..).zip(&self.allows)
+    }
+
+    /// Where the file names that peer of a group.
+    pub fn place_of_peer(&self, group: &str, peer: &IpNet) -> Place {
+        let mut groups = self.groups.iter();
+        let lines = groups
+            .find(|one| one.name == group)
+            .map(|one| &one.peer_lines);
+        let mut lines = lines.into_iter().flatten();
+        let line = lines.find(|(written, _)| peer.contains(written));
+        self.place(line.map_or(1, |(_, line)| *line))
+    }
+
+    /// That line of the file.
+    pub fn place(&self, line: usize) -> Place {
+        let path = self.path.clone();
+        Place { path, line }
     }
 
     /// Reads and checks `path`; the defaults where there is no such file.
@@ -193,12 +253,14 @@ impl Config {
                 return Err(ConfigError::Unreadable { path, why });
             }
         };
-        Self::parse(&text).map_err(|fault| ConfigError::Wrong {
+        let config = Self::parse(&text).map_err(|fault| ConfigError::Wrong {
             path: path.display().to_string(),
             line: line_of(&text, fault.at),
             why: fault.why,
             on_error: file::on_error(&text),
-        })
+        })?;
+        let path = path.display().to_string();
+        Ok(Self { path, ..config })
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -336,7 +398,6 @@ mod tests {
                 ["virt_forward", "own"],
             ),
             ("[gates]\nextra = [\"ip a b;c\"]", 2, ["b;c", "letters"]),
-            ("[[allow]]\nfrom = \"a\"", 1, ["allow", "not"]),
         ] {
             let (at, why) = fault(text);
             assert_eq!(at, line, "{text}: {why}");

@@ -12,19 +12,37 @@ use super::{
     Claim, Firewall,
     chains::{Chain, Chains},
 };
-use crate::network::BridgeName;
+use crate::{config::Ports, network::BridgeName, policy::Inward};
 
-/// The rich rule that lets `peer` reach `subnet`; none where they are not of one family.
-pub fn rich_rule(peer: IpNet, subnet: IpNet) -> Option<String> {
-    let family = match (peer, subnet) {
-        (IpNet::V4(_), IpNet::V4(_)) => "ipv4",
-        (IpNet::V6(_), IpNet::V6(_)) => "ipv6",
-        _ => return None,
+/// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
+/// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
+pub fn rich_rules(inward: &Inward) -> Vec<String> {
+    let Inward { from, to, allow } = inward;
+    let (family, icmp) = match from {
+        IpNet::V4(_) => ("ipv4", "icmp"),
+        IpNet::V6(_) => ("ipv6", "ipv6-icmp"),
     };
-    Some(format!(
-        "rule family=\"{family}\" source address=\"{peer}\" \
-         destination address=\"{subnet}\" accept"
-    ))
+    let rule = |what: &str| {
+        // firewalld takes no source of all addresses.
+        let source = match from.prefix_len() {
+            0 => String::new(),
+            _ => format!(" source address=\"{from}\""),
+        };
+        format!("rule family=\"{family}\"{source} destination address=\"{to}\"{what} accept")
+    };
+    let Some(allow) = allow else {
+        return vec![rule("")];
+    };
+    let ports = |protocol: &'static str, ports: &[Ports]| {
+        let words = ports
+            .iter()
+            .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));
+        words.collect::<Vec<_>>()
+    };
+    let icmp = allow.icmp.then(|| format!(" protocol value=\"{icmp}\""));
+    let tcp = ports("tcp", &allow.tcp).into_iter();
+    let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
+    words.map(|what| rule(&what)).collect()
 }
 
 /// A bridge that firewalld has in no zone of libvirt's.

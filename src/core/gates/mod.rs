@@ -21,7 +21,7 @@ mod ufw;
 
 use chains::{Chain, Chains};
 
-pub use firewalld::{Outsider, rich_rule};
+pub use firewalld::{Outsider, rich_rules};
 pub use libvirt::rules_are_gone;
 pub use obstacles::{Obstacle, Remedy, Why};
 

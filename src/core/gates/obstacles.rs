@@ -72,18 +72,21 @@ impl Obstacle {
                     name.chain
                 )],
             },
-            (Why::Early, is_of_iptables) => Remedy {
-                what: "it runs before packets are marked; to open it for these networks, run"
-                    .to_owned(),
-                lines: groups
-                    .iter()
-                    .filter(|bridges| bridges.len() > 1)
+            (Why::Early, is_of_iptables) => {
+                let pairs = groups.iter().filter(|bridges| bridges.len() > 1);
+                let lines: Vec<_> = pairs
                     .flat_map(|bridges| match is_of_iptables {
                         true => by_pairs(name, bridges),
                         false => vec![by_set(name, bridges)],
                     })
-                    .collect(),
-            },
+                    .collect();
+                let todo = match lines.is_empty() {
+                    true => "rules of its own have to accept what is open",
+                    false => "to open it between the networks of a group, run",
+                };
+                let what = format!("it runs before packets are marked; {todo}");
+                Remedy { what, lines }
+            }
         }
     }
 }

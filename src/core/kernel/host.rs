@@ -1,6 +1,7 @@
 //! Interfaces of the host, and its routes.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
@@ -19,14 +20,15 @@ pub fn has(bridge: &BridgeName) -> bool {
     Path::new(paths::INTERFACES).join(bridge.as_str()).exists()
 }
 
-/// The interface that packets to `subnet` leave by, as the main routing table says; nothing
-/// where there is no route.
-pub fn way_to(subnet: IpNet) -> Option<String> {
+/// The interfaces that packets to `subnet`, or to some address in it, leave by, as the main
+/// routing table says; none where there is no route.
+pub fn ways_to(subnet: IpNet) -> BTreeSet<String> {
     let (path, route): (_, fn(&str) -> Option<Route>) = match subnet {
         IpNet::V4(_) => (paths::IPV4_ROUTES, route4),
         IpNet::V6(_) => (paths::IPV6_ROUTES, route6),
     };
-    best(&fs::read_to_string(path).ok()?, route, subnet)
+    // Without a file there is no IPv6, or no network at all.
+    ways(&fs::read_to_string(path).unwrap_or_default(), route, subnet)
 }
 
 /// A route.
@@ -36,14 +38,21 @@ struct Route {
     interface: String,
 }
 
-fn best(routes: &str, route: fn(&str) -> Option<Route>, subnet: IpNet) -> Option<String> {
+/// The best route to the whole of it, and all to parts of it.
+fn ways(routes: &str, route: fn(&str) -> Option<Route>, subnet: IpNet) -> BTreeSet<String> {
     let routes = routes.lines().filter_map(route);
-    let fitting = routes.filter(|route| route.to.contains(&subnet.network()));
-    let best = fitting.max_by_key(|route| {
+    let (whole, others): (Vec<_>, Vec<_>) = routes.partition(|route| route.to.contains(&subnet));
+    let best = whole.into_iter().max_by_key(|route| {
         let prefix = route.to.prefix_len();
         (prefix, std::cmp::Reverse(route.metric))
     });
-    best.map(|route| route.interface)
+    let parts = others
+        .into_iter()
+        .filter(|route| subnet.contains(&route.to));
+    best.into_iter()
+        .chain(parts)
+        .map(|route| route.interface)
+        .collect()
 }
 
 /// A line of /proc/net/route: interface, destination, gateway, flags, two counters, metric,
@@ -98,11 +107,15 @@ mod tests {
             wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
             eth1\t0000A8C0\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
             lo\t0000000A\t00000000\t0201\t0\t0\t0\t000000FF\t0\t0\t0\n";
-        let way = |to: &str| best(routes, route4, to.parse().unwrap());
-        assert_eq!(way("192.168.0.0/24").as_deref(), Some("eth1"));
-        assert_eq!(way("172.16.0.0/16").as_deref(), Some("eth0"));
-        assert_eq!(way("10.1.0.0/16").as_deref(), Some("eth0"));
-        assert_eq!(best("", route4, "10.0.0.0/8".parse().unwrap()), None);
+        let way = |to: &str| {
+            let ways = ways(routes, route4, to.parse().unwrap());
+            ways.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(way("192.168.0.0/24"), "eth1");
+        assert_eq!(way("172.16.0.0/16"), "eth0");
+        assert_eq!(way("10.1.0.0/16"), "eth0");
+        assert_eq!(way("192.168.0.0/15"), "eth0 eth1");
+        assert!(ways("", route4, "10.0.0.0/8".parse().unwrap()).is_empty());
     }
 
     #[test]
@@ -120,8 +133,12 @@ mod tests {
             line(&zeros, "00", "00200200", "lo"),
         ]
         .concat();
-        let way = |to: &str| best(&routes, route6, to.parse().unwrap());
-        assert_eq!(way("fd00:1::/64").as_deref(), Some("eth1"));
-        assert_eq!(way("2001:db8::/32").as_deref(), Some("eth0"));
+        let way = |to: &str| {
+            let ways = ways(&routes, route6, to.parse().unwrap());
+            ways.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(way("fd00:1::/64"), "eth1");
+        assert_eq!(way("2001:db8::/32"), "eth0");
+        assert_eq!(way("fd00::/8"), "eth0 eth1");
     }
 }

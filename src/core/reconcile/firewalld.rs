@@ -11,14 +11,12 @@ use crate::{
     state::{FirewalldRules, Record, Store},
 };
 
-/// The rules for the peers of these networks.
+/// The rules for what may come in to these networks from outside.
 fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
     let mut rules = BTreeSet::new();
     for record in records {
-        for peer in policy::peers_of(config, &record.groups) {
-            for subnet in record.network.subnets() {
-                rules.extend(gates::rich_rule(*peer, subnet));
-            }
+        for inward in policy::inward(config, &record.network, &record.access) {
+            rules.extend(gates::rich_rules(&inward));
         }
     }
     rules.into_iter().collect()
@@ -63,7 +61,7 @@ pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<ga
     if firewalld::table(deadline)?.is_none() {
         return Ok(outsiders);
     }
-    for record in records.iter().filter(|record| !record.groups.is_empty()) {
+    for record in records.iter().filter(|record| !record.access.is_none()) {
         if let Some(bridge) = record.network.routed_bridge() {
             let zone = firewalld::zone_of(bridge.as_str(), deadline)?;
             outsiders.extend(gates::Outsider::new(bridge, zone));

@@ -3,7 +3,7 @@
 use super::{
     firewalld,
     gates::{Reach, Wish, look},
-    members, settings,
+    is_any_open, members, settings,
 };
 use crate::{
     Error, Result,
@@ -22,7 +22,7 @@ use crate::{
 /// What is wanted for some networks.
 #[derive(Debug)]
 pub struct Preview {
-    /// Each with the groups that the config opens it for.
+    /// Each with what the config opens it for.
     pub records: Vec<Record>,
     /// nft's text of our table; nothing where no network is open.
     pub table: Option<String>,
@@ -106,7 +106,7 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         .into_iter()
         .filter(|network| network.routed_bridge().is_some())
         .map(|network| Record {
-            groups: policy::groups_of(config, &network),
+            access: policy::access_of(config, &network),
             network,
         })
         .collect();
@@ -118,9 +118,9 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         .cloned()
         .collect();
     let members = members(&present);
-    let table = match members.is_empty() {
-        true => None,
-        false => {
+    let table = match is_any_open(&present) {
+        false => None,
+        true => {
             let mut batch = Batch::default();
             table::whole(&mut batch, &table::Layout::of(config), &members);
             scratch::listed(&batch, TABLE, deadline)?

@@ -133,7 +133,7 @@ impl Run<'_> {
             }
         }
         let is_other =
-            |record: &Record| policy::groups_of(self.config, &record.network) != record.groups;
+            |record: &Record| policy::access_of(self.config, &record.network) != record.access;
         if self.is_built_otherwise() || records.iter().any(is_other) {
             faults.push("the config had changed".to_owned());
         }

@@ -29,7 +29,7 @@ use crate::{
     kernel::{deadline::Deadline, host, nft, own},
     names::ChainName,
     network::{BridgeName, Network},
-    policy::{self, Overlap},
+    policy::{self, Access, Overlap},
     state::{Layout, Lock, Record, Store},
     table::{self, Batch, Member},
 };
@@ -40,10 +40,10 @@ const FEW: usize = 32;
 /// What a run did with a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is open for these groups.
-    Opened(Vec<String>),
-    /// The config names it in no group.
-    InNoGroup,
+    /// It is open for these.
+    Opened(Access),
+    /// The config names it nowhere.
+    Unnamed,
     /// The host does not route it: nothing to open.
     NotRouted,
     /// Its bridge is not there.
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
         let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
         self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
-            if let Some(member) = Member::new(&record.network, &record.groups) {
+            if let Some(member) = Member::new(&record.network, &record.access) {
                 table::add(batch, &member);
             }
             Ok(())
@@ -111,7 +111,11 @@ impl<'a> Run<'a> {
         self.store.finish()?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(overlaps.into_iter().map(Error::Overlap));
+        troubles.extend(
+            overlaps
+                .into_iter()
+                .map(|one| Error::overlap(self.config, one)),
+        );
         Error::all(troubles)?;
         Ok(outcome)
     }
@@ -186,7 +190,7 @@ impl<'a> Run<'a> {
 
     fn record(&self, network: Network) -> Record {
         Record {
-            groups: policy::groups_of(self.config, &network),
+            access: policy::access_of(self.config, &network),
             network,
         }
     }
@@ -216,7 +220,8 @@ impl<'a> Run<'a> {
 
     /// What has to be said of them.
     fn overlaps(&self) -> impl Iterator<Item = Error> {
-        self.unused().into_iter().map(Error::Overlap)
+        let unused = self.unused().into_iter();
+        unused.map(|overlap| Error::overlap(self.config, overlap))
     }
 
     /// Whether there is a table, but of another config or another version of us.
@@ -249,7 +254,7 @@ impl<'a> Run<'a> {
                 if let Some(bridge) = record.network.routed_bridge() {
                     self.store.forget(bridge)?;
                 }
-                if let Some(member) = Member::new(&record.network, &record.groups) {
+                if let Some(member) = Member::new(&record.network, &record.access) {
                     table::remove(batch, &member);
                 }
             }
@@ -263,7 +268,7 @@ impl<'a> Run<'a> {
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
     /// for a while.
     fn firewalld(&self) -> Result<bool> {
-        if !self.config.has_peers() && self.store.firewalld().is_none() {
+        if !self.config.lets_in() && self.store.firewalld().is_none() {
             return Ok(false);
         }
         let records = self.store.records();
@@ -323,8 +328,7 @@ impl<'a> Run<'a> {
                 self.store.put(bridge, record)?;
             }
         }
-        let members = members(&records);
-        if members.is_empty() {
+        if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
         }
@@ -335,7 +339,7 @@ impl<'a> Run<'a> {
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let mut batch = Batch::default();
-        table::whole(&mut batch, &table::Layout::of(&usable), &members);
+        table::whole(&mut batch, &table::Layout::of(&usable), &members(&records));
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         self.store.set_layout(&Layout::of(self.config, &unused))?;
@@ -407,17 +411,24 @@ fn wish_of(built: &Layout) -> Option<Wish> {
     })
 }
 
-/// Those of the records that the table has to hold.
+/// What the table holds of these networks.
 fn members(records: &[Record]) -> Vec<Member> {
     let members = records
         .iter()
-        .map(|record| Member::new(&record.network, &record.groups));
+        .map(|record| Member::new(&record.network, &record.access));
     members.flatten().collect()
 }
 
+/// Whether there is anything to have a table for.
+fn is_any_open(records: &[Record]) -> bool {
+    records
+        .iter()
+        .any(|record| record.network.routed_bridge().is_some() && !record.access.is_none())
+}
+
 fn outcome(record: &Record) -> Outcome {
-    match record.groups.is_empty() {
-        true => Outcome::InNoGroup,
-        false => Outcome::Opened(record.groups.clone()),
+    match record.access.is_none() {
+        true => Outcome::Unnamed,
+        false => Outcome::Opened(record.access.clone()),
     }
 }

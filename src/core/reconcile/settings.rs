@@ -15,7 +15,7 @@ use crate::{
 /// What these networks need of settings, and the way to their peers; none for a network that
 /// is closed, or whose bridge is gone.
 pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
-    let open = records.iter().filter(|record| !record.groups.is_empty());
+    let open = records.iter().filter(|record| !record.access.is_none());
     let bridges = open.clone().filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
         host::has(bridge).then(|| Need {
@@ -24,7 +24,7 @@ pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
             ipv6: !record.network.subnets6().is_empty(),
         })
     });
-    let uplinks = uplinks(config, open.clone());
+    let uplinks = uplinks(config, records);
     let uplinks = uplinks.iter().map(|(interface, is_ipv4)| Need {
         interface,
         ipv4: *is_ipv4,
@@ -33,19 +33,25 @@ pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
     sysctls::wanted(bridges.chain(uplinks), &sysctl::Kernel)
 }
 
-/// The interfaces that peers are behind, each with whether that goes for IPv4 or for IPv6.
-fn uplinks<'a>(
-    config: &Config,
-    open: impl Iterator<Item = &'a Record>,
-) -> BTreeSet<(String, bool)> {
-    let groups: BTreeSet<_> = open.flat_map(|record| record.groups.clone()).collect();
-    let groups: Vec<_> = groups.into_iter().collect();
-    let mut uplinks = BTreeSet::new();
-    for peer in policy::peers_of(config, &groups) {
-        let interface = host::way_to(*peer);
-        uplinks.extend(interface.map(|interface| (interface, peer.addr().is_ipv4())));
-    }
-    uplinks
+/// The interfaces that lead to who is outside and reaches these networks, or is reached by them;
+/// each with whether that goes for IPv4 or for IPv6.
+fn uplinks(config: &Config, records: &[Record]) -> BTreeSet<(String, bool)> {
+    let outside = records
+        .iter()
+        .flat_map(|record| policy::outside_of(config, &record.access));
+    let outside: BTreeSet<_> = outside.collect();
+    let ways = outside.into_iter().flat_map(|subnet| {
+        let ways = host::ways_to(subnet).into_iter();
+        ways.map(move |way| (way, subnet.addr().is_ipv4()))
+    });
+    // A subnet of the config may be, or hold, a network's own, be it that of a closed one.
+    let is_bridge = |name: &str| {
+        let mut bridges = records
+            .iter()
+            .filter_map(|record| record.network.routed_bridge());
+        bridges.any(|bridge| bridge.as_str() == name)
+    };
+    ways.filter(|(way, _)| !is_bridge(way)).collect()
 }
 
 /// Makes the settings so. Those that are already cost a look and are not ours to give back.

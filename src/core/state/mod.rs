@@ -7,7 +7,7 @@
 //!  built           the kernel's numbers for what was built then
 //!  sysctls.json    settings to give back
 //!  firewalld.json  rules that firewalld's policy object has for us
-//!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its groups
+//!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its access
 //! ```
 //!
 //! One file a network, so that an event costs the same with 3 of them and with 1000. By
@@ -33,7 +33,7 @@ use crate::{
     config::{Config, MarkBit},
     names::ChainName,
     network::{BridgeName, Network},
-    policy::Overlap,
+    policy::{Access, Overlap},
     sysctls::Changed,
 };
 
@@ -45,13 +45,14 @@ const BUILT: &str = "built";
 const SYSCTLS: &str = "sysctls.json";
 const FIREWALLD: &str = "firewalld.json";
 
-/// An active network, and the groups that it is open for.
+/// An active network, and what it is open for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// As libvirt described it.
     pub network: Network,
     /// As policy decided.
-    pub groups: Vec<String>,
+    #[serde(flatten)]
+    pub access: Access,
 }
 
 /// What firewalld was told.
@@ -160,7 +161,7 @@ impl Store {
 
     /// Remembers a network, in place of what was known of its bridge.
     pub fn put(&self, bridge: &BridgeName, record: &Record) -> Result<()> {
-        let (folder, other) = match record.groups.is_empty() {
+        let (folder, other) = match record.access.is_none() {
             true => (CLOSED, OPEN),
             false => (OPEN, CLOSED),
         };
@@ -333,7 +334,10 @@ mod tests {
                 ],
                 routes: vec![],
             },
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            access: Access {
+                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+                ..Access::default()
+            },
         };
         (bridge, record)
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::{
-    Member, TABLE, group_set,
+    Member, TABLE,
     words::{Batch, Kind, Value, interface, interface_address, interface_subnet, with_comment},
 };
 
@@ -83,22 +83,22 @@ pub(super) fn set_of(net: &IpNet) -> &'static Subnets {
     }
 }
 
-/// What opens `member` in a table of the same layout. Elements that are there already do
+/// What puts `member` into a table of the same layout. Elements that are there already do
 /// no harm.
 pub fn add(batch: &mut Batch, member: &Member) {
     batch.add_elements(TABLE, BRIDGES, vec![bridge(member)]);
     for subnets in &SUBNETS {
         batch.add_elements(TABLE, subnets.set, subnets.of(member));
     }
-    for group in &member.groups {
-        batch.add_elements(TABLE, &group_set(group), vec![interface(&member.bridge)]);
+    for set in &member.sets {
+        batch.add_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
 }
 
-/// What closes `member`. nft refuses all of it if one element is not there.
+/// What takes `member` out. nft refuses all of it if one element is not there.
 pub fn remove(batch: &mut Batch, member: &Member) {
-    for group in &member.groups {
-        batch.delete_elements(TABLE, &group_set(group), vec![interface(&member.bridge)]);
+    for set in &member.sets {
+        batch.delete_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
     for subnets in &SUBNETS {
         batch.delete_elements(TABLE, subnets.set, subnets.of(member));

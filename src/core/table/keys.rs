@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Layout, Member, elements, group_set};
+use super::{Layout, Member, elements};
 use crate::network::BridgeName;
 
 /// An element: the first and the last value that it stands for, in the bytes of the kernel.
@@ -29,8 +29,10 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
     for subnets in &elements::SUBNETS {
         sets.insert(subnets.set.to_owned(), BTreeSet::new());
     }
+    for set in layout.sets() {
+        sets.insert(set, BTreeSet::new());
+    }
     for group in &layout.groups {
-        sets.insert(group.set(), BTreeSet::new());
         for peers in group.peers() {
             sets.insert(peers.set, peers.subnets.iter().flat_map(bounds).collect());
         }
@@ -40,8 +42,8 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
     };
     for member in members {
         put(elements::BRIDGES, single(name(&member.bridge)));
-        for group in &member.groups {
-            put(&group_set(group), single(name(&member.bridge)));
+        for set in &member.sets {
+            put(set, single(name(&member.bridge)));
         }
         for subnet in &member.subnets {
             let subnets = elements::set_of(subnet);

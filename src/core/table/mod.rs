@@ -5,7 +5,10 @@
 //!    from_bridge   only a network's own sources go on: a forged one opens nothing
 //!      own_source    a pair of one group, or a member and a peer of it, goes to
 //!        open          sets our bit: the gates accept it
+//!        allow_1       what goes the way of an [[allow]] rule, by its ports
+//!        reply_1       and what comes back of it
 //!    from_outside  a peer that comes the way it should goes there too
+//!    errors        ICMP errors about connections, from any router on their way
 //!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
 //!  clear         takes the bit away before the packet leaves
 //! ```
@@ -13,6 +16,7 @@
 //! Be aware: an accept ends only its own base chain (nft(8), VERDICT STATEMENTS). This table
 //! opens nothing by itself; the gates in the other firewalls do ([`crate::gates`]).
 
+mod allow;
 mod elements;
 mod keys;
 mod listing;
@@ -32,9 +36,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::{
-    config::{Config, MarkBit},
+    config::{Allow, Config, MarkBit},
     names::TABLE,
     network::{BridgeName, Network},
+    policy::Access,
 };
 
 /// What is the same for all networks: the chains and which sets there are.
@@ -42,6 +47,7 @@ use crate::{
 pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
+    allows: Vec<Allow>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,8 +98,20 @@ const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 impl Layout {
-    fn has_peers(&self) -> bool {
+    /// Whether it matters what comes from outside, be it answers.
+    fn knows_outside(&self) -> bool {
+        let is_outside = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
         self.groups.iter().any(|group| !group.peers.is_empty())
+            || self.allows.iter().any(is_outside)
+    }
+
+    /// The sets of bridges that networks are put into by what they are open for.
+    fn sets(&self) -> Vec<String> {
+        let mut sets: Vec<_> = self.groups.iter().map(Group::set).collect();
+        for (number, _) in (1..).zip(&self.allows) {
+            sets.extend([from_set(number), to_set(number)]);
+        }
+        sets
     }
 
     /// The layout that `config` wants.
@@ -109,33 +127,48 @@ impl Layout {
                     keep_source: group.keep_source,
                 })
                 .collect(),
+            allows: config.allows.clone(),
         }
     }
 }
 
-/// A network in the table: at least one group opens it.
+/// A network in the table. A closed one is there by its bridge alone: so that it is none of
+/// "outside", where a subnet of the config may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     name: String,
     bridge: BridgeName,
     subnets: Vec<IpNet>,
-    groups: Vec<String>,
+    sets: Vec<String>,
 }
 
 impl Member {
-    /// `network` with the groups that policy gives it; nothing where there are none, or
-    /// where the host does not route it.
-    pub fn new(network: &Network, groups: &[String]) -> Option<Self> {
-        if groups.is_empty() {
-            return None;
-        }
+    /// `network` with the access that policy gives it; nothing where the host does not route
+    /// it.
+    pub fn new(network: &Network, access: &Access) -> Option<Self> {
+        let groups = access.groups.iter().map(|group| group_set(group));
+        let from = access.from.iter().map(|number| from_set(*number));
+        let to = access.to.iter().map(|number| to_set(*number));
         Some(Self {
             name: network.name.clone(),
             bridge: network.routed_bridge()?.clone(),
-            subnets: network.subnets(),
-            groups: groups.to_vec(),
+            subnets: match access.is_none() {
+                true => Vec::new(),
+                false => network.subnets(),
+            },
+            sets: groups.chain(from).chain(to).collect(),
         })
     }
+}
+
+/// The set of bridges whose guests open connections by an `[[allow]]` rule.
+fn from_set(number: usize) -> String {
+    format!("allow_{number}_from")
+}
+
+/// The set of those whose guests are reached by it.
+fn to_set(number: usize) -> String {
+    format!("allow_{number}_to")
 }
 
 /// The set of a group's bridges.

@@ -1,7 +1,7 @@
 //! The whole table, for any number of networks the same chains and rules.
 
 use super::{
-    IPV4, IPV6, Layout, Member, TABLE, elements,
+    IPV4, IPV6, Layout, Member, TABLE, allow, elements,
     words::{self, Batch, Hook, Kind},
 };
 
@@ -14,9 +14,10 @@ const CLEAR_PRIORITY: i32 = 110;
 
 const FORWARD: &str = "forward";
 const FROM_BRIDGE: &str = "from_bridge";
-const OWN_SOURCE: &str = "own_source";
-const FROM_OUTSIDE: &str = "from_outside";
-const OPEN: &str = "open";
+pub(super) const OWN_SOURCE: &str = "own_source";
+pub(super) const FROM_OUTSIDE: &str = "from_outside";
+const ERRORS: &str = "errors";
+pub(super) const OPEN: &str = "open";
 const KEEP_SOURCE: &str = "keep_source";
 const CLEAR: &str = "clear";
 
@@ -29,9 +30,11 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     batch.add_table(TABLE);
     sets(batch, layout, members);
     open(batch, layout);
+    allow::protocols(batch, layout);
+    errors(batch, layout);
     own_source(batch, layout);
     from_bridge(batch);
-    if layout.has_peers() {
+    if layout.knows_outside() {
         from_outside(batch, layout);
     }
     forward(batch, layout);
@@ -52,12 +55,12 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
         let own = members.iter().flat_map(|member| subnets.of(member));
         batch.add_set(TABLE, subnets.set, subnets.kind, own.collect());
     }
+    for set in layout.sets() {
+        let mine = members.iter().filter(|member| member.sets.contains(&set));
+        let bridges = mine.map(|member| words::interface(&member.bridge));
+        batch.add_set(TABLE, &set, Kind::Interface, bridges.collect());
+    }
     for group in &layout.groups {
-        let of_group = members
-            .iter()
-            .filter(|member| member.groups.contains(&group.name));
-        let bridges = of_group.map(|member| words::interface(&member.bridge));
-        batch.add_set(TABLE, &group.set(), Kind::Interface, bridges.collect());
         for peers in group.peers() {
             let subnets = peers.subnets.iter().map(|net| words::subnet(*net));
             batch.add_set(TABLE, &peers.set, peers.kind, subnets.collect());
@@ -67,12 +70,60 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
 
 fn open(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OPEN);
-    // meta mark set meta mark | 0x10000000 counter
+    // meta mark set meta mark | 0x10000000 counter accept
     batch.add_rule(
         TABLE,
         OPEN,
-        [words::set_mark(layout.mark.bit()), words::counter()],
+        [
+            words::set_mark(layout.mark.bit()),
+            words::counter(),
+            // Of this table alone: no rule after that which led here has to be looked at.
+            words::accept(),
+        ],
     );
+}
+
+/// An ICMP error ("fragmentation needed", say) comes from a router somewhere on the way, so its
+/// source is neither a network's own nor a peer's; the kernel knows which connection it is
+/// about. Without it a connection hangs as soon as it sends large packets.
+fn errors(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, ERRORS);
+    for group in &layout.groups {
+        // iifname @group_kube oifname @group_kube goto open
+        let set = group.set();
+        let pair = [
+            words::iifname_in(&set),
+            words::oifname_in(&set),
+            words::goto(OPEN),
+        ];
+        batch.add_rule(TABLE, ERRORS, pair);
+        for peers in group.peers() {
+            // iifname @group_kube ip daddr @peers_kube4 oifname != @bridges goto open
+            let to_peer = [
+                words::iifname_in(&set),
+                words::daddr_in(&peers.any, &peers.set),
+                words::oifname_not_in(elements::BRIDGES),
+                words::goto(OPEN),
+            ];
+            batch.add_rule(TABLE, ERRORS, to_peer);
+            // iifname != @bridges meta nfproto ipv4 oifname @group_kube goto open
+            let from_beyond = [
+                words::iifname_not_in(elements::BRIDGES),
+                words::nfproto(&peers.any),
+                words::oifname_in(&set),
+                words::goto(OPEN),
+            ];
+            batch.add_rule(TABLE, ERRORS, from_beyond);
+        }
+    }
+    allow::errors(batch, layout, ERRORS);
+}
+
+/// Sends ICMP errors there, at the end of `chain`.
+fn to_errors(batch: &mut Batch, chain: &str) {
+    // ct state related meta l4proto { icmp, ipv6-icmp } goto errors
+    let words = [words::related(), words::is_icmp(), words::goto(ERRORS)];
+    batch.add_rule(TABLE, chain, words);
 }
 
 fn from_bridge(batch: &mut Batch) {
@@ -89,6 +140,7 @@ fn from_bridge(batch: &mut Batch) {
         let words = [words::nfproto(&subnets.mask), own, words::goto(OWN_SOURCE)];
         batch.add_rule(TABLE, FROM_BRIDGE, words);
     }
+    to_errors(batch, FROM_BRIDGE);
 }
 
 fn own_source(batch: &mut Batch, layout: &Layout) {
@@ -113,6 +165,8 @@ fn own_source(batch: &mut Batch, layout: &Layout) {
             batch.add_rule(TABLE, OWN_SOURCE, pair);
         }
     }
+    allow::own_source(batch, layout);
+    to_errors(batch, OWN_SOURCE);
 }
 
 fn forward(batch: &mut Batch, layout: &Layout) {
@@ -126,7 +180,7 @@ fn forward(batch: &mut Batch, layout: &Layout) {
         words::goto(FROM_BRIDGE),
     ];
     batch.add_rule(TABLE, FORWARD, from_bridge);
-    if layout.has_peers() {
+    if layout.knows_outside() {
         // oifname @bridges goto from_outside
         let from_outside = [
             words::oifname_in(elements::BRIDGES),
@@ -154,6 +208,8 @@ fn from_outside(batch: &mut Batch, layout: &Layout) {
             batch.add_rule(TABLE, FROM_OUTSIDE, pair);
         }
     }
+    allow::from_outside(batch, layout);
+    to_errors(batch, FROM_OUTSIDE);
 }
 
 fn keep_source(batch: &mut Batch, layout: &Layout) {

@@ -8,8 +8,8 @@ use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 use ipnet::IpNet;
 use nftables::{
     expr::{
-        BinaryOperation, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression,
-        Payload, PayloadField, Prefix,
+        BinaryOperation, CT, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey,
+        NamedExpression, Payload, PayloadField, Prefix, Range, SetItem,
     },
     schema::{
         Chain, Element, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, SetType, SetTypeValue,
@@ -20,6 +20,7 @@ use nftables::{
 };
 
 use crate::{
+    config::Ports,
     names::{Family, TableName},
     network::BridgeName,
     text,
@@ -58,6 +59,15 @@ pub(crate) enum Kind {
     InterfaceSubnet4,
     /// `type ifname . ipv6_addr; flags interval`
     InterfaceSubnet6,
+}
+
+/// Which way a packet goes in its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// As the first packet did.
+    Original,
+    /// The other way.
+    Reply,
 }
 
 /// Commands that nft carries out together or not at all.
@@ -320,6 +330,11 @@ pub(crate) fn oifname_in(set: &str) -> Word {
     compare(meta(MetaKey::Oifname), Operator::EQ, set_ref(set))
 }
 
+/// `iifname != @set`
+pub(crate) fn iifname_not_in(set: &str) -> Word {
+    compare(meta(MetaKey::Iifname), Operator::NEQ, set_ref(set))
+}
+
 /// `oifname != @set`
 pub(crate) fn oifname_not_in(set: &str) -> Word {
     compare(meta(MetaKey::Oifname), Operator::NEQ, set_ref(set))
@@ -333,6 +348,67 @@ pub(crate) fn saddr_in(family: &IpAddr, set: &str) -> Word {
 /// `ip daddr @set`, `ip6 daddr @set`
 pub(crate) fn daddr_in(family: &IpAddr, set: &str) -> Word {
     compare(address(family, "daddr"), Operator::EQ, set_ref(set))
+}
+
+/// `ip saddr 10.0.0.0/24`, `ip6 saddr fd00::/64`; `meta nfproto ipv4` for all there are.
+pub(crate) fn saddr_of(net: IpNet) -> Word {
+    address_of(net, "saddr")
+}
+
+/// `ip daddr 10.0.0.0/24`, `ip6 daddr fd00::/64`; `meta nfproto ipv4` for all there are.
+pub(crate) fn daddr_of(net: IpNet) -> Word {
+    address_of(net, "daddr")
+}
+
+fn address_of(net: IpNet, field: &'static str) -> Word {
+    let all = net.max_prefix_len();
+    let value = match net.prefix_len() {
+        0 => return nfproto(&net.addr()),
+        length if length == all => string(&net.addr().to_string()),
+        _ => subnet(net),
+    };
+    compare(address(&net.addr(), field), Operator::EQ, value)
+}
+
+/// `tcp dport { 80, 8080-8090 }`
+pub(crate) fn dport_in(protocol: &'static str, ports: &[Ports]) -> Word {
+    ports_in(protocol, "dport", ports)
+}
+
+/// `tcp sport { 80, 8080-8090 }`
+pub(crate) fn sport_in(protocol: &'static str, ports: &[Ports]) -> Word {
+    ports_in(protocol, "sport", ports)
+}
+
+fn ports_in(protocol: &'static str, field: &'static str, ports: &[Ports]) -> Word {
+    let number = |port| Expression::Number(u32::from(port));
+    let ports = ports.iter().map(|ports| match ports.first == ports.last {
+        true => number(ports.first),
+        false => Expression::Range(Box::new(Range {
+            range: [number(ports.first), number(ports.last)],
+        })),
+    });
+    compare(payload(protocol, field), Operator::EQ, set(ports))
+}
+
+/// `meta l4proto { icmp, ipv6-icmp }`
+pub(crate) fn is_icmp() -> Word {
+    let protocols = ["icmp", "ipv6-icmp"].into_iter().map(string);
+    compare(meta(MetaKey::L4proto), Operator::EQ, set(protocols))
+}
+
+/// `ct state related`
+pub(crate) fn related() -> Word {
+    compare(conntrack("state"), Operator::IN, string("related"))
+}
+
+/// `ct direction original`, `ct direction reply`
+pub(crate) fn direction(direction: Direction) -> Word {
+    let word = match direction {
+        Direction::Original => "original",
+        Direction::Reply => "reply",
+    };
+    compare(conntrack("direction"), Operator::EQ, string(word))
 }
 
 /// `fib saddr . iif oif missing`: a packet from that source would not come in here.
@@ -428,6 +504,11 @@ pub(crate) fn ret() -> Word {
     Statement::Return(None)
 }
 
+/// `jump chain`
+pub(crate) fn jump(chain: &str) -> Word {
+    Statement::Jump(target(chain))
+}
+
 /// `goto chain`
 pub(crate) fn goto(chain: &str) -> Word {
     Statement::Goto(target(chain))
@@ -460,6 +541,25 @@ fn saddr(family: &IpAddr) -> Value {
 
 fn address(family: &IpAddr, field: &'static str) -> Value {
     let protocol = if family.is_ipv4() { "ip" } else { "ip6" };
+    payload(protocol, field)
+}
+
+fn conntrack(key: &'static str) -> Value {
+    Expression::Named(NamedExpression::CT(CT {
+        key: key.into(),
+        family: None,
+        dir: None,
+    }))
+}
+
+/// `{ … }`
+fn set(elements: impl Iterator<Item = Value>) -> Value {
+    Expression::Named(NamedExpression::Set(
+        elements.map(SetItem::Element).collect(),
+    ))
+}
+
+fn payload(protocol: &'static str, field: &'static str) -> Value {
     let field = PayloadField {
         protocol: protocol.into(),
         field: field.into(),

@@ -1,0 +1,179 @@
+//! `[[allow]]` rules in the table: as many as the config has, whatever number of networks.
+//!
+//! For each rule two sets of bridges, `allow_1_from` and `allow_1_to`, and two chains by ports,
+//! `allow_1` for what goes its way and `reply_1` for what comes back. Which of them a packet is
+//! follows from the direction that the kernel keeps of each connection (`ct direction`): a
+//! connection that the other side opens from the same ports is none of ours.
+//!
+//! Be aware: the source of what comes to `own_source` is its network's own, that of what comes
+//! to `from_outside` would be answered the way it came.
+
+use ipnet::IpNet;
+
+use super::{
+    Layout, TABLE,
+    elements::BRIDGES,
+    from_set,
+    ruleset::{FROM_OUTSIDE, OPEN, OWN_SOURCE},
+    to_set,
+    words::{self, Batch, Direction, Word},
+};
+use crate::config::Ports;
+
+/// Where one end of a rule is.
+struct End {
+    /// The bridges of the networks that it takes in.
+    bridges: String,
+    /// Its addresses, where the config names addresses; some of them may be outside.
+    subnet: Option<IpNet>,
+}
+
+/// One way through a rule: there, or back.
+struct Way {
+    direction: Direction,
+    from: End,
+    to: End,
+    /// The chain of its ports.
+    chain: String,
+}
+
+fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
+    (1..).zip(&layout.allows).flat_map(|(number, allow)| {
+        let from = || End {
+            bridges: from_set(number),
+            subnet: allow.from.subnet(),
+        };
+        let to = || End {
+            bridges: to_set(number),
+            subnet: allow.to.subnet(),
+        };
+        let there = Way {
+            direction: Direction::Original,
+            from: from(),
+            to: to(),
+            chain: there(number),
+        };
+        let back = Way {
+            direction: Direction::Reply,
+            from: to(),
+            to: from(),
+            chain: back(number),
+        };
+        [there, back]
+    })
+}
+
+fn there(number: usize) -> String {
+    format!("allow_{number}")
+}
+
+fn back(number: usize) -> String {
+    format!("reply_{number}")
+}
+
+/// What may pass, once it is known to go the right way.
+pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
+    for (number, allow) in (1..).zip(&layout.allows) {
+        // tcp dport { 6443, 30000-32767 } goto open
+        // udp dport { 53 } goto open
+        // meta l4proto { icmp, ipv6-icmp } goto open
+        let chain = there(number);
+        batch.add_chain(TABLE, &chain);
+        let to_ports = |protocol, ports: &[Ports]| words::dport_in(protocol, ports);
+        for word in conditions(allow, to_ports) {
+            batch.add_rule(TABLE, &chain, [word, words::goto(OPEN)]);
+        }
+        // tcp sport { 6443, 30000-32767 } goto open
+        // udp sport { 53 } goto open
+        // meta l4proto { icmp, ipv6-icmp } goto open
+        let chain = back(number);
+        batch.add_chain(TABLE, &chain);
+        let from_ports = |protocol, ports: &[Ports]| words::sport_in(protocol, ports);
+        for word in conditions(allow, from_ports) {
+            batch.add_rule(TABLE, &chain, [word, words::goto(OPEN)]);
+        }
+    }
+}
+
+fn conditions(
+    allow: &crate::config::Allow,
+    ports: impl Fn(&'static str, &[Ports]) -> Word,
+) -> Vec<Word> {
+    let lists = [("tcp", &allow.tcp), ("udp", &allow.udp)];
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    let mut words: Vec<_> = lists
+        .map(|(protocol, list)| ports(protocol, list))
+        .collect();
+    words.extend(allow.icmp.then(words::is_icmp));
+    words
+}
+
+/// From a network: to another one, or outside.
+pub(super) fn own_source(batch: &mut Batch, layout: &Layout) {
+    for way in ways(layout) {
+        // ct direction original iifname @allow_1_from ip saddr 10.17.3.0/24 …
+        //   … oifname @allow_1_to jump allow_1
+        //   … ip daddr 172.16.0.0/12 oifname @allow_1_to jump allow_1
+        //   … ip daddr 172.16.0.0/12 oifname != @bridges jump allow_1
+        for leaves in leaves(&way.to) {
+            let mut words = vec![
+                words::direction(way.direction),
+                words::iifname_in(&way.from.bridges),
+            ];
+            words.extend(way.from.subnet.map(words::saddr_of));
+            words.extend(leaves);
+            words.push(words::jump(&way.chain));
+            batch.add_rule(TABLE, OWN_SOURCE, words);
+        }
+    }
+}
+
+/// From outside, where the config names addresses, to a network.
+pub(super) fn from_outside(batch: &mut Batch, layout: &Layout) {
+    for way in ways(layout) {
+        // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump allow_1
+        if let Some(subnet) = way.from.subnet {
+            let mut words = vec![
+                words::direction(way.direction),
+                words::saddr_of(subnet),
+                words::oifname_in(&way.to.bridges),
+            ];
+            words.extend(way.to.subnet.map(words::daddr_of));
+            words.push(words::jump(&way.chain));
+            batch.add_rule(TABLE, FROM_OUTSIDE, words);
+        }
+    }
+}
+
+/// ICMP errors about what passes, both ways: from whom does not matter, to whom does.
+pub(super) fn errors(batch: &mut Batch, layout: &Layout, chain: &str) {
+    for way in ways(layout) {
+        // iifname @allow_1_to oifname @allow_1_from goto open
+        for leaves in leaves(&way.to) {
+            let mut words = vec![words::iifname_in(&way.from.bridges)];
+            words.extend(leaves);
+            words.push(words::goto(OPEN));
+            batch.add_rule(TABLE, chain, words);
+        }
+        // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto open
+        if way.from.subnet.is_some() {
+            let mut words = vec![words::iifname_not_in(BRIDGES)];
+            words.extend(way.to.subnet.map(words::daddr_of));
+            words.push(words::oifname_in(&way.to.bridges));
+            words.push(words::goto(OPEN));
+            batch.add_rule(TABLE, chain, words);
+        }
+    }
+}
+
+/// What goes to that end.
+fn leaves(end: &End) -> Vec<Vec<Word>> {
+    let to_network = words::oifname_in(&end.bridges);
+    match end.subnet.map(words::daddr_of) {
+        None => vec![vec![to_network]],
+        Some(daddr) => vec![
+            vec![daddr.clone(), to_network],
+            vec![daddr, words::oifname_not_in(BRIDGES)],
+        ],
+    }
+}
