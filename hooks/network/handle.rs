@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use virt_forward_core::{
     config::{Config, OnError},
     event::{Event, Operation},
@@ -38,7 +38,13 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
             let config = config.context("nothing was opened")?;
             let network = described(event)?;
             let run = Run::begin(&store, &config, deadline)?;
-            let outcome = run.started(network).context("not opened")?;
+            let outcome = run
+                .started(network)
+                .map_err(|why| match why.is_of_config() {
+                    // All else of it is open.
+                    true => anyhow!(why),
+                    false => anyhow!(why).context("not opened"),
+                })?;
             // By hand, that is; libvirtd calls when the bridge is there.
             if outcome == Outcome::NotActive && event.operation == Operation::Started {
                 return Ok(Some("not opened: it is not active".to_owned()));

@@ -76,8 +76,15 @@ impl Networks {
         self
     }
 
-    /// The active networks of these names; an error that helps where one is not.
-    pub(crate) fn named(self, names: &[String]) -> Result<Vec<Network>> {
+    /// The active networks of these names, or all; an error that helps where one is not.
+    pub(crate) fn meant(self, names: &[String]) -> Result<Vec<Network>> {
+        match names.is_empty() {
+            true => Ok(self.active),
+            false => self.named(names),
+        }
+    }
+
+    fn named(self, names: &[String]) -> Result<Vec<Network>> {
         if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
             let shown_name = shown(missing);
             if self.inactive.contains(missing) {
@@ -90,6 +97,11 @@ impl Networks {
         }
         let meant = |network: &Network| names.contains(&network.name);
         Ok(self.active.into_iter().filter(meant).collect())
+    }
+
+    /// Whether there is a network of that name, active or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.is_active(name) || self.inactive.iter().any(|one| one == name)
     }
 
     fn is_active(&self, name: &str) -> bool {

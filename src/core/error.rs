@@ -4,7 +4,8 @@ use std::{io, path::PathBuf};
 
 use crate::{
     config::{Config, ConfigError, Place},
-    policy::Overlap,
+    network::Network,
+    policy::{self, Overlap, Stray},
 };
 
 /// This crate's result.
@@ -26,6 +27,22 @@ pub enum Error {
         place: Place,
         /// Which.
         overlap: Overlap,
+    },
+    /// A group that a network names, and the config does not.
+    #[error(
+        "the network {} names the group {} in its metadata, which the config does not define: \
+         it is not in it", crate::text::shown(&.0.network), crate::text::shown(&.0.group)
+    )]
+    Stray(Stray),
+    /// An end of a rule that is nobody's name.
+    #[error("{place}: {key}: there is no group and no network {name}; the rule opens nothing")]
+    UnknownEnd {
+        /// Where the config names it.
+        place: Place,
+        /// `from` or `to`.
+        key: &'static str,
+        /// The name, made safe.
+        name: String,
     },
     /// A program that is not installed.
     #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
@@ -108,19 +125,42 @@ pub enum Error {
 }
 
 impl Error {
-    /// A peer of `config` that is no machine outside.
-    pub fn overlap(config: &Config, overlap: Overlap) -> Self {
-        let place = config.place_of_peer(&overlap.group, &overlap.peer);
-        Self::Overlap { place, overlap }
+    /// What `config` and these networks do not agree in, each for who has to change it:
+    /// `overlaps` are peers that are not let in.
+    pub fn misfits<'a>(
+        config: &Config,
+        overlaps: Vec<Overlap>,
+        networks: impl Iterator<Item = &'a Network>,
+    ) -> Vec<Self> {
+        let overlaps = overlaps.into_iter().map(|overlap| {
+            let place = config.place_of_peer(&overlap.group, &overlap.peer);
+            Self::Overlap { place, overlap }
+        });
+        let strays = policy::strays(config, networks).into_iter();
+        overlaps.chain(strays.map(Self::Stray)).collect()
     }
 
     /// Whether the config is at fault, and nothing else.
     pub fn is_of_config(&self) -> bool {
         match self {
-            Error::Config(_) | Error::Overlap { .. } => true,
+            Error::Config(_)
+            | Error::Overlap { .. }
+            | Error::Stray(_)
+            | Error::UnknownEnd { .. } => true,
             Error::Several(errors) => errors.iter().all(Error::is_of_config),
             _ => false,
         }
+    }
+
+    /// The rules of `config` that name who is not there. Only who can ask libvirt knows.
+    pub fn unknown_ends(config: &Config, is_known: impl Fn(&str) -> bool) -> Vec<Self> {
+        let unknown = config.named_ends().filter(|(_, _, name)| !is_known(name));
+        let error = |(place, key, name): (Place, &'static str, &str)| Self::UnknownEnd {
+            place,
+            key,
+            name: crate::text::shown(name),
+        };
+        unknown.map(error).collect()
     }
 
     /// One error of many, or none.

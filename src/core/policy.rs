@@ -66,8 +66,15 @@ pub fn access_of(config: &Config, network: &Network) -> Access {
 }
 
 /// The names of the groups that `network` belongs to, in the order of the config.
+///
+/// A network that names its groups itself is in these and no others; isolated or not, as it was
+/// meant.
 fn groups_of(config: &Config, network: &Network) -> Vec<String> {
-    let belongs = |group: &&Group| group.networks.iter().any(|one| names(one, network));
+    let own = network.groups.as_ref().filter(|_| config.metadata);
+    let belongs = |group: &&Group| match own {
+        Some(own) => own.contains(&group.name),
+        None => group.networks.iter().any(|one| names(one, network)),
+    };
     let groups = config.groups.iter().filter(belongs);
     groups.map(|group| group.name.clone()).collect()
 }
@@ -107,6 +114,30 @@ pub struct Overlap {
     pub subnet: IpNet,
     /// The network.
     pub network: String,
+}
+
+/// A group that a network names in its metadata, and the config does not define.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The network.
+    pub network: String,
+    /// What it calls the group.
+    pub group: String,
+}
+
+/// The groups that some of `networks` name and nobody defines. Nothing is opened for them.
+pub fn strays<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Stray> {
+    let is_defined = |name: &String| config.groups.iter().any(|group| group.name == *name);
+    let named = networks.filter(|_| config.metadata).flat_map(|network| {
+        let groups = network.groups.iter().flatten();
+        groups.map(|group| (&network.name, group))
+    });
+    let strays = named.filter(|(_, group)| !is_defined(group));
+    let strays = strays.map(|(network, group)| Stray {
+        network: network.clone(),
+        group: group.clone(),
+    });
+    strays.collect()
 }
 
 /// The peers that some of `networks` has in it. They must not be used: what is meant for
@@ -328,6 +359,7 @@ mod tests {
             nat_ipv6: false,
             addresses: vec![],
             routes: vec![],
+            groups: None,
         }
     }
 
@@ -374,6 +406,33 @@ mod tests {
         );
         assert_eq!(reach(&kube, &dmz).0, Verdict::Closed);
         assert_eq!(reach(&iso, &kube).0, Verdict::Closed);
+    }
+
+    #[test]
+    fn a_network_may_name_its_groups_itself_unless_the_config_says_no() {
+        let text = "[[group]]\nname='a'\nnetworks=['*']\n[[group]]\nname='b'\nnetworks=[]";
+        let of = |names: &[&str], mode| Network {
+            groups: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+            ..network("n", mode)
+        };
+        let ours = config(text);
+        assert_eq!(groups_of(&ours, &of(&["b"], Mode::Nat)), ["b"]);
+        assert_eq!(
+            groups_of(&ours, &of(&["b", "a"], Mode::Isolated)),
+            ["a", "b"]
+        );
+        assert!(groups_of(&ours, &of(&[], Mode::Nat)).is_empty());
+        assert!(groups_of(&ours, &of(&["c"], Mode::Nat)).is_empty());
+        let networks = [of(&["b", "c"], Mode::Nat), network("m", Mode::Nat)];
+        let stray = Stray {
+            network: "n".to_owned(),
+            group: "c".to_owned(),
+        };
+        assert_eq!(strays(&ours, networks.iter()), [stray]);
+        let off = config(&format!("metadata = false\n{text}"));
+        assert_eq!(groups_of(&off, &of(&["b"], Mode::Nat)), ["a"]);
+        assert!(groups_of(&off, &of(&["a"], Mode::Isolated)).is_empty());
+        assert!(strays(&off, networks.iter()).is_empty());
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use virt_forward_core::{
+    Error,
     gates::{Site, State},
-    network::Network,
     reconcile::{self, Preview, Run, SettingSeen},
     state::Record,
     text::shown,
@@ -18,20 +18,24 @@ use crate::{args::Args, exit::Exit, networks::Networks, output};
 pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     // Before the lock is taken: libvirt may be waiting for a hook that waits for it.
-    let networks = meant(args, names)?;
+    let networks = Networks::find(args.connect.as_deref())?;
+    let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
+    let networks = networks.meant(names)?;
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
-    run.apply(networks.clone(), names.is_empty())?;
-    let said: String = store
-        .records()
-        .iter()
-        .filter(|record| {
-            networks
-                .iter()
-                .any(|network| network.name == record.network.name)
-        })
-        .map(|record| said(record) + "\n")
-        .collect();
+    if let Err(why) = run.apply(networks.clone(), names.is_empty()) {
+        match why.is_of_config() {
+            true => misfits.insert(0, why),
+            false => return Err(why.into()),
+        }
+    }
+    let is_meant = |record: &&Record| {
+        let mut networks = networks.iter();
+        networks.any(|network| network.name == record.network.name)
+    };
+    let records = store.records();
+    let records = records.iter().filter(is_meant);
+    let said: String = records.map(|record| said(record) + "\n").collect();
     for chain in run.still_closed() {
         output::complain(&format!(
             "the chain {chain} refuses what is open: virt-forward status tells what opens it"
@@ -41,27 +45,33 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
         true => output::print("no network is active that could be opened\n")?,
         false => output::print(&said)?,
     }
-    Ok(Exit::Done)
+    Ok(complain_of(&misfits))
 }
 
 /// Shows what [`apply`] would make.
 pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
-    let mut networks = meant(args, names)?;
+    let networks = Networks::find(args.connect.as_deref())?;
+    let unknown = Error::unknown_ends(&config, |name| networks.has(name));
+    let mut networks = networks.meant(names)?;
     if !names.is_empty() {
         let others = store().records().into_iter().map(|record| record.network);
         networks.extend(others.filter(|other| !names.contains(&other.name)));
     }
-    let preview = reconcile::preview(&config, networks, deadline())?;
+    let mut preview = reconcile::preview(&config, networks, deadline())?;
+    preview.misfits.extend(unknown);
     output::print(&shown_preview(&preview))?;
-    Ok(Exit::Done)
+    Ok(complain_of(&preview.misfits))
 }
 
-fn meant(args: &Args, names: &[String]) -> Result<Vec<Network>> {
-    let networks = Networks::find(args.connect.as_deref())?;
-    match names.is_empty() {
-        true => Ok(networks.active),
-        false => networks.named(names),
+/// What the config says in vain: all else of it is done.
+fn complain_of(misfits: &[Error]) -> Exit {
+    for misfit in misfits {
+        output::complain(&misfit.to_string());
+    }
+    match misfits.is_empty() {
+        true => Exit::Done,
+        false => Exit::Wrong,
     }
 }
 

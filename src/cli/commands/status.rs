@@ -25,8 +25,10 @@ const WIDEST: usize = 80;
 /// Prints the state of things.
 pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
     let config = config(args)?;
-    let networks = Networks::find(args.connect.as_deref())?.active;
-    let inspection = reconcile::inspect(&config, networks, deadline())?;
+    let networks = Networks::find(args.connect.as_deref())?;
+    let unknown = Error::unknown_ends(&config, |name| networks.has(name));
+    let mut inspection = reconcile::inspect(&config, networks.active, deadline())?;
+    inspection.wanted.misfits.extend(unknown);
     let status = Status::of(&inspection, &config, &links::up()?);
     let text = match json {
         true => serde_json::to_string_pretty(&status)? + "\n",
@@ -48,7 +50,7 @@ struct Status {
     libvirt: &'static str,
     /// Whether firewalld lets peers through, where it runs.
     firewalld: &'static str,
-    /// Peers that are not let in, as they are no machines outside, and what could not be seen.
+    /// What the config and the networks do not agree in, and what could not be seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     troubles: Vec<String>,
     gates: Vec<GateStatus>,
@@ -146,9 +148,9 @@ impl Status {
                 false => "right",
             },
             troubles: wanted
-                .overlaps
+                .misfits
                 .iter()
-                .map(|overlap| Error::overlap(config, overlap.clone()).to_string())
+                .map(ToString::to_string)
                 .chain(wanted.trouble.iter().map(ToString::to_string))
                 .chain(wanted.survey.absent.iter().map(|chain| {
                     format!(

@@ -22,6 +22,7 @@ const LONGEST_GROUP: usize = 32;
 struct File {
     mark: Option<Spanned<i64>>,
     on_error: Option<OnErrorWord>,
+    metadata: Option<bool>,
     group: Option<Vec<Spanned<GroupTable>>>,
     allow: Option<Vec<Spanned<AllowTable>>>,
     gates: Option<Gates>,
@@ -70,6 +71,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
             Some(OnErrorWord::Refuse) => OnError::Refuse,
             Some(OnErrorWord::Ignore) | None => OnError::Ignore,
         },
+        metadata: file.metadata.unwrap_or(default.metadata),
         allows: allows(text, file.allow.unwrap_or_default(), &groups)?,
         groups,
         extra: extra(file.gates)?,

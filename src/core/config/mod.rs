@@ -112,6 +112,8 @@ pub struct Config {
     pub mark: MarkBit,
     /// What a failing `start` hook does.
     pub on_error: OnError,
+    /// Networks may name their groups in their own XML.
+    pub metadata: bool,
     /// In the order of the file.
     pub groups: Vec<Group>,
     /// In the order of the file, which numbers them from 1.
@@ -147,6 +149,7 @@ impl Default for Config {
         Self {
             mark: MarkBit::DEFAULT,
             on_error: OnError::default(),
+            metadata: true,
             groups: vec![Group {
                 name: "all".to_owned(),
                 networks: vec![everything],
@@ -235,6 +238,19 @@ impl Config {
         let mut lines = lines.into_iter().flatten();
         let line = lines.find(|(written, _)| peer.contains(written));
         self.place(line.map_or(1, |(_, line)| *line))
+    }
+
+    /// The ends of rules that are one plain name, which may be a typo: where it stands, its key,
+    /// and the name.
+    pub fn named_ends(&self) -> impl Iterator<Item = (Place, &'static str, &str)> {
+        let ends = self.allows.iter();
+        let ends = ends.flat_map(|allow| [("from", &allow.from), ("to", &allow.to)]);
+        ends.filter_map(|(key, end)| match &end.who {
+            Who::Networks(pattern) if pattern.glob.is_none() => {
+                Some((self.place(end.line), key, pattern.text.as_str()))
+            }
+            _ => None,
+        })
     }
 
     /// That line of the file.

@@ -4,7 +4,7 @@ mod bridge;
 mod xml;
 
 pub use bridge::BridgeName;
-pub use xml::{MAX_XML, XmlError, read};
+pub use xml::{MAX_XML, NAMESPACE, XmlError, read};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,10 @@ pub struct Network {
     pub addresses: Vec<IpNet>,
     /// `<route>` destinations: subnets behind a guest.
     pub routes: Vec<IpNet>,
+    /// The groups that the policy in its metadata names, in place of those that the config has
+    /// for it; nothing where there is no such policy.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
 }
 
 impl Network {
@@ -114,6 +118,7 @@ mod tests {
             nat_ipv6: false,
             addresses: parse(addresses),
             routes: parse(routes),
+            groups: None,
         }
     }
 

@@ -3,7 +3,12 @@
 //! The element is looked for by name, as root or as a child of the root: libvirt wraps it
 //! in `<hookData>` (src/network/bridge_driver.c, `networkRunHook`), puts other children
 //! before it in old versions, and in `<networkstatus>` in its status files. What is not
-//! needed is skipped, whatever it is; `<metadata>` may hold anything, even a `<network>`.
+//! needed is skipped, whatever it is; `<metadata>` may hold anything, even a `<network>`. One
+//! child of that is ours, in a namespace of its own (libvirt 9.0 keeps it, and later ones):
+//!
+//! ```xml
+//! <metadata><vf:policy xmlns:vf="urn:virt-forward:1" groups="kube"/></metadata>
+//! ```
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,8 +17,9 @@ use std::{
 
 use ipnet::IpNet;
 use quick_xml::{
-    Reader, XmlVersion,
+    NsReader, XmlVersion,
     events::{BytesRef, BytesStart, Event},
+    name::{Namespace, ResolveResult},
 };
 
 use super::{BridgeName, Mode, Network, bridge::BadBridgeName};
@@ -22,6 +28,9 @@ use crate::text::shown;
 /// Most bytes that are read of one document. libvirt's largest are those with a DHCP entry
 /// for each guest, some 100 bytes each.
 pub const MAX_XML: u64 = 4 * 1024 * 1024;
+
+/// The namespace of our element in a network's metadata.
+pub const NAMESPACE: &str = "urn:virt-forward:1";
 
 /// Why no network could be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +69,13 @@ pub enum XmlError {
         /// What is wrong with it.
         why: String,
     },
+    /// Our element in the metadata says nothing that could be followed. Who wrote it wanted the
+    /// network in other groups than the config has for it.
+    #[error(
+        "the policy in the network's metadata {0}: write \
+         <vf:policy xmlns:vf=\"{NAMESPACE}\" groups=\"NAME…\"/>"
+    )]
+    BadPolicy(&'static str),
     /// `<forward mode=…>` of a kind that libvirt does not have today.
     #[error("forward mode \"{}\" is not known to this version", shown(.0))]
     UnknownMode(String),
@@ -70,7 +86,7 @@ pub fn read(source: impl Read) -> Result<Network, XmlError> {
     // One byte more than allowed, so that a document of exactly the limit is told from a
     // longer one.
     let limited = BufReader::new(source.take(MAX_XML + 1));
-    let mut reader = Reader::from_reader(limited);
+    let mut reader = NsReader::from_reader(limited);
     reader.config_mut().expand_empty_elements = true;
     let mut walk = Walk::default();
     let outcome = walk.through(&mut reader);
@@ -93,12 +109,16 @@ struct Walk {
 }
 
 impl Walk {
-    fn through<R: BufRead>(&mut self, reader: &mut Reader<R>) -> Result<(), XmlError> {
+    fn through<R: BufRead>(&mut self, reader: &mut NsReader<R>) -> Result<(), XmlError> {
         let mut buffer = Vec::new();
         loop {
             let event = reader.read_event_into(&mut buffer);
             match event.map_err(|why| ill_formed(reader.error_position(), &why))? {
-                Event::Start(element) => self.start(&element, reader.buffer_position())?,
+                Event::Start(element) => {
+                    let (namespace, _) = reader.resolver().resolve_element(element.name());
+                    let is_ours = namespace == ResolveResult::Bound(Namespace(NAMESPACE));
+                    self.start(&element, is_ours, reader.buffer_position())?;
+                }
                 Event::End(_) => self.end(),
                 Event::Text(text) => self.text(&text.xml10_content()),
                 Event::CData(text) => self.text(&text.xml10_content()),
@@ -115,7 +135,8 @@ impl Walk {
         }
     }
 
-    fn start(&mut self, element: &BytesStart, at: u64) -> Result<(), XmlError> {
+    /// `is_ours` tells whether the element is in our namespace.
+    fn start(&mut self, element: &BytesStart, is_ours: bool, at: u64) -> Result<(), XmlError> {
         self.depth += 1;
         let name = element.name();
         let name: &str = name.as_ref();
@@ -134,6 +155,9 @@ impl Walk {
                     draft.child(name, &attributes)?;
                 }
                 2 if self.child == "forward" => draft.forward_child(name, &attributes)?,
+                2 if self.child == "metadata" && is_ours => {
+                    draft.policy(element.local_name().as_ref(), &attributes)?;
+                }
                 _ => {}
             },
             _ => {}
@@ -213,9 +237,26 @@ struct Draft {
     bridge: Option<BridgeName>,
     addresses: Vec<IpNet>,
     routes: Vec<IpNet>,
+    groups: Option<Vec<String>>,
 }
 
 impl Draft {
+    /// A wrong one is not passed over: it may have been there to keep the network out.
+    fn policy(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
+        if name != "policy" {
+            return Err(XmlError::BadPolicy("is no <policy>"));
+        }
+        if self.groups.is_some() {
+            return Err(XmlError::BadPolicy("is there twice"));
+        }
+        let groups = attributes.get("groups")?;
+        let groups = groups.ok_or(XmlError::BadPolicy("names no groups"))?;
+        let names = groups.split([' ', '\t', '\n', '\r', ',']);
+        let names = names.filter(|name| !name.is_empty());
+        self.groups = Some(names.map(str::to_owned).collect());
+        Ok(())
+    }
+
     fn child(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
         match name {
             "forward" => {
@@ -272,6 +313,7 @@ impl Draft {
             nat_ipv6: self.nat_ipv6,
             addresses: self.addresses,
             routes: self.routes,
+            groups: self.groups,
         })
     }
 }
@@ -455,6 +497,47 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_in_the_metadata_names_groups() {
+        let read = |metadata: &str| {
+            read_text(&format!(
+                "<hookData><network xmlns:root='urn:virt-forward:1'><name>n</name>\
+                 <metadata>{metadata}</metadata></network></hookData>"
+            ))
+        };
+        for (metadata, groups) in [
+            ("", None),
+            ("<policy groups='kube'/>", None),
+            ("<a:policy xmlns:a='urn:other' groups='kube'/>", None),
+            ("<a:policy groups='kube'/>", None),
+            ("<a:b xmlns:a='u'><root:policy groups='kube'/></a:b>", None),
+            (
+                "<a:policy xmlns:a='urn:virt-forward:1' groups=''/>",
+                Some(vec![]),
+            ),
+            (
+                "<policy xmlns='urn:virt-forward:1' groups='kube'/>",
+                Some(vec!["kube"]),
+            ),
+            (
+                "<root:policy groups=' kube, lab\nx'><root:later/></root:policy>",
+                Some(vec!["kube", "lab", "x"]),
+            ),
+        ] {
+            let groups = groups.map(|names| names.into_iter().map(str::to_owned).collect());
+            assert_eq!(read(metadata).unwrap().groups, groups, "{metadata}");
+        }
+        for wrong in [
+            "<root:policy/>",
+            "<root:policy group='kube'/>",
+            "<root:polcy groups='kube'/>",
+            "<root:policy groups='kube'/><root:policy groups=''/>",
+        ] {
+            let why = read(wrong).unwrap_err();
+            assert!(matches!(why, XmlError::BadPolicy(_)), "{wrong}: {why}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_the_document_is_said() {
         for ill in [
             "<network><name>n</nam></network>",
@@ -484,7 +567,13 @@ mod tests {
         let name = format!("<network><name>{}</name></network>", "x".repeat(5 << 20));
         assert!(matches!(read_text(&name), Err(XmlError::TooBig)));
         let mut deep = "<network><name>n</name>".to_owned();
+        // The parser gives up at a depth of 65536.
         deep.push_str(&"<a>".repeat(2 << 20));
-        assert!(matches!(read_text(&deep), Err(XmlError::TooBig)));
+        assert!(matches!(read_text(&deep), Err(XmlError::IllFormed { .. })));
+        let wide = format!(
+            "<network><name>n</name>{}</network>",
+            "<a/>".repeat(2 << 20)
+        );
+        assert!(matches!(read_text(&wide), Err(XmlError::TooBig)));
     }
 }

@@ -12,8 +12,7 @@ use crate::{
     kernel::{deadline::Deadline, host, nft, scratch, sysctl},
     names::{Family, TABLE},
     network::{Mode, Network},
-    paths,
-    policy::{self, Overlap},
+    paths, policy,
     state::{Record, Store},
     sysctls::{Seen, Setting},
     table::{self, Batch},
@@ -36,8 +35,8 @@ pub struct Preview {
     pub outsiders: Vec<Outsider>,
     /// firewalld keeps peers out.
     pub is_firewalld_closed: bool,
-    /// Peers that are not let in, as they are no machines outside.
-    pub overlaps: Vec<Overlap>,
+    /// What the config and the networks do not agree in.
+    pub misfits: Vec<Error>,
     /// Every setting that is wanted, and what it is now.
     pub settings: Vec<SettingSeen>,
 }
@@ -95,7 +94,7 @@ impl Inspection {
             && !self.wanted.is_libvirt_flushed
             && !self.wanted.is_firewalld_closed
             && self.wanted.outsiders.iter().all(|one| one.zone.is_some())
-            && self.wanted.overlaps.is_empty()
+            && self.wanted.misfits.is_empty()
             && self.wanted.settings.iter().all(SettingSeen::is_right)
     }
 }
@@ -110,7 +109,9 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             network,
         })
         .collect();
-    let overlaps = policy::overlaps(config, records.iter().map(|record| &record.network));
+    let networks = || records.iter().map(|record| &record.network);
+    let overlaps = policy::overlaps(config, networks());
+    let misfits = Error::misfits(config, overlaps.clone(), networks());
     let config = &policy::without(config, &overlaps);
     let present: Vec<_> = records
         .iter()
@@ -147,7 +148,7 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             &records,
             deadline,
         )?,
-        overlaps,
+        misfits,
         settings: settings.collect(),
         records,
     })

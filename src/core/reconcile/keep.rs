@@ -96,7 +96,7 @@ impl Run<'_> {
         } else if !kept.mended.is_empty() {
             self.mend_around(gates, records)?;
         }
-        kept.troubles = self.overlaps().collect();
+        kept.troubles = self.misfits(records);
         match self.firewalld() {
             Ok(true) => {
                 let what = "firewalld had not heard of the peers";

@@ -98,7 +98,8 @@ impl<'a> Run<'a> {
         let known = self.store.record(&bridge);
         let as_before = known.as_ref().is_none_or(|known| *known == record);
         let outcome = outcome(&record);
-        let overlaps = policy::overlaps(self.config, [&record.network].into_iter());
+        let networks = || std::iter::once(&record.network);
+        let overlaps = policy::overlaps(self.config, networks());
         let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
         self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
@@ -111,11 +112,7 @@ impl<'a> Run<'a> {
         self.store.finish()?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(
-            overlaps
-                .into_iter()
-                .map(|one| Error::overlap(self.config, one)),
-        );
+        troubles.extend(Error::misfits(self.config, overlaps, networks()));
         Error::all(troubles)?;
         Ok(outcome)
     }
@@ -161,7 +158,7 @@ impl<'a> Run<'a> {
         self.rebuild(&[])?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(self.overlaps());
+        troubles.extend(self.misfits(&self.store.records()));
         Error::all(troubles)
     }
 
@@ -218,10 +215,10 @@ impl<'a> Run<'a> {
         policy::without(self.config, &self.unused())
     }
 
-    /// What has to be said of them.
-    fn overlaps(&self) -> impl Iterator<Item = Error> {
-        let unused = self.unused().into_iter();
-        unused.map(|overlap| Error::overlap(self.config, overlap))
+    /// What has to be said of them, and of the networks.
+    fn misfits(&self, records: &[Record]) -> Vec<Error> {
+        let networks = records.iter().map(|record| &record.network);
+        Error::misfits(self.config, self.unused(), networks)
     }
 
     /// Whether there is a table, but of another config or another version of us.

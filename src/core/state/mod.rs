@@ -333,6 +333,7 @@ mod tests {
                     "fd00::1/64".parse().unwrap(),
                 ],
                 routes: vec![],
+                groups: None,
             },
             access: Access {
                 groups: groups.iter().map(|group| (*group).to_owned()).collect(),
