@@ -35,9 +35,21 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
             Ok(None)
         }
         Operation::Started | Operation::Updated => {
-            let config = config.context("nothing was opened")?;
+            let config = match config {
+                Ok(config) => config,
+                Err(why) => {
+                    let why = anyhow!(why).context("nothing was opened");
+                    return Err(match note(event, &store, deadline) {
+                        Ok(()) => why,
+                        Err(also) => why.context(format!("{also:#}")),
+                    });
+                }
+            };
             let network = described(event)?;
             let run = Run::begin(&store, &config, deadline)?;
+            if event.operation == Operation::Updated && run.is_held(&network) {
+                return Ok(Some("stays closed, as it was closed by hand".to_owned()));
+            }
             let outcome = run
                 .started(network)
                 .map_err(|why| match why.is_of_config() {
@@ -63,6 +75,13 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
         }
         Operation::Other => Ok(None),
     }
+}
+
+/// Remembers a network that cannot be opened.
+fn note(event: &Event, store: &Store, deadline: Deadline) -> Result<()> {
+    let closed = Config::closed();
+    let network = described(event)?;
+    Ok(Run::begin(store, &closed, deadline)?.note(network)?)
 }
 
 /// The network on stdin, which has to be the one in argv.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use virt_forward_core::{
     Error,
     gates::{Site, State},
+    network::Network,
     reconcile::{self, Preview, Run, SettingSeen},
     state::Record,
     text::shown,
@@ -20,10 +21,12 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     // Before the lock is taken: libvirt may be waiting for a hook that waits for it.
     let networks = Networks::find(args.connect.as_deref())?;
     let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
+    let active = networks.active.clone();
     let networks = networks.meant(names)?;
+    let others = (!names.is_empty()).then_some(active);
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
-    if let Err(why) = run.apply(networks.clone(), names.is_empty()) {
+    if let Err(why) = run.apply(networks.clone(), others) {
         match why.is_of_config() {
             true => misfits.insert(0, why),
             false => return Err(why.into()),
@@ -58,7 +61,18 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
         let others = store().records().into_iter().map(|record| record.network);
         networks.extend(others.filter(|other| !names.contains(&other.name)));
     }
-    let mut preview = reconcile::preview(&config, networks, deadline())?;
+    let held: Vec<_> = store()
+        .records()
+        .into_iter()
+        .filter(|record| record.is_held)
+        .collect();
+    let is_held = |network: &Network| {
+        let mut held = held.iter().map(|record| &record.network.name);
+        !names.is_empty()
+            && !names.contains(&network.name)
+            && held.any(|name| *name == network.name)
+    };
+    let mut preview = reconcile::preview(&config, networks, is_held, deadline())?;
     preview.misfits.extend(unknown);
     output::print(&shown_preview(&preview))?;
     Ok(complain_of(&preview.misfits))
@@ -78,6 +92,7 @@ fn complain_of(misfits: &[Error]) -> Exit {
 fn said(record: &Record) -> String {
     let name = shown(&record.network.name);
     match record.access.is_none() {
+        _ if record.is_held => format!("{name}: kept closed until it starts again"),
         true => format!("{name}: closed, the config names it nowhere"),
         false => format!("{name}: {}", record.access),
     }

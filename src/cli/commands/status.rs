@@ -67,6 +67,8 @@ struct NetworkStatus {
     #[serde(flatten)]
     access: Access,
     state: NetworkState,
+    /// Closed until it starts again, whatever the config says.
+    held: bool,
     #[serde(skip)]
     is_bridge_there: bool,
 }
@@ -293,6 +295,12 @@ impl Status {
         {
             remarks.push(network.down_remark());
         }
+        for network in self.networks.iter().filter(|network| network.held) {
+            let name = shown(&network.name);
+            remarks.push(format!(
+                "{name} is kept closed until it starts again: virt-forward apply {name}"
+            ));
+        }
         match remarks.is_empty() {
             true => String::new(),
             false => format!("\n{}\n", remarks.join("\n")),
@@ -449,6 +457,7 @@ fn network_status(
     NetworkStatus {
         name: network.name.clone(),
         state: state(record, &bridge, inspection, up),
+        held: record.is_held,
         is_bridge_there: up.contains_key(&bridge),
         bridge,
         mode: network.mode.word(),

@@ -224,6 +224,12 @@ impl Config {
                 .any(|allow| allow.from.subnet().is_some())
     }
 
+    /// Whether anything is let out to a subnet, or in from one.
+    pub fn names_subnets(&self) -> bool {
+        let names_one = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
+        self.has_peers() || self.allows.iter().any(names_one)
+    }
+
     /// Each with its number.
     pub fn numbered_allows(&self) -> impl Iterator<Item = (usize, &Allow)> {
         (1..).zip(&self.allows)

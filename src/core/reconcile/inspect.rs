@@ -3,7 +3,7 @@
 use super::{
     firewalld,
     gates::{Reach, Wish, look},
-    is_any_open, members, settings,
+    is_any_open, is_held, members, settings,
 };
 use crate::{
     Error, Result,
@@ -99,26 +99,36 @@ impl Inspection {
     }
 }
 
-/// What `config` wants for `networks`.
-pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> Result<Preview> {
+/// What `config` wants for `networks`; nothing for those of them that `is_held` names.
+pub fn preview(
+    config: &Config,
+    networks: Vec<Network>,
+    is_held: impl Fn(&Network) -> bool,
+    deadline: Deadline,
+) -> Result<Preview> {
+    let store = Store::at(paths::STATE);
     let records: Vec<_> = networks
         .into_iter()
         .filter(|network| network.routed_bridge().is_some())
-        .map(|network| Record {
-            access: policy::access_of(config, &network),
-            network,
+        .map(|network| match is_held(&network) {
+            true => Record::held(network),
+            false => Record {
+                access: policy::access_of(config, &network),
+                network,
+                is_held: false,
+            },
         })
         .collect();
     let networks = || records.iter().map(|record| &record.network);
     let overlaps = policy::overlaps(config, networks());
     let misfits = Error::misfits(config, overlaps.clone(), networks());
-    let config = &policy::without(config, &overlaps);
     let present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
         .cloned()
         .collect();
-    let members = members(&present);
+    let members = members(config, &present);
+    let config = &policy::without(config, &overlaps);
     let table = match is_any_open(&present) {
         false => None,
         true => {
@@ -127,7 +137,13 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
             scratch::listed(&batch, TABLE, deadline)?
         }
     };
-    let settings = settings::wanted(config, &records)
+    let is_bridge = |name: &str| {
+        let mut bridges = records
+            .iter()
+            .filter_map(|record| record.network.routed_bridge());
+        bridges.any(|bridge| bridge.as_str() == name)
+    };
+    let settings = settings::wanted(config, &records, is_bridge)
         .into_iter()
         .map(|wanted| SettingSeen {
             value: sysctl::Kernel.value(&wanted.key),
@@ -142,12 +158,7 @@ pub fn preview(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         trouble: seen.trouble,
         // A firewalld that does not answer is no reason to show nothing.
         outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
-        is_firewalld_closed: firewalld::is_missing(
-            &Store::at(paths::STATE),
-            config,
-            &records,
-            deadline,
-        )?,
+        is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
         misfits,
         settings: settings.collect(),
         records,
@@ -161,8 +172,14 @@ fn is_present(record: &Record) -> bool {
 
 /// What is there, for `networks` that are active.
 pub fn inspect(config: &Config, networks: Vec<Network>, deadline: Deadline) -> Result<Inspection> {
+    let store = Store::at(paths::STATE);
     Ok(Inspection {
-        wanted: preview(config, networks, deadline)?,
+        wanted: preview(
+            config,
+            networks,
+            |network| is_held(&store, network),
+            deadline,
+        )?,
         table: nft::list(TABLE, deadline)?,
     })
 }

@@ -16,7 +16,6 @@ use crate::{
     kernel::{host, nft, own},
     names::TABLE,
     network::Network,
-    policy,
     state::Record,
     table::{self, Batch},
 };
@@ -88,7 +87,8 @@ impl Run<'_> {
         if self.store.is_any_open() {
             let gate = |place| format!("the gate in {place} was gone or outranked");
             kept.mended.extend(gates.places().map(gate));
-            kept.mended.extend(settings::wrong(&self.usable(), records));
+            kept.mended
+                .extend(settings::wrong(self.store, &self.usable(), records));
         }
         if anew {
             self.store.begin()?;
@@ -113,6 +113,10 @@ impl Run<'_> {
         let Some(bridge) = network.routed_bridge().cloned() else {
             return Ok(None);
         };
+        // By hand it was closed, by hand or by a start it opens.
+        if self.is_held(&network) {
+            return Ok(None);
+        }
         let record = self.record(network);
         if !host::has(&bridge) || self.store.record(&bridge).as_ref() == Some(&record) {
             return Ok(None);
@@ -132,8 +136,7 @@ impl Run<'_> {
                 faults.push(format!("network {name} was gone, with its bridge {bridge}"));
             }
         }
-        let is_other =
-            |record: &Record| policy::access_of(self.config, &record.network) != record.access;
+        let is_other = |record: &Record| self.renewed(record.clone()).access != record.access;
         if self.is_built_otherwise() || records.iter().any(is_other) {
             faults.push("the config had changed".to_owned());
         }
@@ -155,7 +158,7 @@ impl Run<'_> {
     /// The set whose elements are not those of `records`, as a fault.
     pub(super) fn fault_of_elements(&self, records: &[Record]) -> Result<Option<String>> {
         let layout = table::Layout::of(&self.usable());
-        let wanted = table::keys(&layout, &members(records));
+        let wanted = table::keys(&layout, &members(self.config, records));
         let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();
         let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));

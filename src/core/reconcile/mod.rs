@@ -26,7 +26,7 @@ use crate::{
     Error, Result,
     config::Config,
     gates::Obstacle,
-    kernel::{deadline::Deadline, host, nft, own},
+    kernel::{deadline::Deadline, host, nft, own, status},
     names::ChainName,
     network::{BridgeName, Network},
     policy::{self, Access, Overlap},
@@ -52,6 +52,15 @@ pub enum Outcome {
     Closed,
     /// It was not open.
     WasNotOpen,
+}
+
+/// What is known of a network that is closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    /// Nothing: it has stopped.
+    Forgotten,
+    /// That it runs.
+    Held,
 }
 
 /// A run, with the lock held.
@@ -103,7 +112,7 @@ impl<'a> Run<'a> {
         let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
         self.change(anew, &[], |batch| {
             self.store.put(&bridge, &record)?;
-            if let Some(member) = Member::new(&record.network, &record.access) {
+            if let Some(member) = self.member(&record) {
                 table::add(batch, &member);
             }
             Ok(())
@@ -117,6 +126,35 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
+    /// A network has started under a config that is wrong. It is closed, and known: what the
+    /// table lets out to a subnet or in from one is not meant for it.
+    pub fn note(&self, network: Network) -> Result<()> {
+        let Some(bridge) = network.routed_bridge().cloned() else {
+            return Ok(());
+        };
+        if !host::has(&bridge) || self.store.record(&bridge).is_some() {
+            return Ok(());
+        }
+        let record = Record {
+            access: Access::default(),
+            network,
+            is_held: false,
+        };
+        self.change(false, &[], |batch| {
+            self.store.put(&bridge, &record)?;
+            if let Some(member) = self.member(&record) {
+                table::add(batch, &member);
+            }
+            Ok(())
+        })?;
+        self.store.finish()
+    }
+
+    /// Whether a network was closed by hand, and has not started again since.
+    pub fn is_held(&self, network: &Network) -> bool {
+        is_held(self.store, network)
+    }
+
     /// A network has stopped. The bridge tells which: in what libvirt hands to the hook the
     /// definition is still the live one.
     pub fn stopped(&self, network: &Network) -> Result<Outcome> {
@@ -125,7 +163,7 @@ impl<'a> Run<'a> {
         };
         match self.store.record(bridge) {
             Some(record) if record.network.name == network.name => {
-                self.close(&[record])?;
+                self.close(&[record], Afterwards::Forgotten)?;
                 Ok(Outcome::Closed)
             }
             // Another network has the bridge now, or we never heard of this one.
@@ -136,10 +174,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Rebuilds everything with these networks added, or, with `only`, with no others.
-    pub fn apply(&self, networks: Vec<Network>, only: bool) -> Result<()> {
+    /// Rebuilds everything with these networks added, or, without `others`, with no others.
+    /// `others` are active too: where they are not known yet, they are held.
+    pub fn apply(&self, networks: Vec<Network>, others: Option<Vec<Network>>) -> Result<()> {
         self.store.begin()?;
         let known = self.store.records();
+        let only = others.is_none();
+        self.hold_strangers(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
         for network in networks {
             if let Some(bridge) = network.routed_bridge().cloned() {
@@ -172,7 +213,7 @@ impl<'a> Run<'a> {
             .map(|record| record.network.name.clone())
             .collect();
         if !meant.is_empty() {
-            self.close(&meant)?;
+            self.close(&meant, Afterwards::Held)?;
         }
         let unknown = names.iter().filter(|name| !found.contains(*name));
         Ok(unknown.cloned().collect())
@@ -189,7 +230,36 @@ impl<'a> Run<'a> {
         Record {
             access: policy::access_of(self.config, &network),
             network,
+            is_held: false,
         }
+    }
+
+    /// What the table that is there holds of a network.
+    fn member(&self, record: &Record) -> Option<Member> {
+        let member = Member::new(&record.network, &record.access)?;
+        let has_closed = || self.store.layout().is_some_and(|built| built.has_closed());
+        (member.is_open() || has_closed()).then_some(member)
+    }
+
+    /// The record as the config would have it now.
+    fn renewed(&self, record: Record) -> Record {
+        match record.is_held {
+            true => record,
+            false => self.record(record.network),
+        }
+    }
+
+    /// Networks that are active and not known are no "outside" either.
+    fn hold_strangers(&self, networks: Vec<Network>) -> Result<()> {
+        for network in networks {
+            if let Some(bridge) = network.routed_bridge().cloned()
+                && host::has(&bridge)
+                && self.store.record(&bridge).is_none()
+            {
+                self.store.put(&bridge, &Record::held(network))?;
+            }
+        }
+        Ok(())
     }
 
     /// The peers of the config that the table was built without.
@@ -243,16 +313,26 @@ impl<'a> Run<'a> {
 
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
-    fn close(&self, records: &[Record]) -> Result<()> {
+    fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
         // One of them may have kept a peer out.
         let anew = !self.unused().is_empty();
         self.change(anew, records, |batch| {
             for record in records {
-                if let Some(bridge) = record.network.routed_bridge() {
-                    self.store.forget(bridge)?;
-                }
-                if let Some(member) = Member::new(&record.network, &record.access) {
+                let Some(bridge) = record.network.routed_bridge() else {
+                    continue;
+                };
+                if let Some(member) = self.member(record) {
                     table::remove(batch, &member);
+                }
+                match afterwards {
+                    Afterwards::Forgotten => self.store.forget(bridge)?,
+                    Afterwards::Held => {
+                        let held = Record::held(record.network.clone());
+                        self.store.put(bridge, &held)?;
+                        if let Some(member) = self.member(&held) {
+                            table::add(batch, &member);
+                        }
+                    }
                 }
             }
             settings::restore_of(self.store, records)
@@ -316,6 +396,10 @@ impl<'a> Run<'a> {
     /// Everything anew, from the records of networks whose bridges are there. `leaving` are
     /// networks that may still run, but are closed by this.
     fn rebuild(&self, leaving: &[Record]) -> Result<()> {
+        if self.config.names_subnets() {
+            let active = status::active().into_iter();
+            self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
+        }
         let (records, stale) = self.current();
         for bridge in &stale {
             self.store.forget(bridge)?;
@@ -336,7 +420,11 @@ impl<'a> Run<'a> {
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let mut batch = Batch::default();
-        table::whole(&mut batch, &table::Layout::of(&usable), &members(&records));
+        table::whole(
+            &mut batch,
+            &table::Layout::of(&usable),
+            &members(self.config, &records),
+        );
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         self.store.set_layout(&Layout::of(self.config, &unused))?;
@@ -367,7 +455,7 @@ impl<'a> Run<'a> {
         for record in self.store.records() {
             match record.network.routed_bridge() {
                 Some(bridge) if !host::has(bridge) => stale.push(bridge.clone()),
-                _ => records.push(self.record(record.network)),
+                _ => records.push(self.renewed(record)),
             }
         }
         (records, stale)
@@ -408,12 +496,21 @@ fn wish_of(built: &Layout) -> Option<Wish> {
     })
 }
 
-/// What the table holds of these networks.
-fn members(records: &[Record]) -> Vec<Member> {
+/// What a table for `config` holds of these networks.
+fn members(config: &Config, records: &[Record]) -> Vec<Member> {
     let members = records
         .iter()
-        .map(|record| Member::new(&record.network, &record.access));
-    members.flatten().collect()
+        .filter_map(|record| Member::new(&record.network, &record.access));
+    let is_wanted = |member: &Member| member.is_open() || config.names_subnets();
+    members.filter(is_wanted).collect()
+}
+
+/// Whether a network was closed by hand, and has not started again since.
+fn is_held(store: &Store, network: &Network) -> bool {
+    let record = network
+        .routed_bridge()
+        .and_then(|bridge| store.record(bridge));
+    record.is_some_and(|record| record.is_held && record.network.name == network.name)
 }
 
 /// Whether there is anything to have a table for.

@@ -6,15 +6,20 @@ use crate::{
     Error, Result,
     config::Config,
     kernel::{host, sysctl},
-    network::Mode,
+    network::{BridgeName, Mode},
     policy,
     state::{Record, Store},
     sysctls::{self, Changed, Need, Seen, Setting},
 };
 
-/// What these networks need of settings, and the way to their peers; none for a network that
-/// is closed, or whose bridge is gone.
-pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
+/// What these networks need of settings, and the way to who is outside; none for a network that
+/// is closed, or whose bridge is gone. `is_bridge` tells whether an interface is a network's,
+/// be it not one of these.
+pub(super) fn wanted(
+    config: &Config,
+    records: &[Record],
+    is_bridge: impl Fn(&str) -> bool,
+) -> Vec<Setting> {
     let open = records.iter().filter(|record| !record.access.is_none());
     let bridges = open.clone().filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
@@ -24,7 +29,9 @@ pub(super) fn wanted(config: &Config, records: &[Record]) -> Vec<Setting> {
             ipv6: !record.network.subnets6().is_empty(),
         })
     });
-    let uplinks = uplinks(config, records);
+    let mut uplinks = uplinks(config, records);
+    // A subnet of the config may be, or hold, a network's own, be it that of a closed one.
+    uplinks.retain(|(way, _)| !is_bridge(way));
     let uplinks = uplinks.iter().map(|(interface, is_ipv4)| Need {
         interface,
         ipv4: *is_ipv4,
@@ -44,20 +51,18 @@ fn uplinks(config: &Config, records: &[Record]) -> BTreeSet<(String, bool)> {
         let ways = host::ways_to(subnet).into_iter();
         ways.map(move |way| (way, subnet.addr().is_ipv4()))
     });
-    // A subnet of the config may be, or hold, a network's own, be it that of a closed one.
-    let is_bridge = |name: &str| {
-        let mut bridges = records
-            .iter()
-            .filter_map(|record| record.network.routed_bridge());
-        bridges.any(|bridge| bridge.as_str() == name)
-    };
-    ways.filter(|(way, _)| !is_bridge(way)).collect()
+    ways.collect()
+}
+
+fn is_known(store: &Store, interface: &str) -> bool {
+    let name = interface.parse::<BridgeName>();
+    name.is_ok_and(|bridge| store.record(&bridge).is_some())
 }
 
 /// Makes the settings so. Those that are already cost a look and are not ours to give back.
 pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result<()> {
     let kernel = sysctl::Kernel;
-    for setting in wanted(config, records) {
+    for setting in wanted(config, records, |name| is_known(store, name)) {
         // The settings of an interface go before the interface does.
         let Some(was) = kernel
             .value(&setting.key)
@@ -85,8 +90,8 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
 }
 
 /// The settings that are not so, for the log.
-pub(super) fn wrong(config: &Config, records: &[Record]) -> Vec<String> {
-    let wanted = wanted(config, records).into_iter();
+pub(super) fn wrong(store: &Store, config: &Config, records: &[Record]) -> Vec<String> {
+    let wanted = wanted(config, records, |name| is_known(store, name)).into_iter();
     let wrong = wanted.filter_map(|setting| {
         let is = sysctl::Kernel.value(&setting.key)?;
         (is != setting.value).then(|| format!("{} was {is}", setting.key.name()))

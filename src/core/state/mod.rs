@@ -53,6 +53,20 @@ pub struct Record {
     /// As policy decided.
     #[serde(flatten)]
     pub access: Access,
+    /// Closed whatever the config says, until it starts again or is asked for by name.
+    #[serde(default)]
+    pub is_held: bool,
+}
+
+impl Record {
+    /// A network that is known, so as to be no "outside", and closed.
+    pub fn held(network: Network) -> Self {
+        Self {
+            network,
+            access: Access::default(),
+            is_held: true,
+        }
+    }
 }
 
 /// What firewalld was told.
@@ -266,17 +280,24 @@ impl Layout {
             version: &'a str,
             config: &'a Config,
             unused: &'a [Overlap],
+            has_closed: bool,
         }
         Self(json(&Built {
             version: crate::VERSION,
             config,
             unused,
+            has_closed: config.names_subnets(),
         }))
     }
 
     /// The peers of its config that are not used.
     pub fn unused(&self) -> Vec<Overlap> {
         self.value("/unused").unwrap_or_default()
+    }
+
+    /// Whether closed networks are in the table too.
+    pub fn has_closed(&self) -> bool {
+        self.value("/has_closed").unwrap_or_default()
     }
 
     /// The packet mark that the table uses.
@@ -339,6 +360,7 @@ mod tests {
                 groups: groups.iter().map(|group| (*group).to_owned()).collect(),
                 ..Access::default()
             },
+            is_held: false,
         };
         (bridge, record)
     }

@@ -132,8 +132,8 @@ impl Layout {
     }
 }
 
-/// A network in the table. A closed one is there by its bridge alone: so that it is none of
-/// "outside", where a subnet of the config may be.
+/// A network in the table. A closed one is there where the config names subnets, by its bridge
+/// alone: so that it is none of "outside", where such a subnet may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     name: String,
@@ -143,6 +143,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether it is there for more than to be known.
+    pub fn is_open(&self) -> bool {
+        !self.sets.is_empty()
+    }
+
     /// `network` with the access that policy gives it; nothing where the host does not route
     /// it.
     pub fn new(network: &Network, access: &Access) -> Option<Self> {
