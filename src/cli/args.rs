@@ -1,9 +1,15 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 use virt_forward_core::{VERSION, paths};
+
+use crate::routes::{
+    Gateway,
+    announce::{Neighbor, Protocol},
+    formats::Format,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +18,7 @@ Examples:
   virt-forward apply --dry-run   show the rules, change nothing
   virt-forward remove kube02     close one network until it starts again
   virt-forward remove --all      take all of virt-forward off the kernel
+  virt-forward routes            the routes that a machine of the LAN needs
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
 
@@ -64,6 +71,11 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Print the routes that machines of the LAN, or their router, need to reach the networks
+    ///
+    /// By way of this host, for what is active now. What will not work with them is said on
+    /// stderr.
+    Routes(RoutesArgs),
     /// Keep everything as wanted, until it is ended: for systemd
     ///
     /// Listens to the kernel and to libvirt, and mends what somebody flushed, restarted or
@@ -75,6 +87,51 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: HookAction,
     },
+}
+
+const ROUTES_EXAMPLES: &str = "\
+Examples:
+  virt-forward routes | ssh root@k8s-api-lb sh
+                            until that machine's next boot
+  virt-forward routes --format netplan --interface enp1s0
+  virt-forward routes --format dnsmasq > /etc/dnsmasq.d/virt-forward.conf
+                            on the LAN's DHCP server, for all of its machines
+  virt-forward routes --gateway host
+                            the machine's default route leads to this host too
+  virt-forward routes --format frr --announce ospf | vtysh -f /dev/stdin
+                            no routes by hand: hosts tell them to each other";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = ROUTES_EXAMPLES)]
+pub(crate) struct RoutesArgs {
+    /// For which program
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Iproute2)]
+    pub(crate) format: Format,
+    /// This host's address in the LAN; one of each family may be named [default: the one on its
+    /// way to peers, else to the world]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) via: Vec<IpAddr>,
+    /// Give a default route too, and where it leads [default: it stays as it is]
+    #[arg(long, value_enum)]
+    pub(crate) gateway: Option<Gateway>,
+    /// The router's address; one of each family may be named [default: this host's own
+    /// gateway]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) router: Vec<IpAddr>,
+    /// The interface of the machine that the routes are for, in formats that name it [default:
+    /// eth0, or lan on OpenWrt]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+    /// Not routes but this host's own FRR or BIRD, which tells them to its neighbours
+    #[arg(long, value_name = "PROTOCOL", value_enum)]
+    pub(crate) announce: Option<Protocol>,
+    /// This host's autonomous system, for BGP
+    #[arg(long = "as", value_name = "NUMBER", default_value_t = 64512, requires = "announce",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) asn: u32,
+    /// A neighbour of BGP, and its autonomous system if it is another; may be repeated
+    #[arg(long, value_name = "ADDR[=NUMBER]", requires = "announce")]
+    pub(crate) neighbor: Vec<Neighbor>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,11 +160,12 @@ mod tests {
 
     #[test]
     fn the_help_fits_80_columns() {
-        let help = Args::command()
-            .term_width(80)
-            .render_long_help()
-            .to_string();
-        for line in help.lines() {
+        let mut all = Args::command().term_width(80);
+        all.build();
+        let of_each = all.get_subcommands_mut().map(|one| one.render_long_help());
+        let mut texts: Vec<_> = of_each.map(|help| help.to_string()).collect();
+        texts.push(all.render_long_help().to_string());
+        for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A network as libvirt has it.
 pub(crate) struct Defined {
     pub(crate) name: String,
-    /// The live definition; nothing where the network is not active.
-    pub(crate) live: Option<String>,
+    pub(crate) is_active: bool,
+    /// Its definition, the live one where it is active; nothing where it has gone meanwhile.
+    pub(crate) xml: Option<String>,
 }
 
 /// Every network that is defined or active.
@@ -43,12 +44,13 @@ fn ask(uri: &str) -> Result<Vec<Defined>, virt::error::Error> {
     let mut defined = Vec::new();
     for network in networks {
         let name = network.name()?;
-        // One that stops between two questions is not active.
-        let live = match network.is_active() {
-            Ok(true) => network.xml_desc(0).ok(),
-            _ => None,
-        };
-        defined.push(Defined { name, live });
+        let xml = network.xml_desc(0).ok();
+        defined.push(Defined {
+            name,
+            // One that stops between two questions is not active.
+            is_active: network.is_active().unwrap_or(false) && xml.is_some(),
+            xml,
+        });
     }
     Ok(defined)
 }

@@ -3,10 +3,11 @@
 mod args;
 mod commands;
 mod exit;
+mod host;
 mod libvirt;
-mod links;
 mod networks;
 mod output;
+mod routes;
 
 use std::process::ExitCode;
 

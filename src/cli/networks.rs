@@ -1,6 +1,6 @@
 //! The networks of this host: from libvirt, or where no daemon answers from what it left.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use anyhow::{Result, bail};
 use virt_forward_core::{
@@ -10,7 +10,10 @@ use virt_forward_core::{
     text::shown,
 };
 
-use crate::{libvirt, output};
+use crate::{
+    libvirt::{self, Defined},
+    output,
+};
 
 /// libvirt's definitions, for the names of networks that are not active.
 const DEFINITIONS: &str = "/etc/libvirt/qemu/networks";
@@ -21,7 +24,15 @@ pub(crate) struct Networks {
     /// Active, by name.
     pub(crate) active: Vec<Network>,
     /// Defined, but not active.
-    pub(crate) inactive: Vec<String>,
+    pub(crate) inactive: Vec<Inactive>,
+}
+
+/// A network that is not active.
+#[derive(Debug)]
+pub(crate) struct Inactive {
+    name: String,
+    /// Nothing where it cannot be understood: no matter before it starts.
+    pub(crate) definition: Option<Network>,
 }
 
 impl Networks {
@@ -39,12 +50,21 @@ impl Networks {
         }
     }
 
-    fn from_libvirt(defined: Vec<libvirt::Defined>) -> Self {
+    fn from_libvirt(defined: Vec<Defined>) -> Self {
         let mut networks = Self::default();
-        for one in defined {
-            match one.live {
-                None => networks.inactive.push(one.name),
-                Some(xml) => networks.add(&one.name, network::read(xml.as_bytes())),
+        for Defined {
+            name,
+            is_active,
+            xml,
+        } in defined
+        {
+            let network = xml.map(|xml| network::read(xml.as_bytes()));
+            match network {
+                Some(network) if is_active => networks.add(&name, network),
+                other => networks.inactive.push(Inactive {
+                    name,
+                    definition: other.and_then(Result::ok),
+                }),
             }
         }
         networks.sorted()
@@ -55,11 +75,17 @@ impl Networks {
         for (name, network) in status::active() {
             networks.add(&name, network);
         }
-        let defined = status::xml_files(Path::new(DEFINITIONS))
-            .into_iter()
-            .map(|(name, _)| name);
+        let defined = status::xml_files(Path::new(DEFINITIONS)).into_iter();
         let is_active = |name: &String| networks.active.iter().any(|known| known.name == *name);
-        networks.inactive = defined.filter(|name| !is_active(name)).collect();
+        let inactive = defined.filter(|(name, _)| !is_active(name));
+        networks.inactive = inactive
+            .map(|(name, file)| Inactive {
+                name,
+                definition: File::open(file)
+                    .ok()
+                    .and_then(|file| network::read(file).ok()),
+            })
+            .collect();
         networks.sorted()
     }
 
@@ -72,7 +98,7 @@ impl Networks {
 
     fn sorted(mut self) -> Self {
         self.active.sort_by(|a, b| a.name.cmp(&b.name));
-        self.inactive.sort();
+        self.inactive.sort_by(|a, b| a.name.cmp(&b.name));
         self
     }
 
@@ -87,7 +113,7 @@ impl Networks {
     fn named(self, names: &[String]) -> Result<Vec<Network>> {
         if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
             let shown_name = shown(missing);
-            if self.inactive.contains(missing) {
+            if self.has(missing) {
                 bail!("network {shown_name} is not active: virsh net-start {shown_name}");
             }
             bail!(
@@ -101,7 +127,7 @@ impl Networks {
 
     /// Whether there is a network of that name, active or not.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.is_active(name) || self.inactive.iter().any(|one| one == name)
+        self.is_active(name) || self.inactive.iter().any(|one| one.name == name)
     }
 
     fn is_active(&self, name: &str) -> bool {
@@ -113,7 +139,7 @@ impl Networks {
         let inactive = self
             .inactive
             .iter()
-            .map(|name| format!("{} (not active)", shown(name)));
+            .map(|one| format!("{} (not active)", shown(&one.name)));
         let all: Vec<_> = active.chain(inactive).collect();
         match all.is_empty() {
             true => "none".to_owned(),
@@ -133,17 +159,20 @@ mod tests {
     fn networks() -> Networks {
         let xml = "<network><name>kube02</name><bridge name='virbr0'/></network>";
         Networks::from_libvirt(vec![
-            libvirt::Defined {
+            Defined {
                 name: "kube02".into(),
-                live: Some(xml.into()),
+                is_active: true,
+                xml: Some(xml.into()),
             },
-            libvirt::Defined {
+            Defined {
                 name: "kube09".into(),
-                live: None,
+                is_active: false,
+                xml: None,
             },
-            libvirt::Defined {
+            Defined {
                 name: "odd".into(),
-                live: Some("<network>".into()),
+                is_active: true,
+                xml: Some("<network>".into()),
             },
         ])
     }

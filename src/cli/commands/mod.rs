@@ -3,6 +3,7 @@
 mod apply;
 mod hook;
 mod remove;
+mod routes;
 mod status;
 mod watch;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Command::Remove { all: true, .. } => remove::all(),
         Command::Remove { names, .. } => remove::named(args, names),
         Command::Status { json, check } => status::status(args, *json, *check),
+        Command::Routes(wanted) => routes::routes(args, wanted),
         Command::Hook { action } => hook::hook(action),
         Command::Watch => watch::watch(args),
     }

@@ -1,6 +1,6 @@
 //! `status`: what is open, what is in the way, who reaches whom.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use virt_forward_core::{
 };
 
 use super::{config, deadline};
-use crate::{args::Args, exit::Exit, links, networks::Networks, output};
+use crate::{args::Args, exit::Exit, host::Host, networks::Networks, output};
 
 /// Widest picture for a terminal; a matrix that does not fit is given as a list.
 const WIDEST: usize = 80;
@@ -29,7 +29,7 @@ pub(crate) fn status(args: &Args, json: bool, check: bool) -> Result<Exit> {
     let unknown = Error::unknown_ends(&config, |name| networks.has(name));
     let mut inspection = reconcile::inspect(&config, networks.active, deadline())?;
     inspection.wanted.misfits.extend(unknown);
-    let status = Status::of(&inspection, &config, &links::up()?);
+    let status = Status::of(&inspection, &config, &Host::ask()?);
     let text = match json {
         true => serde_json::to_string_pretty(&status)? + "\n",
         false => status.for_people(),
@@ -127,11 +127,11 @@ struct SysctlStatus {
 }
 
 impl Status {
-    fn of(inspection: &Inspection, config: &Config, up: &HashMap<String, bool>) -> Self {
+    fn of(inspection: &Inspection, config: &Config, host: &Host) -> Self {
         let wanted = &inspection.wanted;
         let records = wanted.records.iter();
         let networks: Vec<_> = records
-            .map(|record| network_status(record, inspection, up))
+            .map(|record| network_status(record, inspection, host))
             .collect();
         Self {
             reach: reach(config, wanted, &networks),
@@ -443,11 +443,7 @@ fn reach(config: &Config, wanted: &Preview, networks: &[NetworkStatus]) -> Vec<R
     cells
 }
 
-fn network_status(
-    record: &Record,
-    inspection: &Inspection,
-    up: &HashMap<String, bool>,
-) -> NetworkStatus {
+fn network_status(record: &Record, inspection: &Inspection, host: &Host) -> NetworkStatus {
     let network = &record.network;
     let bridge = network
         .bridge
@@ -456,9 +452,9 @@ fn network_status(
         .unwrap_or_default();
     NetworkStatus {
         name: network.name.clone(),
-        state: state(record, &bridge, inspection, up),
+        state: state(record, &bridge, inspection, host),
         held: record.is_held,
-        is_bridge_there: up.contains_key(&bridge),
+        is_bridge_there: host.interface(&bridge).is_some(),
         bridge,
         mode: network.mode.word(),
         subnets: network.subnets().iter().map(ToString::to_string).collect(),
@@ -466,12 +462,7 @@ fn network_status(
     }
 }
 
-fn state(
-    record: &Record,
-    bridge: &str,
-    inspection: &Inspection,
-    up: &HashMap<String, bool>,
-) -> NetworkState {
+fn state(record: &Record, bridge: &str, inspection: &Inspection, host: &Host) -> NetworkState {
     let wanted = &inspection.wanted;
     let of_bridge = wanted.settings.iter();
     let mut of_bridge = of_bridge.filter(|setting| setting.wanted.key.interface() == bridge);
@@ -491,7 +482,7 @@ fn state(
         || certain(wanted).any(|obstacle| concerns(obstacle.chain.family));
     if record.access.is_none() {
         NetworkState::Closed
-    } else if up.get(bridge) != Some(&true) {
+    } else if !host.interface(bridge).is_some_and(|one| one.is_up) {
         NetworkState::Down
     } else if of_bridge.any(|setting| !setting.is_right()) {
         NetworkState::Unforwarded

@@ -1,0 +1,206 @@
+//! This host's interfaces, addresses and routes, over rtnetlink.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use rtnetlink::{
+    Handle, IpVersion,
+    packet_route::{
+        AddressFamily,
+        address::{AddressAttribute, AddressMessage},
+        link::{LinkAttribute, LinkFlags},
+        route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
+    },
+};
+
+/// What there is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) interfaces: Vec<Interface>,
+    /// Those of the main table that lead somewhere.
+    pub(crate) routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Interface {
+    index: u32,
+    pub(crate) name: String,
+    pub(crate) is_up: bool,
+    /// Each with the length of its subnet; no link-local ones.
+    pub(crate) addresses: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) to: IpNet,
+    pub(crate) interface: String,
+    /// Nothing where the subnet is on the interface itself.
+    pub(crate) gateway: Option<IpAddr>,
+    /// The address that this host speaks from, where the route says.
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) metric: u32,
+}
+
+impl Host {
+    /// Asks the kernel.
+    pub(crate) fn ask() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime
+            .block_on(ask())
+            .context("cannot list interfaces and routes")
+    }
+
+    pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|one| one.name == name)
+    }
+
+    /// The route that takes packets to `address`; the whole world's, where it is unspecified.
+    pub(crate) fn way_to(&self, address: IpAddr) -> Option<&Route> {
+        let routes = self.routes.iter();
+        let fitting = routes.filter(|route| match address.is_unspecified() {
+            true => route.to == IpNet::new_assert(address, 0),
+            false => route.to.contains(&address),
+        });
+        fitting.max_by_key(|route| (route.to.prefix_len(), std::cmp::Reverse(route.metric)))
+    }
+}
+
+async fn ask() -> Result<Host> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    let mut interfaces = links(&handle).await?;
+    addresses(&handle, &mut interfaces).await?;
+    let names: HashMap<_, _> = interfaces
+        .iter()
+        .map(|one| (one.index, one.name.clone()))
+        .collect();
+    let mut routes = Vec::new();
+    for version in [IpVersion::V4, IpVersion::V6] {
+        routes.extend(routes_of(&handle, version, &names).await?);
+    }
+    Ok(Host { interfaces, routes })
+}
+
+async fn links(handle: &Handle) -> Result<Vec<Interface>> {
+    let mut links = handle.link().get().execute();
+    let mut interfaces = Vec::new();
+    while let Some(link) = links.try_next().await? {
+        let mut attributes = link.attributes.into_iter();
+        let name = attributes.find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name),
+            _ => None,
+        });
+        interfaces.extend(name.map(|name| Interface {
+            index: link.header.index,
+            name,
+            is_up: link.header.flags.contains(LinkFlags::Up),
+            addresses: Vec::new(),
+        }));
+    }
+    Ok(interfaces)
+}
+
+async fn addresses(handle: &Handle, interfaces: &mut [Interface]) -> Result<()> {
+    let mut messages = handle.address().get().execute();
+    while let Some(message) = messages.try_next().await? {
+        let owner = interfaces
+            .iter_mut()
+            .find(|one| one.index == message.header.index);
+        if let (Some(owner), Some(address)) = (owner, address(&message)) {
+            owner.addresses.push(address);
+        }
+    }
+    Ok(())
+}
+
+/// On a point-to-point link "address" is that of the other end, and "local" the own one; IPv6
+/// has "address" alone.
+fn address(message: &AddressMessage) -> Option<IpNet> {
+    let attributes = message.attributes.iter();
+    let local = attributes.clone().find_map(|one| match one {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let mut attributes = attributes;
+    let address = local.or_else(|| {
+        attributes.find_map(|one| match one {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })?;
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let net = IpNet::new(address, message.header.prefix_len).ok()?;
+    (!is_link_local).then_some(net)
+}
+
+async fn routes_of(
+    handle: &Handle,
+    version: IpVersion,
+    names: &HashMap<u32, String>,
+) -> Result<Vec<Route>> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = match version {
+        IpVersion::V4 => AddressFamily::Inet,
+        IpVersion::V6 => AddressFamily::Inet6,
+    };
+    let mut messages = handle.route().get(message).execute();
+    let mut routes = Vec::new();
+    while let Some(message) = messages.try_next().await? {
+        routes.extend(route(&message, names));
+    }
+    Ok(routes)
+}
+
+/// Of several next hops the first is as good as any.
+fn route(message: &RouteMessage, names: &HashMap<u32, String>) -> Option<Route> {
+    let RouteHeader { table, kind, .. } = message.header;
+    if table != RouteHeader::RT_TABLE_MAIN || kind != RouteType::Unicast {
+        return None;
+    }
+    let unspecified: IpAddr = match message.header.address_family {
+        AddressFamily::Inet => [0, 0, 0, 0].into(),
+        _ => [0; 16].into(),
+    };
+    let (mut to, mut gateway, mut source) = (unspecified, None, None);
+    let (mut interface, mut metric) = (None, 0);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => to = ip(address)?,
+            RouteAttribute::Gateway(address) => gateway = ip(address),
+            RouteAttribute::PrefSource(address) => source = ip(address),
+            RouteAttribute::Oif(index) => interface = names.get(index),
+            RouteAttribute::Priority(number) => metric = *number,
+            RouteAttribute::MultiPath(hops) => {
+                let hop = hops.first()?;
+                interface = names.get(&hop.interface_index);
+                gateway = hop.attributes.iter().find_map(|one| match one {
+                    RouteAttribute::Gateway(address) => ip(address),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    Some(Route {
+        to: IpNet::new(to, message.header.destination_prefix_length).ok()?,
+        interface: interface?.clone(),
+        gateway,
+        source,
+        metric,
+    })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}

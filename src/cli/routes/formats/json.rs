@@ -1,0 +1,26 @@
+//! For programs.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::routes::plan::{METRIC, Plan, Route};
+
+#[derive(Serialize)]
+struct Json<'a> {
+    routes: &'a [Route],
+    /// Where the default routes lead that were asked for.
+    defaults: &'a [IpAddr],
+    metric: u32,
+    warnings: &'a [String],
+}
+
+pub(super) fn text(plan: &Plan) -> serde_json::Result<String> {
+    let json = Json {
+        routes: &plan.routes,
+        defaults: &plan.defaults,
+        metric: METRIC,
+        warnings: &plan.warnings,
+    };
+    Ok(serde_json::to_string_pretty(&json)? + "\n")
+}

@@ -1,0 +1,282 @@
+//! Which routes, by way of which address.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+use virt_forward_core::{
+    config::Config,
+    network::{Mode, Network},
+    policy,
+};
+
+use super::warnings;
+use crate::host::Host;
+
+/// Lower than what DHCP clients give theirs (NetworkManager 100, networkd 1024), higher than a
+/// route that somebody set by hand.
+pub(crate) const METRIC: u32 = 10;
+
+/// Where the LAN machines' default route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Gateway {
+    /// To this host, which knows the networks and the router
+    Host,
+    /// To the router, with routes for the networks beside it
+    Router,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    /// This host's address in the LAN; of a family that is not named it is found.
+    pub(crate) via: Vec<IpAddr>,
+    /// Nothing leaves the default routes alone.
+    pub(crate) gateway: Option<Gateway>,
+    /// As `via`.
+    pub(crate) router: Vec<IpAddr>,
+}
+
+/// The routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// For each subnet of each network.
+    pub(crate) routes: Vec<Route>,
+    /// Where the default route is asked to lead, for each family with a route.
+    pub(crate) defaults: Vec<IpAddr>,
+    /// Where it leads in any case, for IPv4: some formats cannot leave it out.
+    pub(crate) default4: Option<Ipv4Addr>,
+    /// What will not work, or might not.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Route {
+    /// The libvirt network, by its raw name.
+    pub(crate) network: String,
+    /// The subnet.
+    pub(crate) to: IpNet,
+    /// This host, in the LAN.
+    pub(crate) via: IpAddr,
+}
+
+/// Why there is no plan.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoPlan {
+    /// Two addresses of one family, or one that other machines cannot use.
+    Usage(String),
+    /// This host has no address to name.
+    NoAddress,
+}
+
+impl NoPlan {
+    /// Whether it is the command line that is wrong.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, NoPlan::Usage(_))
+    }
+}
+
+impl fmt::Display for NoPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoPlan::Usage(why) => f.write_str(why),
+            NoPlan::NoAddress => f.write_str(
+                "this host has no default route that tells its address in the LAN: \
+                 name the address with --via",
+            ),
+        }
+    }
+}
+
+/// The networks that somebody outside may want a route to: not one that is cut off.
+pub(crate) fn listed(config: &Config, networks: &[Network]) -> Vec<Network> {
+    let is_meant = |network: &&Network| {
+        let access = policy::access_of(config, network);
+        let is_known_outside = !policy::outside_of(config, &access).is_empty();
+        network.routed_bridge().is_some() && (network.mode != Mode::Isolated || is_known_outside)
+    };
+    networks.iter().filter(is_meant).cloned().collect()
+}
+
+/// This host's IPv4 address in the LAN.
+pub(crate) fn own_address(
+    config: &Config,
+    networks: &[Network],
+    host: &Host,
+    wish: &Wish,
+) -> Result<Ipv4Addr, NoPlan> {
+    match Lan::of(config, networks, host, wish)?.via(&ANY4.into()) {
+        Some(IpAddr::V4(address)) => Ok(address),
+        _ => Err(NoPlan::NoAddress),
+    }
+}
+
+impl Plan {
+    /// The routes to `networks`.
+    pub(crate) fn new(
+        config: &Config,
+        networks: &[Network],
+        host: &Host,
+        wish: &Wish,
+        settings: &dyn Settings,
+    ) -> Result<Self, NoPlan> {
+        let networks = listed(config, networks);
+        let lan = Lan::of(config, &networks, host, wish)?;
+        let mut routes = Vec::new();
+        for network in &networks {
+            routes.extend(network.subnets().into_iter().filter_map(|to| {
+                let network = network.name.clone();
+                lan.via(&to).map(|via| Route { network, to, via })
+            }));
+        }
+        let subnets: Vec<_> = networks.iter().flat_map(Network::subnets).collect();
+        if routes.is_empty() && !subnets.is_empty() {
+            return Err(NoPlan::NoAddress);
+        }
+        let gateway = wish.gateway.unwrap_or(Gateway::Router);
+        let of_gateway = |any: IpAddr| match gateway {
+            Gateway::Host => lan.via(&any.into()),
+            Gateway::Router => lan.router(&any.into()),
+        };
+        let has_routes = |any: &IpAddr| routes.iter().any(|one| one.via.is_ipv4() == any.is_ipv4());
+        let families = [ANY4, ANY6].into_iter().filter(has_routes);
+        let defaults = match wish.gateway {
+            Some(_) => families.filter_map(of_gateway).collect(),
+            None => Vec::new(),
+        };
+        let default4 = of_gateway(ANY4).and_then(|address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let case = warnings::Case {
+            config,
+            networks: &networks,
+            host,
+            lan: &lan,
+            gateway: wish.gateway,
+            settings,
+        };
+        Ok(Self {
+            warnings: case.warnings(),
+            routes,
+            defaults,
+            default4,
+        })
+    }
+
+    /// The routes of one family.
+    pub(crate) fn of_family(&self, is_ipv4: bool) -> impl Iterator<Item = &Route> {
+        let routes = self.routes.iter();
+        routes.filter(move |route| route.via.is_ipv4() == is_ipv4)
+    }
+}
+
+/// What the kernel is set to.
+pub(crate) trait Settings {
+    /// Whether what comes in by that interface is dropped if the answer would leave by another
+    /// (`rp_filter` = 1, strict).
+    fn is_strict(&self, interface: &str) -> bool;
+    /// Whether IPv4 that comes in there is forwarded.
+    fn forwards(&self, interface: &str) -> bool;
+}
+
+pub(super) const ANY4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+pub(super) const ANY6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// This host and the router, as the LAN sees them.
+pub(super) struct Lan {
+    via: Vec<IpAddr>,
+    router: Vec<IpAddr>,
+}
+
+impl Lan {
+    fn of(config: &Config, networks: &[Network], host: &Host, wish: &Wish) -> Result<Self, NoPlan> {
+        let (mut via, mut router) = (Vec::new(), Vec::new());
+        for any in [ANY4, ANY6] {
+            let named = named(&wish.via, any, "--via")?;
+            via.extend(named.or_else(|| found(config, networks, host, any)));
+            let default = || host.way_to(any).and_then(|route| route.gateway);
+            let named = self::named(&wish.router, any, "--router")?;
+            router.extend(named.or_else(default));
+        }
+        Ok(Self { via, router })
+    }
+
+    /// This host's address, of the family of `like`.
+    pub(super) fn via(&self, like: &IpNet) -> Option<IpAddr> {
+        of_family(&self.via, like)
+    }
+
+    /// The router's.
+    fn router(&self, like: &IpNet) -> Option<IpAddr> {
+        of_family(&self.router, like)
+    }
+}
+
+fn of_family(addresses: &[IpAddr], like: &IpNet) -> Option<IpAddr> {
+    let mut addresses = addresses.iter();
+    let is_ipv4 = like.addr().is_ipv4();
+    addresses.find(|one| one.is_ipv4() == is_ipv4).copied()
+}
+
+/// The address of that family among those on the command line.
+fn named(addresses: &[IpAddr], any: IpAddr, option: &str) -> Result<Option<IpAddr>, NoPlan> {
+    let mine = addresses
+        .iter()
+        .filter(|one| one.is_ipv4() == any.is_ipv4());
+    let mine: Vec<_> = mine.copied().collect();
+    let is_unusable = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_unspecified() || address.is_loopback(),
+        // Only the machine's own interface would tell which link is meant.
+        IpAddr::V6(address) => {
+            address.is_unspecified() || address.is_loopback() || address.is_unicast_link_local()
+        }
+    };
+    match mine[..] {
+        [] => Ok(None),
+        [address] if is_unusable(&address) => Err(NoPlan::Usage(format!(
+            "{option} {address}: other machines cannot send to this address"
+        ))),
+        [address] => Ok(Some(address)),
+        [one, other, ..] => Err(NoPlan::Usage(format!(
+            "{option} {one} and {other}: name one address of each family"
+        ))),
+    }
+}
+
+/// This host's own address on the way to the machines that may come in; else on its way to the
+/// world. Link-local addresses are none.
+fn found(config: &Config, networks: &[Network], host: &Host, any: IpAddr) -> Option<IpAddr> {
+    let outside = networks.iter().flat_map(|network| {
+        let access = policy::access_of(config, network);
+        policy::outside_of(config, &access)
+    });
+    let outside = outside.map(|net| net.network());
+    let targets = outside.filter(|address| address.is_ipv4() == any.is_ipv4());
+    targets.chain([any]).find_map(|target| {
+        let way = host.way_to(target)?;
+        let is_bridge = |network: &Network| {
+            let bridge = network.routed_bridge();
+            bridge.is_some_and(|bridge| bridge.as_str() == way.interface)
+        };
+        if networks.iter().any(is_bridge) {
+            return None;
+        }
+        let interface = host.interface(&way.interface)?;
+        let mut own = interface.addresses.iter();
+        let mut mine = own
+            .clone()
+            .filter(|net| net.addr().is_ipv4() == any.is_ipv4());
+        let beside_gateway = way
+            .gateway
+            .and_then(|gateway| own.find(|net| net.contains(&gateway)).map(IpNet::addr));
+        way.source
+            .or(beside_gateway)
+            .or_else(|| mine.next().map(IpNet::addr))
+    })
+}
