@@ -46,6 +46,7 @@ pub(crate) fn routes(args: &Args, wanted: &RoutesArgs) -> Result<Exit> {
         return announce(&config, networks, &host, &wish, wanted, protocol);
     }
     let plan = match Plan::new(&config, &networks.active, &host, &wish, &Kernel) {
+        Ok(plan) if wanted.format.is_for_routers() => plan.without_defaults(),
         Ok(plan) => plan,
         Err(why) if why.is_usage() => return Ok(misused(&why.to_string())),
         Err(why) => bail!("{why}"),

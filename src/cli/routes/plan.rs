@@ -169,6 +169,16 @@ impl Plan {
         })
     }
 
+    /// The routes alone.
+    pub(crate) fn without_defaults(mut self) -> Self {
+        if !self.defaults.is_empty() {
+            self.defaults.clear();
+            let warning = "--gateway is for the machines: the router's own default route stays";
+            self.warnings.push(warning.to_owned());
+        }
+        self
+    }
+
     /// The routes of one family.
     pub(crate) fn of_family(&self, is_ipv4: bool) -> impl Iterator<Item = &Route> {
         let routes = self.routes.iter();

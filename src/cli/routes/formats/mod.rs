@@ -65,6 +65,11 @@ impl Format {
         }
     }
 
+    /// Whether it is for the router, which is not to be told where its own default route leads.
+    pub(crate) fn is_for_routers(self) -> bool {
+        matches!(self, Format::Openwrt | Format::Routeros)
+    }
+
     /// Whether warnings are part of the text.
     pub(crate) fn has_warnings(self) -> bool {
         self == Format::Json
