@@ -401,6 +401,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let (_dir, store) = store();
+        let text = r#"{"network":{"name":"n","mode":"nat","bridge":"virbr0","forward_dev":null,
+            "nat_ipv6":false,"addresses":["10.0.0.1/24"],"routes":[]},"groups":["all"]}"#;
+        fs::write(store.dir().join("open/virbr0.json"), text).unwrap();
+        let record = store.record(&"virbr0".parse().unwrap()).unwrap();
+        assert_eq!(record.access.to_string(), "open to group all");
+        assert!(!record.is_held && record.network.groups.is_none());
+    }
+
+    #[test]
     fn half_a_file_is_no_network() {
         let (_dir, store) = store();
         fs::write(store.dir().join("open/virbr0.new"), "{").unwrap();
