@@ -18,6 +18,7 @@ Examples:
   virt-forward apply --dry-run   show the rules, change nothing
   virt-forward remove kube02     close one network until it starts again
   virt-forward remove --all      take all of virt-forward off the kernel
+  virt-forward check A B         why A reaches B, or does not
   virt-forward routes            the routes that a machine of the LAN needs
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
@@ -71,6 +72,11 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Tell why a packet passes, or who refuses it and what to do
+    ///
+    /// FROM and TO are addresses, names of networks, or of running guests. Goes the way that a
+    /// packet would take through this host, there and back. Ends with 3 where it is blocked.
+    Check(CheckArgs),
     /// Print the routes that machines of the LAN, or their router, need to reach the networks
     ///
     /// By way of this host, for what is active now. What will not work with them is said on
@@ -87,6 +93,31 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: HookAction,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  virt-forward check kube02 10.17.4.21              a ping
+  virt-forward check 192.168.0.30 kube03 --tcp 443
+  virt-forward check node1 lb --udp 53 --json       from one guest to another")]
+pub(crate) struct CheckArgs {
+    /// Who sends it
+    pub(crate) from: String,
+    /// Who is to get it
+    pub(crate) to: String,
+    /// TCP, to that port
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), group = "packet")]
+    pub(crate) tcp: Option<u16>,
+    /// UDP, to that port
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), group = "packet")]
+    pub(crate) udp: Option<u16>,
+    /// A ping; so it is where nothing is said
+    #[arg(long, group = "packet")]
+    pub(crate) icmp: bool,
+    /// For programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const ROUTES_EXAMPLES: &str = "\

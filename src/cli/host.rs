@@ -1,16 +1,17 @@
 //! This host's interfaces, addresses and routes, over rtnetlink.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, io, net::IpAddr};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::{
-    Handle, IpVersion,
+    Handle, IpVersion, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage},
         link::{LinkAttribute, LinkFlags},
+        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
         route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
     },
 };
@@ -46,12 +47,34 @@ pub(crate) struct Route {
 impl Host {
     /// Asks the kernel.
     pub(crate) fn ask() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime
+        runtime()?
             .block_on(ask())
             .context("cannot list interfaces and routes")
+    }
+
+    /// Asks the kernel what it does with a packet that comes in by an interface.
+    pub(crate) fn forwards(&self, packet: &Incoming) -> Result<Forwarded> {
+        let Some(interface) = self.interface(&packet.interface) else {
+            return Ok(Err(io::ErrorKind::NotFound.into()));
+        };
+        let asked = runtime()?.block_on(ask_for_way(packet, interface.index));
+        let interface = asked.context("cannot look a route up")?;
+        Ok(interface.and_then(|index| {
+            let mut all = self.interfaces.iter();
+            let found = all.find(|one| one.index == index);
+            found
+                .map(|one| one.name.clone())
+                .ok_or_else(|| io::ErrorKind::NotFound.into())
+        }))
+    }
+
+    /// Whether somebody answers for the address on that link, as far as the kernel knows.
+    pub(crate) fn knows(&self, address: IpAddr, interface: &str) -> Result<Option<bool>> {
+        let Some(interface) = self.interface(interface) else {
+            return Ok(None);
+        };
+        let asked = runtime()?.block_on(ask_for_neighbour(address, interface.index));
+        asked.context("cannot list neighbours")
     }
 
     pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
@@ -67,6 +90,77 @@ impl Host {
         });
         fitting.max_by_key(|route| (route.to.prefix_len(), std::cmp::Reverse(route.metric)))
     }
+}
+
+/// A packet to be forwarded.
+pub(crate) struct Incoming {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) interface: String,
+}
+
+/// The interface that it leaves by, or why the kernel drops it: EXDEV where the way back is
+/// another (rp_filter), EHOSTUNREACH where forwarding is off, ENETUNREACH without a route.
+pub(crate) type Forwarded = io::Result<String>;
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+async fn ask_for_way(packet: &Incoming, index: u32) -> Result<io::Result<u32>> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    let longest = if packet.to.is_ipv4() { 32 } else { 128 };
+    let question = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(packet.to, longest)
+        .and_then(|question| question.source_prefix(packet.from, longest))
+        .map_err(|why| anyhow!("{why:?}"))?
+        .input_interface(index);
+    let mut answers = handle.route().get(question.build()).execute();
+    match answers.try_next().await {
+        Ok(Some(answer)) => Ok(way_of(&answer)),
+        Ok(None) => Ok(Err(io::ErrorKind::NotFound.into())),
+        Err(rtnetlink::Error::NetlinkError(why)) => Ok(Err(why.to_io())),
+        Err(why) => Err(why.into()),
+    }
+}
+
+fn way_of(answer: &RouteMessage) -> io::Result<u32> {
+    let mut attributes = answer.attributes.iter();
+    let way = attributes.find_map(|one| match one {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    match answer.header.kind {
+        RouteType::Unicast => way.ok_or_else(|| io::ErrorKind::NotFound.into()),
+        RouteType::Prohibit => Err(io::ErrorKind::PermissionDenied.into()),
+        RouteType::Local => Err(io::ErrorKind::AddrInUse.into()),
+        _ => Err(io::ErrorKind::NetworkUnreachable.into()),
+    }
+}
+
+async fn ask_for_neighbour(address: IpAddr, index: u32) -> Result<Option<bool>> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    let mut neighbours = handle.neighbours().get().execute();
+    let mut known = None;
+    while let Some(neighbour) = neighbours.try_next().await? {
+        let is_meant = neighbour.attributes.iter().any(|one| match one {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(one)) => *one == address,
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(one)) => *one == address,
+            _ => false,
+        });
+        if neighbour.header.ifindex == index && is_meant {
+            known = match neighbour.header.state {
+                NeighbourState::Failed => Some(false),
+                NeighbourState::Incomplete | NeighbourState::None => None,
+                _ => Some(true),
+            };
+        }
+    }
+    Ok(known)
 }
 
 async fn ask() -> Result<Host> {

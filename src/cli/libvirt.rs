@@ -1,9 +1,9 @@
 //! libvirt's API, read-only: the only file that names the `virt` crate.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{net::IpAddr, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
-use virt::{connect::Connect, error::clear_error_callback};
+use virt::{connect::Connect, error::clear_error_callback, sys};
 use virt_forward_core::text::shown;
 
 /// The daemon that the hook works for.
@@ -22,17 +22,59 @@ pub(crate) struct Defined {
 
 /// Every network that is defined or active.
 pub(crate) fn networks(uri: Option<&str>) -> Result<Vec<Defined>> {
+    answered(uri, ask)
+}
+
+/// The addresses of a running guest, as DHCP leases, its agent and ARP have them.
+pub(crate) fn addresses_of(uri: Option<&str>, guest: &str) -> Result<Vec<IpAddr>> {
+    let guest = guest.to_owned();
+    answered(uri, move |uri| ask_for_guest(uri, &guest))
+}
+
+/// What `question` finds out at `uri`, if that does not take too long.
+fn answered<T: Send + 'static>(
+    uri: Option<&str>,
+    question: impl FnOnce(&str) -> Result<T, virt::error::Error> + Send + 'static,
+) -> Result<T> {
     let uri = uri.unwrap_or(SYSTEM).to_owned();
     let (sender, receiver) = mpsc::channel();
     let asked = uri.clone();
     // If it never answers, the thread ends with the process.
-    thread::spawn(move || sender.send(ask(&asked)));
+    thread::spawn(move || sender.send(question(&asked)));
     match receiver.recv_timeout(PATIENCE) {
-        Ok(networks) => networks.map_err(|why| {
+        Ok(answer) => answer.map_err(|why| {
             let why = why.message();
             anyhow!("cannot ask libvirt at {uri}: {}", shown(why))
         }),
         Err(_) => bail!("libvirt at {uri} does not answer"),
+    }
+}
+
+fn ask_for_guest(uri: &str, name: &str) -> Result<Vec<IpAddr>, virt::error::Error> {
+    clear_error_callback();
+    let connection = Connect::open_read_only(Some(uri))?;
+    let guest = connection.lookup_domain_by_name(name)?;
+    let mut addresses = Vec::new();
+    let sources = [
+        sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+        sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+        sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+    ];
+    for source in sources {
+        // An agent that is not there is no reason not to ask the next.
+        let interfaces = guest.interface_addresses(source, 0).unwrap_or_default();
+        let all = interfaces.into_iter().flat_map(|one| one.addrs);
+        let parsed = all.filter_map(|one| one.addr.parse::<IpAddr>().ok());
+        addresses.extend(parsed.filter(is_usable));
+    }
+    Ok(addresses)
+}
+
+/// The agent tells of all addresses of the guest, its own loopback among them.
+fn is_usable(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
     }
 }
 

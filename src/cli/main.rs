@@ -1,6 +1,7 @@
 //! `virt-forward`: what the hook does, by hand, and what there is to see.
 
 mod args;
+mod check;
 mod commands;
 mod exit;
 mod host;
@@ -8,6 +9,7 @@ mod libvirt;
 mod networks;
 mod output;
 mod routes;
+mod settings;
 
 use std::process::ExitCode;
 

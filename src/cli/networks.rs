@@ -134,7 +134,8 @@ impl Networks {
         self.active.iter().any(|network| network.name == name)
     }
 
-    fn listed(&self) -> String {
+    /// All, for a message.
+    pub(crate) fn listed(&self) -> String {
         let active = self.active.iter().map(|network| shown(&network.name));
         let inactive = self
             .inactive

@@ -1,6 +1,7 @@
 //! A file for each subcommand.
 
 mod apply;
+mod check;
 mod hook;
 mod remove;
 mod routes;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Command::Remove { all: true, .. } => remove::all(),
         Command::Remove { names, .. } => remove::named(args, names),
         Command::Status { json, check } => status::status(args, *json, *check),
+        Command::Check(asked) => check::check(args, asked),
         Command::Routes(wanted) => routes::routes(args, wanted),
         Command::Hook { action } => hook::hook(action),
         Command::Watch => watch::watch(args),

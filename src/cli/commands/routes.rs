@@ -1,10 +1,10 @@
 //! `routes`: what others need to reach the networks.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
-use virt_forward_core::{config::Config, network::BridgeName, paths};
+use virt_forward_core::{config::Config, network::BridgeName};
 
 use super::config;
 use crate::{
@@ -14,11 +14,12 @@ use crate::{
     networks::Networks,
     output,
     routes::{
-        Plan, Settings, Wish,
+        Plan, Wish,
         announce::{Announcement, Daemon, Neighbor, Protocol},
         formats::Format,
         listed, own_address,
     },
+    settings::Kernel,
 };
 
 /// Prints them.
@@ -134,25 +135,4 @@ fn announce(
 fn misused(why: &str) -> Exit {
     output::complain(why);
     Exit::Wrong
-}
-
-/// The kernel of this host.
-struct Kernel;
-
-impl Settings for Kernel {
-    fn is_strict(&self, interface: &str) -> bool {
-        // The higher of the two counts (Documentation/networking/ip-sysctl.rst).
-        let of = |name: &str| setting(name, "rp_filter").unwrap_or(0);
-        of("all").max(of(interface)) == 1
-    }
-
-    fn forwards(&self, interface: &str) -> bool {
-        setting(interface, "forwarding") == Some(1)
-    }
-}
-
-fn setting(interface: &str, name: &str) -> Option<u8> {
-    let conf = Path::new(paths::SYSCTLS).join("net/ipv4/conf");
-    let text = fs::read_to_string(conf.join(interface).join(name)).ok()?;
-    text.trim_end().parse().ok()
 }

@@ -7,4 +7,4 @@ pub(crate) mod formats;
 mod plan;
 mod warnings;
 
-pub(crate) use plan::{Gateway, Plan, Settings, Wish, listed, own_address};
+pub(crate) use plan::{Gateway, Plan, Wish, listed, own_address};

@@ -14,7 +14,7 @@ use virt_forward_core::{
 };
 
 use super::warnings;
-use crate::host::Host;
+use crate::{host::Host, settings::Settings};
 
 /// Lower than what DHCP clients give theirs (NetworkManager 100, networkd 1024), higher than a
 /// route that somebody set by hand.
@@ -184,15 +184,6 @@ impl Plan {
         let routes = self.routes.iter();
         routes.filter(move |route| route.via.is_ipv4() == is_ipv4)
     }
-}
-
-/// What the kernel is set to.
-pub(crate) trait Settings {
-    /// Whether what comes in by that interface is dropped if the answer would leave by another
-    /// (`rp_filter` = 1, strict).
-    fn is_strict(&self, interface: &str) -> bool;
-    /// Whether IPv4 that comes in there is forwarded.
-    fn forwards(&self, interface: &str) -> bool;
 }
 
 pub(super) const ANY4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

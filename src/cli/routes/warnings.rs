@@ -10,8 +10,8 @@ use virt_forward_core::{
     text::shown,
 };
 
-use super::plan::{Gateway, Lan, Settings};
-use crate::host::Host;
+use super::plan::{Gateway, Lan};
+use crate::{host::Host, settings::Settings};
 
 /// What is looked at.
 pub(super) struct Case<'a> {
@@ -206,7 +206,7 @@ impl Case<'_> {
                 .to_owned(),
         ];
         let uplink = self.uplink(&super::plan::ANY4.into());
-        if let Some(uplink) = uplink.filter(|uplink| !self.settings.forwards(uplink)) {
+        if let Some(uplink) = uplink.filter(|uplink| !self.settings.forwards(uplink, true)) {
             said.push(format!(
                 "this host forwards nothing that comes in by {uplink} \
                  (net.ipv4.conf.{uplink}.forwarding is 0)"

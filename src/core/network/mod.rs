@@ -71,6 +71,11 @@ impl Network {
         }
     }
 
+    /// Whether libvirt hides its guests behind the host's address, for that family.
+    pub fn is_masqueraded(&self, is_ipv4: bool) -> bool {
+        self.mode == Mode::Nat && (is_ipv4 || self.nat_ipv6)
+    }
+
     /// The IPv4 subnets whose addresses are this network's own, without overlaps.
     pub fn subnets4(&self) -> Vec<Ipv4Net> {
         let own = self.own().filter_map(|net| match net {

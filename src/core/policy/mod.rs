@@ -1,6 +1,13 @@
-//! Who may talk to whom: [`Config`] and [`Network`]s in, access and verdicts out.
+//! Who may talk to whom: [`Config`] and [`Network`]s in, access and verdicts out. [`reach`] has
+//! it of pairs of networks, [`packet`] of a single packet.
+
+mod packet;
+mod reach;
 
 use std::fmt;
+
+pub use packet::{Judgement, Packet, Party, judge, passes_alone};
+pub use reach::{NO_GROUP, Reach, Verdict, matrix};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -239,118 +246,11 @@ fn peers_of(config: &Config, groups: &[String]) -> impl Iterator<Item = IpNet> {
     groups.flat_map(|group| group.peers.iter().copied())
 }
 
-/// Whether new connections pass one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Everything passes.
-    Open,
-    /// Some of it passes.
-    Limited,
-    /// Nothing passes.
-    Closed,
-}
-
-/// One cell of the matrix of who reaches whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reach {
-    /// The network that opens the connection.
-    pub from: String,
-    /// The network that is reached.
-    pub to: String,
-    /// Whether it is.
-    pub verdict: Verdict,
-    /// What decides it.
-    pub why: String,
-}
-
-/// What a [`Reach`] begins with where no group opens it.
-pub const NO_GROUP: &str = "in no common group";
-
-/// Every ordered pair of `networks`, each with what it is open for now.
-pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<Reach> {
-    let mut cells = Vec::new();
-    for from in networks {
-        for to in networks {
-            if from.0.name != to.0.name {
-                cells.push(reach(config, *from, *to));
-            }
-        }
-    }
-    cells
-}
-
-/// libvirt may let through more than our rules name.
-fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> Reach {
-    let shared = from
-        .1
-        .groups
-        .iter()
-        .find(|group| to.1.groups.contains(group));
-    let (verdict, why) = match (shared, limited(config, from.1, to.1)) {
-        (Some(group), _) => (Verdict::Open, format!("both in group {group}")),
-        (None, limited) => match (without_us(from.0, to.0), limited) {
-            ((Verdict::Closed, _), Some(why)) => (Verdict::Limited, why),
-            (as_it_is, _) => as_it_is,
-        },
-    };
-    Reach {
-        from: from.0.name.clone(),
-        to: to.0.name.clone(),
-        verdict,
-        why,
-    }
-}
-
-/// The rules that let something pass from one to the other:
-/// `allow 1: tcp 6443; allow 3: icmp, to 10.17.4.21/32`
-fn limited(config: &Config, from: &Access, to: &Access) -> Option<String> {
-    let both = config
-        .numbered_allows()
-        .filter(|(number, _)| from.from.contains(number) && to.to.contains(number));
-    let said = both.map(|(number, allow)| {
-        let end = |word: &str, end: &End| {
-            let net = end.subnet();
-            net.map(|net| format!(", {word} {net}")).unwrap_or_default()
-        };
-        let (from, to) = (end("from", &allow.from), end("to", &allow.to));
-        format!("allow {number}: {allow}{from}{to}")
-    });
-    let said: Vec<_> = said.collect();
-    (!said.is_empty()).then(|| said.join("; "))
-}
-
-/// What libvirt's own rules do with a new IPv4 connection between two networks, its answers
-/// included (src/network/network_nftables.c and network_iptables.c: what the rules of the
-/// receiving network accept is not seen by those of the sending one).
-fn without_us(from: &Network, to: &Network) -> (Verdict, String) {
-    let closed = |why: &str| (Verdict::Closed, format!("{NO_GROUP}, and {why}"));
-    let open = |why: &str| {
-        let hidden = match from.mode {
-            Mode::Nat => ", with the host's address as source",
-            _ => "",
-        };
-        (Verdict::Open, format!("{NO_GROUP}, but {why}{hidden}"))
-    };
-    if from.mode == Mode::Isolated {
-        return closed("libvirt lets no answer into an isolated network");
-    }
-    if from.forward_dev.is_some() {
-        return closed("libvirt forwards the first through its forward dev alone");
-    }
-    match (to.mode, &to.forward_dev) {
-        (Mode::Nat | Mode::Isolated, _) => closed("libvirt rejects what comes in"),
-        (_, Some(_)) => closed("libvirt forwards the second through its forward dev alone"),
-        (Mode::Route, None) => open("libvirt routes to the second"),
-        (Mode::Open | Mode::Unrouted, None) => open("libvirt has no rules for the second"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn network(name: &str, mode: Mode) -> Network {
+    pub(super) fn network(name: &str, mode: Mode) -> Network {
         Network {
             name: name.into(),
             mode,
@@ -363,13 +263,13 @@ mod tests {
         }
     }
 
-    fn config(text: &str) -> Config {
+    pub(super) fn config(text: &str) -> Config {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, text).unwrap();
         Config::load(file.path()).unwrap()
     }
 
-    fn with(mut network: Network, addresses: &[&str]) -> Network {
+    pub(super) fn with(mut network: Network, addresses: &[&str]) -> Network {
         network.addresses = addresses.iter().map(|net| net.parse().unwrap()).collect();
         network
     }
@@ -395,8 +295,8 @@ mod tests {
         assert!(access_of(&config, &network("x", Mode::Nat)).is_none());
         let reach = |from: &Network, to: &Network| {
             let (a, b) = (access_of(&config, from), access_of(&config, to));
-            let cell = reach(&config, (from, &a), (to, &b));
-            (cell.verdict, cell.why)
+            let cells = matrix(&config, &[(from, &a), (to, &b)]);
+            (cells[0].verdict, cells[0].why.clone())
         };
         let limited = |why: &str| (Verdict::Limited, why.to_owned());
         assert_eq!(reach(&dmz, &kube), limited("allow 1: tcp 443"));
@@ -516,33 +416,5 @@ mod tests {
         // A part of a network is no better.
         config.groups[0].peers = vec!["10.17.3.9/32".parse().unwrap()];
         assert_eq!(overlaps(&config, [&kube].into_iter()).len(), 1);
-    }
-
-    #[test]
-    fn the_matrix_tells_what_a_group_opens_from_what_libvirt_lets_through() {
-        let (nat, routed, iso) = (
-            network("nat", Mode::Nat),
-            network("routed", Mode::Route),
-            network("iso", Mode::Isolated),
-        );
-        let config = Config::default();
-        let all = Access {
-            groups: vec!["all".to_owned()],
-            ..Access::default()
-        };
-        let none = Access::default();
-        let verdict = |from: (&Network, &Access), to: (&Network, &Access)| {
-            let cell = reach(&config, from, to);
-            (cell.verdict, cell.why)
-        };
-        let (open, why) = verdict((&routed, &all), (&nat, &all));
-        assert_eq!((open, why.as_str()), (Verdict::Open, "both in group all"));
-        let (open, why) = verdict((&nat, &none), (&routed, &all));
-        assert_eq!(open, Verdict::Open);
-        assert!(why.contains("host's address"), "{why}");
-        assert_eq!(verdict((&routed, &none), (&nat, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&iso, &none), (&routed, &none)).0, Verdict::Closed);
-        assert_eq!(matrix(&config, &[(&nat, &all), (&iso, &none)]).len(), 2);
     }
 }
