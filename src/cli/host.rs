@@ -33,6 +33,18 @@ pub(crate) struct Interface {
     pub(crate) addresses: Vec<IpNet>,
 }
 
+#[cfg(test)]
+impl Interface {
+    pub(crate) fn new(name: &str, addresses: &[&str]) -> Self {
+        Self {
+            index: 0,
+            name: name.to_owned(),
+            is_up: true,
+            addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) to: IpNet,

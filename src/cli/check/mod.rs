@@ -1,8 +1,9 @@
-//! Why a packet passes, or who refuses it: [`walk`] goes its way with it, from values, by what
-//! is in [`firewalls`] too, and [`text`] says what was found.
+//! Why a packet passes, or who refuses it: [`walk`] goes its way with it, from values, by
+//! [`routing`] and [`firewalls`], and [`text`] says what was found.
 
 mod ends;
 mod firewalls;
+mod routing;
 mod text;
 mod walk;
 

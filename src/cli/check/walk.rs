@@ -1,6 +1,6 @@
 //! The way of a packet through this host, step by step.
 
-use std::{io, net::IpAddr};
+use std::net::IpAddr;
 
 use virt_forward_core::{
     config::Config,
@@ -10,7 +10,7 @@ use virt_forward_core::{
     text::shown,
 };
 
-use super::{Mark, Place, Report, Step};
+use super::{Mark, Place, Report, Step, routing::Way};
 use crate::{
     host::{Forwarded, Host, Incoming},
     settings::Settings,
@@ -184,151 +184,6 @@ impl Walk<'_> {
         self.unclear("guest", what, &route.into_iter().collect::<Vec<_>>());
     }
 
-    /// Forwarding and routing, there and back; the interfaces it comes in and leaves by.
-    fn ways(&mut self) -> anyhow::Result<Option<Way>> {
-        let case = self.case;
-        let (from, to) = (&case.from, &case.to);
-        let (Some(enters), Some(leaves)) = (self.link(from), self.link(to)) else {
-            return Ok(None);
-        };
-        self.forwarding(&enters, "what comes");
-        self.forwarding(&leaves, "answers");
-        self.route(from, to, &enters, &leaves, "route")?;
-        self.route(to, from, &leaves, &enters, "way back")?;
-        Ok(Some(Way { leaves }))
-    }
-
-    /// Where that end is: the bridge of its network, or where this host sends to it.
-    fn link(&mut self, place: &Place) -> Option<String> {
-        if let Some(network) = place.network {
-            return network.routed_bridge().map(ToString::to_string);
-        }
-        // A neighbour comes in by its own link, whatever a route may say.
-        let beside = self.case.host.interfaces.iter().find(|one| {
-            let mut own = one.addresses.iter();
-            own.any(|own| own.contains(&place.address))
-        });
-        if let Some(beside) = beside {
-            return Some(beside.name.clone());
-        }
-        let way = self.case.host.way_to(place.address);
-        let default = self.case.host.way_to(match place.address {
-            IpAddr::V4(_) => [0, 0, 0, 0].into(),
-            IpAddr::V6(_) => [0; 16].into(),
-        });
-        match way.or(default) {
-            Some(way) => Some(way.interface.clone()),
-            None => {
-                let what = format!("this host has no route to {}", place.address);
-                self.blocked("route", what, &[]);
-                None
-            }
-        }
-    }
-
-    fn forwarding(&mut self, interface: &str, what: &str) {
-        let is_ipv4 = self.case.to.address.is_ipv4();
-        match self.case.settings.forwards(interface, is_ipv4) {
-            true => self.ok(
-                "forwarding",
-                format!("{interface} forwards {what} in by it"),
-            ),
-            false => {
-                let setting = match is_ipv4 {
-                    true => format!("net.ipv4.conf.{interface}.forwarding"),
-                    false => {
-                        format!("net.ipv6.conf.all.forwarding, nor {interface}.force_forwarding,")
-                    }
-                };
-                let what = match is_ipv4 {
-                    true => format!("{setting} is 0: {what} in by {interface} ends here"),
-                    false => format!("neither {setting} is 1: {what} in by {interface} ends here"),
-                };
-                self.blocked("forwarding", what, &["virt-forward apply".to_owned()]);
-            }
-        }
-    }
-
-    fn route(
-        &mut self,
-        from: &Place,
-        to: &Place,
-        enters: &str,
-        leaves: &str,
-        step: &'static str,
-    ) -> anyhow::Result<()> {
-        let (source, target) = (from.address, to.address);
-        let packet = Incoming {
-            from: source,
-            to: target,
-            interface: enters.to_owned(),
-        };
-        match self.case.kernel.forwards(&packet)? {
-            Ok(way) if way == leaves => {
-                self.ok(
-                    step,
-                    format!("from {source} to {target}: in by {enters}, out by {way}"),
-                );
-            }
-            Ok(way) => {
-                let what = format!(
-                    "from {source} to {target} this host sends by {way}, and {target} is behind {leaves}"
-                );
-                self.blocked(step, what, &[]);
-            }
-            Err(why) => {
-                let (what, remedy) = self.dropped(&why, source, target, enters);
-                self.blocked(step, what, &remedy);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the kernel's refusal means.
-    fn dropped(
-        &self,
-        why: &io::Error,
-        source: IpAddr,
-        target: IpAddr,
-        enters: &str,
-    ) -> (String, Vec<String>) {
-        let is_strict = source.is_ipv4() && self.case.settings.is_strict(enters);
-        let other = self
-            .case
-            .host
-            .way_to(source)
-            .filter(|way| way.interface != enters);
-        match (why.kind(), other) {
-            (io::ErrorKind::CrossesDevices, Some(other)) | (_, Some(other)) if is_strict => (
-                format!(
-                    "rp_filter is 1 on {enters}: what {source} sends is dropped, as this host would \
-                     answer by {}",
-                    other.interface
-                ),
-                vec![format!("sysctl net.ipv4.conf.{enters}.rp_filter=2")],
-            ),
-            (io::ErrorKind::CrossesDevices, _) => (
-                format!(
-                    "this host has no way back to {source} by {enters}, and rp_filter drops what comes so"
-                ),
-                Vec::new(),
-            ),
-            (io::ErrorKind::NetworkUnreachable, _) => {
-                (format!("this host has no route to {target}"), Vec::new())
-            }
-            (io::ErrorKind::HostUnreachable, _) => (
-                format!(
-                    "this host does not forward what comes in by {enters}, or has no route to {target}"
-                ),
-                Vec::new(),
-            ),
-            _ => (
-                format!("this host does not forward from {source} to {target}: {why}"),
-                Vec::new(),
-            ),
-        }
-    }
-
     fn policy(&mut self) -> Judgement {
         let case = self.case;
         let held = [&case.from, &case.to]
@@ -447,11 +302,6 @@ impl Walk<'_> {
         };
         format!("Open: {packet} from {from} gets to {to}{seen}.{but}")
     }
-}
-
-/// Where it goes.
-struct Way {
-    leaves: String,
 }
 
 pub(super) fn apply() -> Vec<String> {

@@ -281,3 +281,105 @@ fn found(config: &Config, networks: &[Network], host: &Host, any: IpAddr) -> Opt
             .or_else(|| mine.next().map(IpNet::addr))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Interface, Route as Way};
+    use virt_forward_core::network::read;
+
+    struct Loose;
+
+    impl Settings for Loose {
+        fn is_strict(&self, _: &str) -> bool {
+            false
+        }
+        fn forwards(&self, _: &str, _: bool) -> bool {
+            true
+        }
+    }
+
+    fn network(name: &str, forward: &str, subnet: &str) -> Network {
+        let xml = format!(
+            "<network><name>{name}</name>{forward}<bridge name='br_{name}'/>\
+             <ip address='{subnet}.1' prefix='24'/></network>"
+        );
+        read(xml.as_bytes()).unwrap()
+    }
+
+    fn host() -> Host {
+        let way = |to: &str, interface: &str, gateway: Option<&str>| Way {
+            to: to.parse().unwrap(),
+            interface: interface.to_owned(),
+            gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+            source: None,
+            metric: 0,
+        };
+        Host {
+            interfaces: vec![
+                Interface::new("eth0", &["192.168.7.2/24", "192.168.0.40/24"]),
+                Interface::new("eth1", &["172.16.0.2/24"]),
+                Interface::new("br_nat", &["10.17.4.1/24"]),
+            ],
+            routes: vec![
+                way("0.0.0.0/0", "eth0", Some("192.168.0.1")),
+                way("172.16.0.0/24", "eth1", None),
+                way("10.17.4.0/24", "br_nat", None),
+            ],
+        }
+    }
+
+    fn plan(config: &Config, wish: &Wish) -> Result<Plan, NoPlan> {
+        let networks = [
+            network("nat", "<forward/>", "10.17.4"),
+            network("iso", "", "10.17.9"),
+        ];
+        Plan::new(config, &networks, &host(), wish, &Loose)
+    }
+
+    fn via(plan: &Plan) -> Vec<String> {
+        let said = |route: &Route| format!("{} via {}", route.to, route.via);
+        plan.routes.iter().map(said).collect()
+    }
+
+    #[test]
+    fn the_address_is_the_one_beside_the_router_or_on_the_way_to_peers() {
+        let mut config = Config::default();
+        let found = plan(&config, &Wish::default()).unwrap();
+        assert_eq!(via(&found), ["10.17.4.0/24 via 192.168.0.40"]);
+        assert!(found.defaults.is_empty());
+        assert_eq!(found.default4, Some([192, 168, 0, 1].into()));
+        assert!(found.warnings[0].contains("nobody outside may open connections to nat"));
+        config.groups[0].peers = vec!["172.16.0.9/32".parse().unwrap()];
+        let found = plan(&config, &Wish::default()).unwrap();
+        assert_eq!(via(&found), ["10.17.4.0/24 via 172.16.0.2"]);
+        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn what_is_named_is_taken_and_a_default_route_is_given_only_if_asked_for() {
+        let wish = |gateway| Wish {
+            via: vec!["192.168.7.2".parse().unwrap()],
+            gateway: Some(gateway),
+            router: Vec::new(),
+        };
+        let router = plan(&Config::default(), &wish(Gateway::Router)).unwrap();
+        assert_eq!(via(&router), ["10.17.4.0/24 via 192.168.7.2"]);
+        assert_eq!(router.defaults, ["192.168.0.1".parse::<IpAddr>().unwrap()]);
+        let host = plan(&Config::default(), &wish(Gateway::Host)).unwrap();
+        assert_eq!(host.defaults, ["192.168.7.2".parse::<IpAddr>().unwrap()]);
+        for wrong in [
+            &["10.0.0.1", "10.0.0.2"][..],
+            &["fe80::1"],
+            &["127.0.0.1"],
+            &["::"],
+        ] {
+            let wish = Wish {
+                via: wrong.iter().map(|one| one.parse().unwrap()).collect(),
+                ..Wish::default()
+            };
+            let why = plan(&Config::default(), &wish).unwrap_err();
+            assert!(why.is_usage(), "{wrong:?}: {why}");
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! the kernel is changed, under the note `pending`: who is killed in between leaves the old
 //! rules or the new ones, and the next run rebuilds.
 
+mod close;
 mod firewalld;
 mod gates;
 mod inspect;
@@ -20,6 +21,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
 
+use close::is_held;
 use gates::{Gates, Reach, Wish};
 
 use crate::{
@@ -52,15 +54,6 @@ pub enum Outcome {
     Closed,
     /// It was not open.
     WasNotOpen,
-}
-
-/// What is known of a network that is closed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Afterwards {
-    /// Nothing: it has stopped.
-    Forgotten,
-    /// That it runs.
-    Held,
 }
 
 /// A run, with the lock held.
@@ -126,54 +119,6 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
-    /// A network has started under a config that is wrong. It is closed, and known: what the
-    /// table lets out to a subnet or in from one is not meant for it.
-    pub fn note(&self, network: Network) -> Result<()> {
-        let Some(bridge) = network.routed_bridge().cloned() else {
-            return Ok(());
-        };
-        if !host::has(&bridge) || self.store.record(&bridge).is_some() {
-            return Ok(());
-        }
-        let record = Record {
-            access: Access::default(),
-            network,
-            is_held: false,
-        };
-        self.change(false, &[], |batch| {
-            self.store.put(&bridge, &record)?;
-            if let Some(member) = self.member(&record) {
-                table::add(batch, &member);
-            }
-            Ok(())
-        })?;
-        self.store.finish()
-    }
-
-    /// Whether a network was closed by hand, and has not started again since.
-    pub fn is_held(&self, network: &Network) -> bool {
-        is_held(self.store, network)
-    }
-
-    /// A network has stopped. The bridge tells which: in what libvirt hands to the hook the
-    /// definition is still the live one.
-    pub fn stopped(&self, network: &Network) -> Result<Outcome> {
-        let Some(bridge) = network.routed_bridge() else {
-            return Ok(Outcome::WasNotOpen);
-        };
-        match self.store.record(bridge) {
-            Some(record) if record.network.name == network.name => {
-                self.close(&[record], Afterwards::Forgotten)?;
-                Ok(Outcome::Closed)
-            }
-            // Another network has the bridge now, or we never heard of this one.
-            _ => {
-                self.mend()?;
-                Ok(Outcome::WasNotOpen)
-            }
-        }
-    }
-
     /// Rebuilds everything with these networks added, or, without `others`, with no others.
     /// `others` are active too: where they are not known yet, they are held.
     pub fn apply(&self, networks: Vec<Network>, others: Option<Vec<Network>>) -> Result<()> {
@@ -203,29 +148,6 @@ impl<'a> Run<'a> {
         Error::all(troubles)
     }
 
-    /// Closes the networks of these names; the names that are not known.
-    pub fn remove(&self, names: &[String]) -> Result<Vec<String>> {
-        let known = self.store.records();
-        let is_meant = |record: &Record| names.contains(&record.network.name);
-        let (meant, _): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
-        let found: BTreeSet<_> = meant
-            .iter()
-            .map(|record| record.network.name.clone())
-            .collect();
-        if !meant.is_empty() {
-            self.close(&meant, Afterwards::Held)?;
-        }
-        let unknown = names.iter().filter(|name| !found.contains(*name));
-        Ok(unknown.cloned().collect())
-    }
-
-    /// Takes everything of ours out of the kernel and off the disk, known or not.
-    pub fn remove_all(&self) -> Result<()> {
-        self.store.begin()?;
-        self.tear_down(&self.store.records())?;
-        self.store.destroy()
-    }
-
     fn record(&self, network: Network) -> Record {
         Record {
             access: policy::access_of(self.config, &network),
@@ -247,19 +169,6 @@ impl<'a> Run<'a> {
             true => record,
             false => self.record(record.network),
         }
-    }
-
-    /// Networks that are active and not known are no "outside" either.
-    fn hold_strangers(&self, networks: Vec<Network>) -> Result<()> {
-        for network in networks {
-            if let Some(bridge) = network.routed_bridge().cloned()
-                && host::has(&bridge)
-                && self.store.record(&bridge).is_none()
-            {
-                self.store.put(&bridge, &Record::held(network))?;
-            }
-        }
-        Ok(())
     }
 
     /// The peers of the config that the table was built without.
@@ -309,37 +218,6 @@ impl<'a> Run<'a> {
         built.is_none()
             || own::fingerprint(self.deadline).is_ok_and(|seen| seen == built)
                 && (!is_few() || are_elements_right())
-    }
-
-    /// Some networks less; what their bridges' settings were comes back, where the bridges
-    /// are still there.
-    fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
-        // One of them may have kept a peer out.
-        let anew = !self.unused().is_empty();
-        self.change(anew, records, |batch| {
-            for record in records {
-                let Some(bridge) = record.network.routed_bridge() else {
-                    continue;
-                };
-                if let Some(member) = self.member(record) {
-                    table::remove(batch, &member);
-                }
-                match afterwards {
-                    Afterwards::Forgotten => self.store.forget(bridge)?,
-                    Afterwards::Held => {
-                        let held = Record::held(record.network.clone());
-                        self.store.put(bridge, &held)?;
-                        if let Some(member) = self.member(&held) {
-                            table::add(batch, &member);
-                        }
-                    }
-                }
-            }
-            settings::restore_of(self.store, records)
-        })?;
-        self.store.finish()?;
-        self.firewalld()?;
-        Error::all(self.troubles.take())
     }
 
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
@@ -460,31 +338,6 @@ impl<'a> Run<'a> {
         }
         (records, stale)
     }
-
-    /// The gates, then the table, then the settings; each as far as it goes. `records` are
-    /// networks that may still run, closed.
-    fn tear_down(&self, records: &[Record]) -> Result<()> {
-        let mut errors = Vec::new();
-        let gates = Gates::to_close(Wish::of(self.config), self.deadline);
-        let mut batch = Batch::default();
-        match gates {
-            Ok(mut gates) => {
-                errors.extend(gates.take_trouble());
-                errors.extend(gates.by_program(self.deadline).err());
-                gates.in_batch(&mut batch);
-            }
-            Err(error) => errors.push(error),
-        }
-        table::none(&mut batch);
-        errors.extend(nft::apply(&batch, self.deadline).err());
-        errors.extend(settings::restore_all(self.store, records).err());
-        let none = firewalld::make(self.store, &Config::closed(), &[], self.deadline);
-        errors.extend(none.err());
-        if errors.is_empty() {
-            self.store.forget_kernel()?;
-        }
-        Error::all(errors)
-    }
 }
 
 /// What the gates of a table that is there are for. That of the table, not of the config: a
@@ -503,14 +356,6 @@ fn members(config: &Config, records: &[Record]) -> Vec<Member> {
         .filter_map(|record| Member::new(&record.network, &record.access));
     let is_wanted = |member: &Member| member.is_open() || config.names_subnets();
     members.filter(is_wanted).collect()
-}
-
-/// Whether a network was closed by hand, and has not started again since.
-fn is_held(store: &Store, network: &Network) -> bool {
-    let record = network
-        .routed_bridge()
-        .and_then(|bridge| store.record(bridge));
-    record.is_some_and(|record| record.is_held && record.network.name == network.name)
 }
 
 /// Whether there is anything to have a table for.

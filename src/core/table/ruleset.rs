@@ -1,7 +1,7 @@
 //! The whole table, for any number of networks the same chains and rules.
 
 use super::{
-    IPV4, IPV6, Layout, Member, TABLE, allow, elements,
+    Group, IPV4, IPV6, Layout, Member, TABLE, allow, elements,
     words::{self, Batch, Hook, Kind},
 };
 
@@ -89,28 +89,13 @@ fn open(batch: &mut Batch, layout: &Layout) {
 fn errors(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, ERRORS);
     for group in &layout.groups {
-        // iifname @group_kube oifname @group_kube goto open
-        let set = group.set();
-        let pair = [
-            words::iifname_in(&set),
-            words::oifname_in(&set),
-            words::goto(OPEN),
-        ];
-        batch.add_rule(TABLE, ERRORS, pair);
+        from_members(batch, group, ERRORS);
         for peers in group.peers() {
-            // iifname @group_kube ip daddr @peers_kube4 oifname != @bridges goto open
-            let to_peer = [
-                words::iifname_in(&set),
-                words::daddr_in(&peers.any, &peers.set),
-                words::oifname_not_in(elements::BRIDGES),
-                words::goto(OPEN),
-            ];
-            batch.add_rule(TABLE, ERRORS, to_peer);
             // iifname != @bridges meta nfproto ipv4 oifname @group_kube goto open
             let from_beyond = [
                 words::iifname_not_in(elements::BRIDGES),
                 words::nfproto(&peers.any),
-                words::oifname_in(&set),
+                words::oifname_in(&group.set()),
                 words::goto(OPEN),
             ];
             batch.add_rule(TABLE, ERRORS, from_beyond);
@@ -146,27 +131,32 @@ fn from_bridge(batch: &mut Batch) {
 fn own_source(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OWN_SOURCE);
     for group in &layout.groups {
-        // iifname @group_kube oifname @group_kube goto open
-        let set = group.set();
-        let pair = [
-            words::iifname_in(&set),
-            words::oifname_in(&set),
-            words::goto(OPEN),
-        ];
-        batch.add_rule(TABLE, OWN_SOURCE, pair);
-        for peers in group.peers() {
-            // iifname @group_kube ip daddr @peers_kube4 oifname != @bridges goto open
-            let pair = [
-                words::iifname_in(&set),
-                words::daddr_in(&peers.any, &peers.set),
-                words::oifname_not_in(elements::BRIDGES),
-                words::goto(OPEN),
-            ];
-            batch.add_rule(TABLE, OWN_SOURCE, pair);
-        }
+        from_members(batch, group, OWN_SOURCE);
     }
     allow::own_source(batch, layout);
     to_errors(batch, OWN_SOURCE);
+}
+
+/// From the members of a group to each other, and to its peers.
+fn from_members(batch: &mut Batch, group: &Group, chain: &str) {
+    // iifname @group_kube oifname @group_kube goto open
+    let set = group.set();
+    let pair = [
+        words::iifname_in(&set),
+        words::oifname_in(&set),
+        words::goto(OPEN),
+    ];
+    batch.add_rule(TABLE, chain, pair);
+    for peers in group.peers() {
+        // iifname @group_kube ip daddr @peers_kube4 oifname != @bridges goto open
+        let to_peer = [
+            words::iifname_in(&set),
+            words::daddr_in(&peers.any, &peers.set),
+            words::oifname_not_in(elements::BRIDGES),
+            words::goto(OPEN),
+        ];
+        batch.add_rule(TABLE, chain, to_peer);
+    }
 }
 
 fn forward(batch: &mut Batch, layout: &Layout) {
