@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) routes: Vec<Route>,
     /// Where the default route is asked to lead, for each family with a route.
     pub(crate) defaults: Vec<IpAddr>,
+    /// Where it would lead if the other were asked for.
+    pub(crate) replaced: Vec<IpAddr>,
     /// Where it leads in any case, for IPv4: some formats cannot leave it out.
     pub(crate) default4: Option<Ipv4Addr>,
     /// What will not work, or might not.
@@ -139,17 +141,23 @@ impl Plan {
             return Err(NoPlan::NoAddress);
         }
         let gateway = wish.gateway.unwrap_or(Gateway::Router);
-        let of_gateway = |any: IpAddr| match gateway {
+        let other = match gateway {
+            Gateway::Host => Gateway::Router,
+            Gateway::Router => Gateway::Host,
+        };
+        let lead_to = |gateway, any: IpAddr| match gateway {
             Gateway::Host => lan.via(&any.into()),
             Gateway::Router => lan.router(&any.into()),
         };
         let has_routes = |any: &IpAddr| routes.iter().any(|one| one.via.is_ipv4() == any.is_ipv4());
         let families = [ANY4, ANY6].into_iter().filter(has_routes);
-        let defaults = match wish.gateway {
-            Some(_) => families.filter_map(of_gateway).collect(),
-            None => Vec::new(),
+        let families: Vec<_> = families.filter(|_| wish.gateway.is_some()).collect();
+        let all = |gateway| {
+            let addresses = families.iter().filter_map(|any| lead_to(gateway, *any));
+            addresses.collect::<Vec<_>>()
         };
-        let default4 = of_gateway(ANY4).and_then(|address| match address {
+        let (defaults, replaced) = (all(gateway), all(other));
+        let default4 = lead_to(gateway, ANY4).and_then(|address| match address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         });
@@ -165,6 +173,7 @@ impl Plan {
             warnings: case.warnings(),
             routes,
             defaults,
+            replaced,
             default4,
         })
     }
@@ -173,6 +182,7 @@ impl Plan {
     pub(crate) fn without_defaults(mut self) -> Self {
         if !self.defaults.is_empty() {
             self.defaults.clear();
+            self.replaced.clear();
             let warning = "--gateway is for the machines: the router's own default route stays";
             self.warnings.push(warning.to_owned());
         }
@@ -232,10 +242,18 @@ fn named(addresses: &[IpAddr], any: IpAddr, option: &str) -> Result<Option<IpAdd
         .filter(|one| one.is_ipv4() == any.is_ipv4());
     let mine: Vec<_> = mine.copied().collect();
     let is_unusable = |address: &IpAddr| match address {
-        IpAddr::V4(address) => address.is_unspecified() || address.is_loopback(),
+        IpAddr::V4(address) => {
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_broadcast()
+        }
         // Only the machine's own interface would tell which link is meant.
         IpAddr::V6(address) => {
-            address.is_unspecified() || address.is_loopback() || address.is_unicast_link_local()
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_unicast_link_local()
         }
     };
     match mine[..] {
@@ -372,6 +390,9 @@ mod tests {
             &["10.0.0.1", "10.0.0.2"][..],
             &["fe80::1"],
             &["127.0.0.1"],
+            &["224.0.0.1"],
+            &["255.255.255.255"],
+            &["ff02::1"],
             &["::"],
         ] {
             let wish = Wish {

@@ -1,6 +1,6 @@
 //! What will not work with the routes, or might not, and what to do about it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use virt_forward_core::{
@@ -26,6 +26,8 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     pub(super) fn warnings(&self) -> Vec<String> {
         let all = [
+            self.nothing_to_reach(),
+            self.not_of_this_host(),
             self.overlaps_of_networks(),
             self.overlaps_with_the_lan(),
             self.without_an_address(),
@@ -40,6 +42,27 @@ impl Case<'_> {
     fn subnets(&self) -> impl Iterator<Item = (&Network, IpNet)> {
         let networks = self.networks.iter();
         networks.flat_map(|network| network.subnets().into_iter().map(move |net| (network, net)))
+    }
+
+    fn nothing_to_reach(&self) -> Vec<String> {
+        match self.networks.is_empty() {
+            true => vec!["no network is active that could be reached".to_owned()],
+            false => Vec::new(),
+        }
+    }
+
+    /// May be right, where this host is behind another address; or a typo.
+    fn not_of_this_host(&self) -> Vec<String> {
+        let any = [super::plan::ANY4, super::plan::ANY6].into_iter();
+        let via = any.filter_map(|any| self.lan.via(&any.into()));
+        let has = |via: &IpAddr| {
+            let mut own = self.host.interfaces.iter().flat_map(|one| &one.addresses);
+            own.any(|own| own.addr() == *via)
+        };
+        let strange = via.filter(|via| !has(via));
+        strange
+            .map(|via| format!("{via} is no address of this host"))
+            .collect()
     }
 
     fn overlaps_of_networks(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, comment, lines};
+use super::{HALF_SEEN, comment, default_note, lines};
 use crate::routes::plan::Plan;
 
 pub(super) fn text(plan: &Plan) -> String {
@@ -14,6 +14,7 @@ pub(super) fn text(plan: &Plan) -> String {
              With --announce, the KVM host itself tells them to its neighbours.\n\n{HALF_SEEN}"
         ),
     );
+    text.push_str(&default_note("#", plan, "the kernel's, whoever set it,"));
     for (is_ipv4, family) in [(true, 4), (false, 6)] {
         let lines = lines(plan, is_ipv4);
         if lines.is_empty() {

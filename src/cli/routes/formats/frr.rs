@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, all_lines, comment};
+use super::{HALF_SEEN, all_lines, comment, default_note};
 use crate::routes::plan::Plan;
 
 pub(super) fn text(plan: &Plan) -> String {
@@ -14,6 +14,7 @@ pub(super) fn text(plan: &Plan) -> String {
              With --announce, the KVM host itself tells them to its neighbours.\n\n{HALF_SEEN}"
         ),
     );
+    text.push_str(&default_note("!", plan, "the kernel's, whoever set it,"));
     for line in all_lines(plan) {
         let family = match line.via.is_ipv4() {
             true => "ip",

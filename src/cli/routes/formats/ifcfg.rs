@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{comment, lines};
+use super::{comment, default_note, lines};
 use crate::routes::plan::{METRIC, Plan};
 
 pub(super) fn text(plan: &Plan, interface: &str) -> String {
@@ -10,6 +10,11 @@ pub(super) fn text(plan: &Plan, interface: &str) -> String {
         "#",
         "Routes to libvirt networks, for a machine of the LAN. Then: ifup, of that interface.",
     );
+    text.push_str(&default_note(
+        "#",
+        plan,
+        &format!("GATEWAY in ifcfg-{interface}"),
+    ));
     for (is_ipv4, file) in [(true, "route"), (false, "route6")] {
         let lines = lines(plan, is_ipv4);
         if lines.is_empty() {

@@ -19,7 +19,7 @@ pub(super) fn text(plan: &Plan) -> String {
 }
 
 /// The command that sets a route, whatever was there for the same subnet.
-pub(super) fn command(line: &Line) -> String {
+fn command(line: &Line) -> String {
     let Line { to, via, .. } = line;
     match (via.is_ipv4(), line.is_default()) {
         (true, false) => format!("ip -4 route replace {to} via {via} proto static metric {METRIC}"),

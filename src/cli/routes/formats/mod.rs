@@ -143,6 +143,20 @@ fn comment(mark: &str, text: &str) -> String {
     lines.collect()
 }
 
+/// For formats that add a default route to a machine's own configuration, where `own` is what
+/// has set one so far; nothing where none is added.
+fn default_note(mark: &str, plan: &Plan, own: &str) -> String {
+    match plan.defaults.is_empty() {
+        true => String::new(),
+        false => comment(
+            mark,
+            &format!(
+                "A static default route of the machine's own wins over this one: {own} has to go."
+            ),
+        ),
+    }
+}
+
 /// For formats that are for routers.
 const HALF_SEEN: &str = "\
 Beware on a router that tracks connections: machines of the LAN send by way of it, but are
@@ -168,6 +182,7 @@ mod tests {
                 route("kube02", "fd00:10:17:3::/64", "fd00:0:0:1::40"),
             ],
             defaults: vec!["192.168.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            replaced: vec!["192.168.0.40".parse().unwrap()],
             default4: Some([192, 168, 0, 1].into()),
             warnings: vec!["w".to_owned()],
         }
@@ -197,6 +212,30 @@ mod tests {
                 let is_quoted = *format == Format::Json || *format == Format::Routeros;
                 assert!(before.contains(" # ") || is_quoted, "{format:?}: {line}");
             }
+        }
+    }
+
+    #[test]
+    fn without_routes_nothing_is_configured() {
+        let none = Plan {
+            routes: Vec::new(),
+            defaults: Vec::new(),
+            replaced: Vec::new(),
+            default4: Some([192, 168, 0, 1].into()),
+            warnings: Vec::new(),
+        };
+        for format in Format::value_variants() {
+            // Options of DHCP have the default route in any case.
+            if matches!(format, Format::Json | Format::Dnsmasq) {
+                continue;
+            }
+            let text = format.text(&none, "eth0").unwrap();
+            let is_comment =
+                |line: &str| ["#", "!", "rem"].iter().any(|mark| line.starts_with(mark));
+            assert!(
+                text.lines().all(|line| line.is_empty() || is_comment(line)),
+                "{format:?}: {text}"
+            );
         }
     }
 

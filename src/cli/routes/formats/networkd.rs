@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Line, all_lines, comment};
+use super::{Line, all_lines, comment, default_note};
 use crate::routes::plan::{METRIC, Plan};
 
 pub(super) fn text(plan: &Plan) -> String {
@@ -12,6 +12,7 @@ pub(super) fn text(plan: &Plan) -> String {
          NAME.network: /etc/systemd/network/NAME.network.d/virt-forward.conf, and then:\n\
          networkctl reload",
     );
+    text.push_str(&default_note("#", plan, "Gateway= in NAME.network"));
     for line in all_lines(plan) {
         let Line { to, via, what } = line;
         let _ = write!(

@@ -22,6 +22,18 @@ pub(super) fn text(plan: &Plan) -> String {
          : \"${{DEVICE:=$(ip -o route get {via} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')}}\"\n\
          : \"${{CONNECTION:=$(nmcli -g GENERAL.CONNECTION device show \"$DEVICE\")}}\"\n"
     );
+    // What --gateway gave before, if it gave the other: nmcli adds, and takes away in silence
+    // what is not there.
+    for old in &plan.replaced {
+        let (family, all) = match old {
+            IpAddr::V4(_) => ("ipv4", "0.0.0.0/0"),
+            IpAddr::V6(_) => ("ipv6", "::/0"),
+        };
+        let _ = writeln!(
+            text,
+            "nmcli connection modify \"$CONNECTION\" -{family}.routes \"{all} {old} {METRIC}\""
+        );
+    }
     for line in lines {
         let family = match line.via {
             IpAddr::V4(_) => "ipv4",
