@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use virt_forward_core::{
     config::Config,
     network::{Mode, Network},
-    policy,
+    policy::{self, share},
     text::shown,
 };
 
@@ -237,8 +237,4 @@ impl Case<'_> {
         }
         said
     }
-}
-
-fn share(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
 }

@@ -106,7 +106,7 @@ fn is_meant(end: &End, network: &Network, groups: &[String]) -> bool {
 }
 
 /// Whether there are addresses in both.
-fn share(one: &IpNet, other: &IpNet) -> bool {
+pub fn share(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
 

@@ -48,6 +48,8 @@ pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
     allows: Vec<Allow>,
+    /// Whether it matters what comes from outside, be it answers.
+    knows_outside: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -98,13 +100,6 @@ const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 impl Layout {
-    /// Whether it matters what comes from outside, be it answers.
-    fn knows_outside(&self) -> bool {
-        let is_outside = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
-        self.groups.iter().any(|group| !group.peers.is_empty())
-            || self.allows.iter().any(is_outside)
-    }
-
     /// The sets of bridges that networks are put into by what they are open for.
     fn sets(&self) -> Vec<String> {
         let mut sets: Vec<_> = self.groups.iter().map(Group::set).collect();
@@ -128,6 +123,7 @@ impl Layout {
                 })
                 .collect(),
             allows: config.allows.clone(),
+            knows_outside: config.names_subnets(),
         }
     }
 }

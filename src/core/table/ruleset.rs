@@ -34,7 +34,7 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     errors(batch, layout);
     own_source(batch, layout);
     from_bridge(batch);
-    if layout.knows_outside() {
+    if layout.knows_outside {
         from_outside(batch, layout);
     }
     forward(batch, layout);
@@ -170,7 +170,7 @@ fn forward(batch: &mut Batch, layout: &Layout) {
         words::goto(FROM_BRIDGE),
     ];
     batch.add_rule(TABLE, FORWARD, from_bridge);
-    if layout.knows_outside() {
+    if layout.knows_outside {
         // oifname @bridges goto from_outside
         let from_outside = [
             words::oifname_in(elements::BRIDGES),
