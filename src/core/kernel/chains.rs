@@ -8,8 +8,9 @@ use super::{
     iptables,
     netlink::{attribute, attributes, be32, be64, dump, string},
     numbers::{
-        CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE,
-        RULE_HANDLE, RULE_TABLE, TABLE_FLAGS, TABLE_NAME,
+        ACCEPT, CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, DROP, GOTO, JUMP, NFT_MSG_GETCHAIN,
+        NFT_MSG_GETRULE, NFT_MSG_GETTABLE, RETURN, RULE_HANDLE, RULE_TABLE, TABLE_FLAGS,
+        TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE,
     },
 };
 use crate::{
@@ -29,14 +30,6 @@ const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
 /// `NF_INET_FORWARD`, the same for ip, ip6 and inet.
 const FORWARD: u32 = 2;
-/// `NF_DROP`, as a policy and as a verdict.
-const DROP: u32 = 0;
-/// `NF_ACCEPT`
-const ACCEPT: u32 = 1;
-/// `NFT_JUMP`, `NFT_GOTO`, `NFT_RETURN`: negative there.
-const JUMP: u32 = -3_i32 as u32;
-const GOTO: u32 = -4_i32 as u32;
-const RETURN: u32 = -5_i32 as u32;
 
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
@@ -45,8 +38,6 @@ const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
 const IMMEDIATE_DATA: u16 = 2;
 const DATA_VERDICT: u16 = 2;
-const VERDICT_CODE: u16 = 1;
-const VERDICT_CHAIN: u16 = 2;
 const LOOKUP_DREG: u16 = 3;
 const MATCH_NAME: u16 = 1;
 const MATCH_INFO: u16 = 3;
@@ -142,7 +133,7 @@ fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Opt
 }
 
 /// `NFPROTO_*`; bridged frames and what comes in on a device are never routed packets.
-fn family(number: u8) -> Option<Family> {
+pub(super) fn family(number: u8) -> Option<Family> {
     match number {
         1 => Some(Family::Inet),
         2 => Some(Family::Ip),

@@ -80,6 +80,37 @@ pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
     Ok(())
 }
 
+/// The rules of that chain, first to last, as the program lists them: `-A FORWARD -j DROP`.
+pub fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<String>> {
+    let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
+    let listed = program(name).demand(&list, "", deadline)?;
+    let rules = listed.lines().filter(|line| line.starts_with("-A "));
+    Ok(rules.map(str::to_owned).collect())
+}
+
+/// How many packets each rule and each policy of the table `filter` of x_tables has seen, where
+/// that is in use: the chain, the rule's text or `-P FORWARD DROP`, and the number.
+pub fn legacy_counts(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
+    let mut counts = Vec::new();
+    for name in legacy_tables() {
+        let list = ["-w", WAIT, "-t", "filter", "-v", "-S"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        counts.extend(listed.lines().filter_map(|line| count(line, &name)));
+    }
+    Ok(counts)
+}
+
+/// `-A FORWARD -o virbr0 -c 3 252 -j REJECT`, `-P FORWARD DROP -c 0 0`
+fn count(line: &str, table: &ChainName) -> Option<(ChainName, String, u64)> {
+    let (before, after) = line.split_once(" -c ")?;
+    let mut after = after.splitn(3, ' ');
+    let packets = after.next()?.parse().ok()?;
+    let rest = after.nth(1).map(|rest| format!(" {rest}"));
+    let chain = line.split(' ').nth(1)?;
+    let text = format!("{before}{}", rest.unwrap_or_default());
+    Some((table.beside(chain), text, packets))
+}
+
 /// Whether the program refused the table because it holds rules that it has not made: then
 /// there is nothing of its own to be harmed, and nft is the program for it.
 pub fn is_not_its_own(error: &Error) -> bool {
@@ -108,20 +139,25 @@ fn has_legacy(family: Family) -> bool {
 /// would be made by being listed.
 pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
     let mut chains = Vec::new();
-    for family in [Family::Ip, Family::Ip6] {
-        if has_legacy(family) {
-            let name = ChainName {
-                engine: Engine::Legacy,
-                family,
-                table: "filter".to_owned(),
-                chain: String::new(),
-            };
-            let list = ["-w", WAIT, "-t", "filter", "-S"];
-            let listed = program(&name).demand(&list, "", deadline)?;
-            chains.extend(chains_in(&listed, &name));
-        }
+    for name in legacy_tables() {
+        let list = ["-w", WAIT, "-t", "filter", "-S"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        chains.extend(chains_in(&listed, &name));
     }
     Ok(chains)
+}
+
+/// The tables `filter` of x_tables that are in use, without a chain.
+fn legacy_tables() -> impl Iterator<Item = ChainName> {
+    let families = [Family::Ip, Family::Ip6].into_iter();
+    families
+        .filter(|family| has_legacy(*family))
+        .map(|family| ChainName {
+            engine: Engine::Legacy,
+            family,
+            table: "filter".to_owned(),
+            chain: String::new(),
+        })
 }
 
 /// The chains in what `iptables -S` lists.
@@ -214,6 +250,32 @@ mod tests {
         ] {
             assert!(gate_in(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn counts_are_told_from_rules() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let said = |line| {
+            let (chain, text, packets) = count(line, &table)?;
+            Some(format!("{chain}: {text}: {packets}"))
+        };
+        for (line, meant) in [
+            (
+                "-A FORWARD -o virbr0 -c 3 252 -j REJECT --reject-with icmp-port-unreachable",
+                "iptables-legacy filter FORWARD: -A FORWARD -o virbr0 -j REJECT --reject-with \
+                 icmp-port-unreachable: 3",
+            ),
+            (
+                "-P FORWARD DROP -c 7 9",
+                "iptables-legacy filter FORWARD: -P FORWARD DROP: 7",
+            ),
+        ] {
+            assert_eq!(said(line).as_deref(), Some(meant));
+        }
+        assert_eq!(said("-N LIBVIRT_FWI"), None);
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The edge: the files that touch the kernel, each one part of it. They decide nothing.
 
 pub mod chains;
+pub mod conntrack;
 pub mod deadline;
 pub mod firewalld;
 pub mod host;
 pub mod iptables;
 pub mod log;
 pub mod monitor;
+pub mod namespace;
 mod netlink;
 pub mod nft;
 mod numbers;
 pub mod own;
 mod program;
+pub mod rules;
 pub mod scratch;
 pub mod status;
 pub mod sysctl;
+pub mod trace;

@@ -167,7 +167,7 @@ impl AsRawFd for Settings {
     }
 }
 
-fn listen(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
+pub(super) fn listen(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,

@@ -1,7 +1,8 @@
-//! nfnetlink, as far as asking for rules goes (linux/netfilter/nfnetlink.h).
+//! nfnetlink, as far as asking for rules and forgetting a connection go
+//! (linux/netfilter/nfnetlink.h).
 //!
 //! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
-//! at several chains each time. Only reading is done this way.
+//! at several chains each time. Rules are only read this way, never changed.
 
 use std::io;
 
@@ -24,9 +25,12 @@ const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP: u16 = 0x300;
 /// The kernel's rules changed while it listed them.
 const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(super) const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// High bits of an attribute's type are flags (linux/netlink.h, `NLA_TYPE_MASK`).
 const TYPE_MASK: u16 = 0x3fff;
+/// `NLA_F_NESTED`
+const NESTED: u16 = 0x8000;
 
 /// The kernel's largest message of a dump.
 pub(super) const BUFFER: usize = 64 * 1024;
@@ -50,13 +54,42 @@ pub(super) fn dump(
     attributes: &[(u16, &str)],
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
-    let request = request(kind, family, NLM_F_DUMP, attributes);
+    let texts = texts(attributes);
+    whole(
+        &request(NFNL_SUBSYS_NFTABLES, kind, family, NLM_F_DUMP, &texts),
+        deadline,
+    )
+}
+
+/// Asks another part of netfilter for all that it has of a family.
+pub(super) fn dump_of(
+    subsystem: u16,
+    kind: u8,
+    family: u8,
+    deadline: Deadline,
+) -> io::Result<Vec<Object>> {
+    whole(&request(subsystem, kind, family, NLM_F_DUMP, &[]), deadline)
+}
+
+/// Tells another part of netfilter to do something, and waits until it has.
+pub(super) fn order(
+    subsystem: u16,
+    kind: u8,
+    family: u8,
+    attributes: &[u8],
+    deadline: Deadline,
+) -> io::Result<()> {
+    let request = request(subsystem, kind, family, NLM_F_ACK, attributes);
+    ask(&request, deadline).map(drop)
+}
+
+fn whole(request: &[u8], deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
-        if let Some(objects) = ask(&request, deadline)? {
+        if let Some(objects) = ask(request, deadline)? {
             return Ok(objects);
         }
     }
-    Err(io::Error::other("the rules change all the time"))
+    Err(io::Error::other("it changes all the time"))
 }
 
 /// One try; nothing where the list changed under way.
@@ -97,28 +130,48 @@ fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
 
 /// Asks for one thing, which there always is.
 pub(super) fn get(kind: u8, deadline: Deadline) -> io::Result<Object> {
-    let objects = ask(&request(kind, 0, NLM_F_ACK, &[]), deadline)?;
+    let request = request(NFNL_SUBSYS_NFTABLES, kind, 0, NLM_F_ACK, &[]);
+    let objects = ask(&request, deadline)?;
     let none = || io::Error::other("the kernel gave no answer");
     objects.into_iter().flatten().next().ok_or_else(none)
 }
 
-fn request(kind: u8, family: u8, flags: u16, attributes: &[(u16, &str)]) -> Vec<u8> {
-    let mut body = vec![family, 0, 0, 0];
-    for (name, text) in attributes {
-        // Length and type, the text with its NUL, and zeros up to a multiple of four.
-        let length = 4 + text.len() + 1;
-        body.extend((length as u16).to_ne_bytes());
-        body.extend(name.to_ne_bytes());
-        body.extend(text.as_bytes());
-        body.resize(body.len() + 1 + (length.next_multiple_of(4) - length), 0);
-    }
+fn request(subsystem: u16, kind: u8, family: u8, flags: u16, attributes: &[u8]) -> Vec<u8> {
+    let length = NLMSG_HEADER + NFGEN_HEADER + attributes.len();
     let mut message = Vec::new();
-    message.extend(((NLMSG_HEADER + body.len()) as u32).to_ne_bytes());
-    message.extend((NFNL_SUBSYS_NFTABLES << 8 | u16::from(kind)).to_ne_bytes());
+    message.extend((length as u32).to_ne_bytes());
+    message.extend((subsystem << 8 | u16::from(kind)).to_ne_bytes());
     message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
     message.extend([0; 8]);
-    message.extend(body);
+    message.extend([family, 0, 0, 0]);
+    message.extend(attributes);
     message
+}
+
+/// Attributes that are texts, each with its NUL.
+fn texts(attributes: &[(u16, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, text) in attributes {
+        let value = [text.as_bytes(), &[0]].concat();
+        bytes.extend(written(*kind, &value));
+    }
+    bytes
+}
+
+/// An attribute with others in it.
+pub(super) fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
+    written(kind | NESTED, value)
+}
+
+/// An attribute: length and type, the value, and zeros up to a multiple of four.
+pub(super) fn written(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = 4 + value.len();
+    let mut bytes = Vec::new();
+    bytes.extend((length as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(length.next_multiple_of(4), 0);
+    bytes
 }
 
 pub(super) struct Message<'a> {
@@ -185,6 +238,13 @@ pub(super) fn be32(bytes: &[u8]) -> u32 {
         .map_or(0, |four| u32::from_be_bytes(*four))
 }
 
+/// As [`be32`], of 16 bits.
+pub(super) fn be16(bytes: &[u8]) -> u16 {
+    bytes
+        .first_chunk()
+        .map_or(0, |two| u16::from_be_bytes(*two))
+}
+
 /// As [`be32`], of 64 bits.
 pub(super) fn be64(bytes: &[u8]) -> u64 {
     bytes
@@ -207,6 +267,8 @@ mod tests {
         let good = [8, 0, 3, 0x80, 1, 2, 3, 4, 5, 0, 1, 0, 9, 0, 0, 0];
         let all: Vec<_> = attributes(&good).collect();
         assert_eq!(all, [(3, &[1, 2, 3, 4][..]), (1, &[9][..])]);
+        assert_eq!(texts(&[(1, "abc"), (2, "abcd")]).len(), 8 + 12);
+        assert_eq!(attribute(&nested(7, &good), 7), Some(&good[..]));
         for bad in [
             &[0, 0, 1, 0][..],
             &[3, 0, 1, 0],

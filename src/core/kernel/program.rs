@@ -7,9 +7,9 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
-    os::unix::process::CommandExt,
+    os::unix::{fs::FileExt, process::CommandExt},
     path::PathBuf,
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
 };
 
 use rustix::{
@@ -47,7 +47,10 @@ impl Program {
             why,
         };
         let files = Files::new(input).map_err(failed)?;
-        let mut child = files.spawn(&path, args).map_err(failed)?;
+        let mut child = files
+            .command(&path, args)
+            .and_then(|mut command| command.spawn())
+            .map_err(failed)?;
         if !ended(&child, deadline).map_err(failed)? {
             // Both can only fail if it has ended by itself just now.
             let _ = child.kill();
@@ -77,6 +80,25 @@ impl Program {
         })
     }
 
+    /// Runs it and leaves it waiting for what it is told.
+    pub(super) fn hold(self, args: &[&str]) -> Result<Held> {
+        let path = self.path()?;
+        let failed = |why| Error::Run {
+            program: path.clone(),
+            why,
+        };
+        let files = Files::new("").map_err(failed)?;
+        let mut command = files.command(&path, args).map_err(failed)?;
+        command.stdin(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let input = child.stdin.take();
+        Ok(Held {
+            child,
+            input,
+            files,
+        })
+    }
+
     fn command(self, args: &[&str]) -> String {
         let mut words = vec![self.name];
         words.extend(args);
@@ -102,7 +124,47 @@ impl Program {
     }
 }
 
+/// A program that runs until this is dropped; then it is killed. It ends with the thread that
+/// started it.
+#[derive(Debug)]
+pub(super) struct Held {
+    child: Child,
+    input: Option<ChildStdin>,
+    files: Files,
+}
+
+impl Held {
+    /// Tells it something.
+    pub(super) fn tell(&mut self, text: &str) -> io::Result<()> {
+        match &mut self.input {
+            Some(input) => input.write_all(text.as_bytes()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// All that it has said so far.
+    pub(super) fn said(&mut self) -> io::Result<String> {
+        // Not the file's own position, which the child writes at.
+        let read = |file: &File| {
+            let mut bytes = vec![0; 64 * 1024];
+            let length = file.read_at(&mut bytes, 0)?;
+            bytes.truncate(length);
+            io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        Ok(read(&self.files.stdout)? + &read(&self.files.stderr)?)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Both can only fail if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// stdin, stdout and stderr of a child.
+#[derive(Debug)]
 struct Files {
     input: File,
     stdout: File,
@@ -122,7 +184,7 @@ impl Files {
         Ok(files)
     }
 
-    fn spawn(&self, path: &PathBuf, args: &[&str]) -> io::Result<Child> {
+    fn command(&self, path: &PathBuf, args: &[&str]) -> io::Result<Command> {
         let mut command = Command::new(path);
         command.args(args).current_dir("/");
         // Nothing that our caller's environment holds may change what these programs do.
@@ -134,7 +196,7 @@ impl Files {
         command.stdout(self.stdout.try_clone()?);
         command.stderr(self.stderr.try_clone()?);
         end_with_us(&mut command);
-        command.spawn()
+        Ok(command)
     }
 
     fn read(mut self, status: ExitStatus) -> io::Result<Output> {
