@@ -75,7 +75,8 @@ pub(crate) enum Command {
     /// Tell why a packet passes, or who refuses it and what to do
     ///
     /// FROM and TO are addresses, names of networks, or of running guests. Goes the way that a
-    /// packet would take through this host, there and back. Ends with 3 where it is blocked.
+    /// packet would take through this host, there and back; with --probe a packet goes it. Ends
+    /// with 3 where it is blocked.
     Check(CheckArgs),
     /// Print the routes that machines of the LAN, or their router, need to reach the networks
     ///
@@ -100,7 +101,9 @@ pub(crate) enum Command {
 Examples:
   virt-forward check kube02 10.17.4.21              a ping
   virt-forward check 192.168.0.30 kube03 --tcp 443
-  virt-forward check node1 lb --udp 53 --json       from one guest to another")]
+  virt-forward check node1 lb --udp 53 --json       from one guest to another
+  virt-forward check kube02 kube03 --probe          which rule drops it
+  virt-forward check 10.9.9.9@kube02 kube03         a guest with an address not its own")]
 pub(crate) struct CheckArgs {
     /// Who sends it
     pub(crate) from: String,
@@ -115,6 +118,13 @@ pub(crate) struct CheckArgs {
     /// A ping; so it is where nothing is said
     #[arg(long, group = "packet")]
     pub(crate) icmp: bool,
+    /// Send the packet, and follow it from rule to rule
+    ///
+    /// From a free address of the network, or the one that is given, if nobody has it; in the
+    /// place of a machine outside, which hears nothing of it. TO gets it for real; where TO is a
+    /// network, a free address of that answers. Nothing of it stays.
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// For programs
     #[arg(long)]
     pub(crate) json: bool,

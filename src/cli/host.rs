@@ -10,11 +10,12 @@ use rtnetlink::{
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkFlags},
-        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
+        link::{LinkAttribute, LinkFlags, LinkLayerType},
         route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
     },
 };
+
+use crate::{neighbours, netlink::asked};
 
 /// What there is.
 #[derive(Clone, Debug, Default)]
@@ -26,9 +27,12 @@ pub(crate) struct Host {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Interface {
-    index: u32,
+    pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) is_up: bool,
+    /// Its address on the Ethernet; nothing where it is on none.
+    pub(crate) mac: Option<[u8; 6]>,
+    pub(crate) mtu: u32,
     /// Each with the length of its subnet; no link-local ones.
     pub(crate) addresses: Vec<IpNet>,
 }
@@ -40,6 +44,8 @@ impl Interface {
             index: 0,
             name: name.to_owned(),
             is_up: true,
+            mac: None,
+            mtu: 1500,
             addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
         }
     }
@@ -59,9 +65,7 @@ pub(crate) struct Route {
 impl Host {
     /// Asks the kernel.
     pub(crate) fn ask() -> Result<Self> {
-        runtime()?
-            .block_on(ask())
-            .context("cannot list interfaces and routes")
+        asked(async |handle| ask(&handle).await).context("cannot list interfaces and routes")
     }
 
     /// Asks the kernel what it does with a packet that comes in by an interface.
@@ -69,8 +73,9 @@ impl Host {
         let Some(interface) = self.interface(&packet.interface) else {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
-        let asked = runtime()?.block_on(ask_for_way(packet, interface.index));
-        let interface = asked.context("cannot look a route up")?;
+        let index = interface.index;
+        let answer = asked(async |handle| ask_for_way(&handle, packet, index).await);
+        let interface = answer.context("cannot look a route up")?;
         Ok(interface.and_then(|index| {
             let mut all = self.interfaces.iter();
             let found = all.find(|one| one.index == index);
@@ -85,12 +90,35 @@ impl Host {
         let Some(interface) = self.interface(interface) else {
             return Ok(None);
         };
-        let asked = runtime()?.block_on(ask_for_neighbour(address, interface.index));
-        asked.context("cannot list neighbours")
+        neighbours::answers(address, interface.index).context("cannot list neighbours")
     }
 
     pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|one| one.name == name)
+    }
+
+    /// The name of the interface with that number.
+    pub(crate) fn name_of(&self, index: u32) -> Option<&str> {
+        let mut all = self.interfaces.iter();
+        all.find(|one| one.index == index)
+            .map(|one| one.name.as_str())
+    }
+
+    /// The interface that an address outside is behind; nothing where there is no route.
+    pub(crate) fn link_of(&self, address: IpAddr) -> Option<&str> {
+        // A neighbour comes in by its own link, whatever a route may say.
+        let beside = self.interfaces.iter().find(|one| {
+            let mut own = one.addresses.iter();
+            own.any(|own| own.contains(&address))
+        });
+        let way = self.way_to(address).or_else(|| {
+            self.way_to(match address {
+                IpAddr::V4(_) => [0, 0, 0, 0].into(),
+                IpAddr::V6(_) => [0; 16].into(),
+            })
+        });
+        let way = way.map(|way| way.interface.as_str());
+        beside.map(|one| one.name.as_str()).or(way)
     }
 
     /// The route that takes packets to `address`; the whole world's, where it is unspecified.
@@ -115,15 +143,7 @@ pub(crate) struct Incoming {
 /// another (rp_filter), EHOSTUNREACH where forwarding is off, ENETUNREACH without a route.
 pub(crate) type Forwarded = io::Result<String>;
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-}
-
-async fn ask_for_way(packet: &Incoming, index: u32) -> Result<io::Result<u32>> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    tokio::spawn(connection);
+async fn ask_for_way(handle: &Handle, packet: &Incoming, index: u32) -> Result<io::Result<u32>> {
     let longest = if packet.to.is_ipv4() { 32 } else { 128 };
     let question = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(packet.to, longest)
@@ -153,40 +173,16 @@ fn way_of(answer: &RouteMessage) -> io::Result<u32> {
     }
 }
 
-async fn ask_for_neighbour(address: IpAddr, index: u32) -> Result<Option<bool>> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    tokio::spawn(connection);
-    let mut neighbours = handle.neighbours().get().execute();
-    let mut known = None;
-    while let Some(neighbour) = neighbours.try_next().await? {
-        let is_meant = neighbour.attributes.iter().any(|one| match one {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(one)) => *one == address,
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(one)) => *one == address,
-            _ => false,
-        });
-        if neighbour.header.ifindex == index && is_meant {
-            known = match neighbour.header.state {
-                NeighbourState::Failed => Some(false),
-                NeighbourState::Incomplete | NeighbourState::None => None,
-                _ => Some(true),
-            };
-        }
-    }
-    Ok(known)
-}
-
-async fn ask() -> Result<Host> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    tokio::spawn(connection);
-    let mut interfaces = links(&handle).await?;
-    addresses(&handle, &mut interfaces).await?;
+async fn ask(handle: &Handle) -> Result<Host> {
+    let mut interfaces = links(handle).await?;
+    addresses(handle, &mut interfaces).await?;
     let names: HashMap<_, _> = interfaces
         .iter()
         .map(|one| (one.index, one.name.clone()))
         .collect();
     let mut routes = Vec::new();
     for version in [IpVersion::V4, IpVersion::V6] {
-        routes.extend(routes_of(&handle, version, &names).await?);
+        routes.extend(routes_of(handle, version, &names).await?);
     }
     Ok(Host { interfaces, routes })
 }
@@ -195,17 +191,24 @@ async fn links(handle: &Handle) -> Result<Vec<Interface>> {
     let mut links = handle.link().get().execute();
     let mut interfaces = Vec::new();
     while let Some(link) = links.try_next().await? {
-        let mut attributes = link.attributes.into_iter();
-        let name = attributes.find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name),
-            _ => None,
-        });
-        interfaces.extend(name.map(|name| Interface {
+        let is_ethernet = link.header.link_layer_type == LinkLayerType::Ether;
+        let mut interface = Interface {
             index: link.header.index,
-            name,
+            name: String::new(),
             is_up: link.header.flags.contains(LinkFlags::Up),
+            mac: None,
+            mtu: 0,
             addresses: Vec::new(),
-        }));
+        };
+        for attribute in link.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::Address(mac) if is_ethernet => interface.mac = mac.try_into().ok(),
+                _ => {}
+            }
+        }
+        interfaces.push(interface);
     }
     Ok(interfaces)
 }

@@ -6,8 +6,11 @@ mod commands;
 mod exit;
 mod host;
 mod libvirt;
+mod neighbours;
+mod netlink;
 mod networks;
 mod output;
+mod probe;
 mod routes;
 mod settings;
 

@@ -13,11 +13,28 @@ pub(crate) struct Place<'a> {
     pub(crate) address: IpAddr,
     /// Nothing where it is outside.
     pub(crate) network: Option<&'a Network>,
-    /// A network was named, and the address is one of its many.
-    pub(crate) is_any: bool,
+    pub(crate) kind: Kind,
 }
 
-/// `kube03 (10.17.4.2)`, `192.168.0.30`
+/// What was named, where an address is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The address itself.
+    Address,
+    /// A network: the address is one of its many.
+    Network,
+    /// A guest, by its name.
+    Guest(String),
+}
+
+impl Place<'_> {
+    /// Whether somebody should have that address.
+    pub(super) fn is_asked_about(&self) -> bool {
+        self.kind != Kind::Network
+    }
+}
+
+/// `10.17.4.2 in kube03`, `192.168.0.30`
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.network {
@@ -42,28 +59,40 @@ pub(crate) enum NoEnd {
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     addresses: Vec<IpAddr>,
-    /// Any of a network's.
-    is_any: bool,
+    kind: Kind,
+    /// The network that it is in whatever its address; nothing where the address tells.
+    behind: Option<String>,
 }
 
 impl Named {
     /// An address, a network's name, or a guest's: `guest` knows the addresses of guests.
+    /// `10.1.2.3@kube02` is that address in that network, be it the network's own or not.
     pub(crate) fn new(
         word: &str,
         networks: &[Network],
         guest: impl FnOnce() -> Vec<IpAddr>,
     ) -> Result<Self, NoEnd> {
-        let network = networks.iter().find(|one| one.name == word);
-        let addresses = match (word.parse(), network) {
-            (Ok(address), _) => vec![address],
-            (_, Some(network)) => network.addresses.iter().filter_map(some_guest).collect(),
-            _ => guest(),
+        let named = |name: &str| networks.iter().find(|one| one.name == name);
+        let behind = word.split_once('@').and_then(|(address, name)| {
+            let address = address.parse().ok()?;
+            Some((address, named(name)?.name.clone()))
+        });
+        let (addresses, kind, behind) = match (word.parse(), behind, named(word)) {
+            (Ok(address), _, _) => (vec![address], Kind::Address, None),
+            (_, Some((address, name)), _) => (vec![address], Kind::Address, Some(name)),
+            (_, _, Some(network)) => (
+                network.addresses.iter().filter_map(some_guest).collect(),
+                Kind::Network,
+                None,
+            ),
+            _ => (guest(), Kind::Guest(word.to_owned()), None),
         };
         match addresses.is_empty() {
             true => Err(NoEnd::Unknown(word.to_owned())),
             false => Ok(Self {
                 addresses,
-                is_any: network.is_some(),
+                kind,
+                behind,
             }),
         }
     }
@@ -85,14 +114,17 @@ impl Named {
         if own.any(|own| own.addr() == address) {
             return Err(NoEnd::ThisHost(address));
         }
-        let is_in = |network: &&Network| {
-            let subnets = network.subnets();
-            subnets.iter().any(|net| net.contains(&address))
+        let is_in = |network: &&Network| match &self.behind {
+            Some(name) => network.name == *name,
+            None => {
+                let subnets = network.subnets();
+                subnets.iter().any(|net| net.contains(&address))
+            }
         };
         Ok(Place {
             address,
             network: networks.iter().find(is_in),
-            is_any: self.is_any,
+            kind: self.kind.clone(),
         })
     }
 }
@@ -145,6 +177,14 @@ mod tests {
         assert_eq!(
             said("node1", "10.17.4.9"),
             is("10.17.3.9 in kube, 10.17.4.9")
+        );
+        assert_eq!(
+            said("192.168.7.7@kube", "8.8.8.8"),
+            is("192.168.7.7 in kube, 8.8.8.8")
+        );
+        assert_eq!(
+            said("192.168.7.7@x", "8.8.8.8"),
+            Err(NoEnd::Unknown("192.168.7.7@x".into()))
         );
         assert_eq!(said("kube", "nobody"), Err(NoEnd::Unknown("nobody".into())));
         assert_eq!(said("8.8.8.8", "fd01::1"), Err(NoEnd::NoFamily));

@@ -9,7 +9,9 @@ mod walk;
 
 use serde::Serialize;
 
-pub(crate) use ends::{Named, NoEnd, Place, ends};
+use crate::probe::Findings;
+
+pub(crate) use ends::{Kind, Named, NoEnd, Place, ends};
 pub(crate) use walk::{Case, Kernel, walk};
 
 /// What one look at the way has shown.
@@ -48,9 +50,35 @@ pub(crate) struct Report {
     /// The verdict in a sentence.
     pub(crate) why: String,
     pub(crate) steps: Vec<Step>,
+    /// What became of the packet itself, where it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) probe: Option<Findings>,
 }
 
 impl Report {
+    /// With what became of the packet itself: that has the last word, and what was looked at
+    /// says why.
+    pub(crate) fn with(mut self, probe: Findings) -> Self {
+        let reason = match (self.is_open(), probe.is_open()) {
+            (false, false) => {
+                let why = self.why.strip_prefix("Blocked: ").unwrap_or(&self.why);
+                format!(" The reason: {why}")
+            }
+            (true, true) => match self.why.split_once(" But: ") {
+                Some((_, but)) => format!(" But: {but}"),
+                None => String::new(),
+            },
+            (true, false) => " Nothing else that was looked at would keep it out.".to_owned(),
+            (false, true) => format!(" It got through, although: {}", self.why),
+        };
+        self.why = probe.sentence() + &reason;
+        self.verdict = if probe.is_open() { "open" } else { "blocked" };
+        let left = probe.left.as_ref().filter(|_| probe.is_open());
+        self.source = left.map(|left| left.source.to_string());
+        self.probe = Some(probe);
+        self
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.verdict == "open"
     }

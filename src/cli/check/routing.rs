@@ -30,27 +30,12 @@ impl Walk<'_> {
         if let Some(network) = place.network {
             return network.routed_bridge().map(ToString::to_string);
         }
-        // A neighbour comes in by its own link, whatever a route may say.
-        let beside = self.case.host.interfaces.iter().find(|one| {
-            let mut own = one.addresses.iter();
-            own.any(|own| own.contains(&place.address))
-        });
-        if let Some(beside) = beside {
-            return Some(beside.name.clone());
+        let link = self.case.host.link_of(place.address).map(str::to_owned);
+        if link.is_none() {
+            let what = format!("this host has no route to {}", place.address);
+            self.blocked("route", what, &[]);
         }
-        let way = self.case.host.way_to(place.address);
-        let default = self.case.host.way_to(match place.address {
-            IpAddr::V4(_) => [0, 0, 0, 0].into(),
-            IpAddr::V6(_) => [0; 16].into(),
-        });
-        match way.or(default) {
-            Some(way) => Some(way.interface.clone()),
-            None => {
-                let what = format!("this host has no route to {}", place.address);
-                self.blocked("route", what, &[]);
-                None
-            }
-        }
+        link
     }
 
     fn forwarding(&mut self, interface: &str, what: &str) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Mark, Report};
+use super::{Mark, Report, Step};
 use crate::output;
 
 /// What a terminal is wide.
@@ -12,17 +12,14 @@ impl Report {
     /// A line a step, and a sentence.
     pub(crate) fn for_people(&self) -> String {
         let mut text = format!("{} from {} to {}\n\n", self.packet, self.from, self.to);
-        for step in &self.steps {
-            let mark = match step.state {
-                Mark::Ok => "ok",
-                Mark::Blocked => "BLOCKED",
-                Mark::Unclear => "unclear",
-            };
-            let head = format!("{mark:<8} {:<11} ", step.step);
-            let indent = " ".repeat(head.len());
-            let what = output::wrapped(&step.what, WIDTH - head.len());
-            let what = what.replace('\n', &format!("\n{indent}"));
-            let _ = writeln!(text, "{head}{what}");
+        text.push_str(&lines(&self.steps));
+        if let Some(probe) = &self.probe {
+            let head = format!(
+                "\nThe packet itself, {} from {} to {}:\n\n",
+                self.packet, probe.from, probe.to
+            );
+            text.push_str(&head);
+            text.push_str(&lines(&probe.steps()));
         }
         let _ = writeln!(text, "\n{}", output::wrapped(&self.why, WIDTH));
         let mut remedies: Vec<_> = self
@@ -37,4 +34,21 @@ impl Report {
         }
         text
     }
+}
+
+fn lines(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        let mark = match step.state {
+            Mark::Ok => "ok",
+            Mark::Blocked => "BLOCKED",
+            Mark::Unclear => "unclear",
+        };
+        let head = format!("{mark:<8} {:<11} ", step.step);
+        let indent = " ".repeat(head.len());
+        let what = output::wrapped(&step.what, WIDTH - head.len());
+        let what = what.replace('\n', &format!("\n{indent}"));
+        let _ = writeln!(text, "{head}{what}");
+    }
+    text
 }

@@ -58,6 +58,7 @@ pub(crate) fn walk(case: &Case) -> anyhow::Result<Report> {
             .map(|one| one.to_string()),
         why,
         steps: walk.steps,
+        probe: None,
     })
 }
 
@@ -160,7 +161,7 @@ impl Walk<'_> {
 
     fn guest(&mut self, place: &Place, bridge: &str) -> anyhow::Result<()> {
         let address = place.address;
-        if !place.is_any && self.case.kernel.knows(address, bridge)? == Some(false) {
+        if place.is_asked_about() && self.case.kernel.knows(address, bridge)? == Some(false) {
             let what = format!("nobody on {bridge} answers for {address}: is the guest up?");
             self.unclear("guest", what, &[]);
         }
@@ -211,6 +212,9 @@ impl Walk<'_> {
             Judgement::Refused { why, .. } if self.is_libvirt_flushed() => {
                 let what = format!("{why}, but somebody flushed libvirt's rules");
                 self.unclear("policy", what, &[]);
+            }
+            Judgement::Refused { why, remedy } if remedy.is_empty() => {
+                self.blocked("policy", why.clone(), &[]);
             }
             Judgement::Refused { why, remedy } => {
                 let mut lines = vec!["in the config, for example:".to_owned()];

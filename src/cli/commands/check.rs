@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use virt_forward_core::{policy::Packet, reconcile, text::shown};
 
 use super::{config, deadline};
@@ -13,7 +13,7 @@ use crate::{
     host::{Forwarded, Host, Incoming},
     libvirt,
     networks::Networks,
-    output, settings,
+    output, probe, settings,
 };
 
 /// Goes the way, and says what is there.
@@ -27,6 +27,14 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
     let (from, to) = match places {
         Ok(places) => places,
         Err(why) => return no_end(&why, &networks),
+    };
+    let (from, to) = match asked.probe {
+        true => {
+            let from = probe::settled(from, true, &[to.address], &host)?;
+            let taken = [from.address];
+            (from, probe::settled(to, false, &taken, &host)?)
+        }
+        false => (from, to),
     };
     let inspection = reconcile::inspect(&config, networks.active.clone(), deadline())?;
     let case = Case {
@@ -44,6 +52,13 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         },
     };
     let report = check::walk(&case)?;
+    let report = match asked.probe {
+        true => {
+            let found = probe::probe(&case.from, &case.to, case.packet, &host, deadline());
+            report.with(found.context("nothing was sent")?)
+        }
+        false => report,
+    };
     let text = match asked.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
         false => report.for_people(),

@@ -16,6 +16,7 @@ use virt_forward_core::{Error, config::Config, kernel::deadline::Deadline, paths
 use crate::{
     args::{Args, Command},
     exit::Exit,
+    probe,
 };
 
 /// A person waits longer than libvirtd may be kept waiting: hooks may be in front of us.
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root may look at the rules and change them: try sudo");
     }
+    probe::clear(deadline());
     match &args.command {
         Command::Apply {
             names,

@@ -18,4 +18,5 @@ pub mod rules;
 pub mod scratch;
 pub mod status;
 pub mod sysctl;
+pub mod tc;
 pub mod trace;

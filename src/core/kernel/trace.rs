@@ -134,12 +134,14 @@ fn event(object: &Object) -> Option<Event> {
     let bytes = &object.attributes[..];
     let text = |kind| attribute(bytes, kind).map(string);
     let (by, fate) = match be32(attribute(bytes, TYPE)?) {
-        TYPE_RULE => {
-            let handle = be64(attribute(bytes, RULE_HANDLE)?);
-            (By::Rule(handle), verdict(attribute(bytes, VERDICT)?)?)
-        }
         TYPE_POLICY => (By::Policy, fate(be32(attribute(bytes, POLICY)?), None)),
-        _ => (By::End, Fate::Return),
+        // The end of a chain comes as a rule without a handle, or as a type of its own.
+        kind => match attribute(bytes, RULE_HANDLE).map(be64) {
+            Some(handle) if kind == TYPE_RULE => {
+                (By::Rule(handle), verdict(attribute(bytes, VERDICT)?)?)
+            }
+            _ => (By::End, Fate::Return),
+        },
     };
     Some(Event {
         id: attribute(bytes, ID).map_or(0, be32),
@@ -231,7 +233,7 @@ mod tests {
             family: 1,
             attributes: attributes.concat(),
         };
-        let event = event(&object).unwrap();
+        let event = super::event(&object).unwrap();
         assert_eq!(
             event.chain,
             ChainName::nft(Family::Inet, "virt_forward", "forward")
@@ -242,6 +244,14 @@ mod tests {
         assert_eq!(seen.source.to_string(), "10.17.3.21");
         assert_eq!(seen.target.to_string(), "10.17.4.21");
         assert_eq!((seen.protocol, seen.came, seen.leaves), (6, 3, 0));
+        let without_handle = [&attributes[..2], &attributes[3..]].concat().concat();
+        let object = Object {
+            family: 1,
+            attributes: without_handle,
+        };
+        let end = super::event(&object).unwrap();
+        assert_eq!((end.by, end.fate), (By::End, Fate::Return));
+        assert!(end.seen.is_some());
         assert_eq!(addresses(&[0x45, 0, 0]), None);
         assert_eq!(addresses(&[]), None);
     }

@@ -75,6 +75,12 @@ impl Party<'_> {
         self.network.map_or(&[], |(_, access)| &access.groups)
     }
 
+    /// Whether its address is none of its network's own.
+    fn is_foreign(&self) -> bool {
+        let mut subnets = self.network().into_iter().flat_map(Network::subnets);
+        self.network.is_some() && !subnets.any(|own| own.contains(&self.address))
+    }
+
     /// How a rule would name it.
     fn name(&self) -> String {
         match self.network() {
@@ -120,6 +126,9 @@ pub enum Judgement {
 
 /// What the config, and else libvirt, makes of a packet.
 pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judgement {
+    if from.is_foreign() {
+        return of_a_foreign_source(from, to);
+    }
     let group = config
         .groups
         .iter()
@@ -156,6 +165,28 @@ pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judge
                 remedy: remedy(packet, from, to),
             }
         }
+    }
+}
+
+/// A guest may send with any address; only its network's own opens anything. libvirt's rules
+/// let no other out either (src/network/network_iptables.c, `iptablesForwardAllowOut`).
+fn of_a_foreign_source(from: &Party, to: &Party) -> Judgement {
+    let alone = match from.network().map(|network| network.mode) {
+        Some(Mode::Open) => alone(from.network(), to.network(), to.address.is_ipv4()),
+        _ => Err("libvirt rejects what it sends"),
+    };
+    match alone {
+        Ok(why) => Judgement::Libvirts {
+            why: why.to_owned(),
+        },
+        Err(why) => Judgement::Refused {
+            why: format!(
+                "{} is no address of {}, so nothing opens it, and {why}",
+                from.address,
+                from.name()
+            ),
+            remedy: Vec::new(),
+        },
     }
 }
 
@@ -348,6 +379,23 @@ mod tests {
             let said = said(packet, from, to);
             assert!(said.starts_with(words), "{from} {to}: {said}");
         }
+        let forged = Party {
+            address: "10.17.4.99".parse().unwrap(),
+            network: Some((&networks[0], &accesses[0])),
+        };
+        let to = Party {
+            address: "10.17.4.21".parse().unwrap(),
+            network: Some((&networks[1], &accesses[1])),
+        };
+        let judgement = judge(&config, tcp, &forged, &to);
+        let Judgement::Refused { why, remedy } = judgement else {
+            panic!("{judgement:?}");
+        };
+        assert!(
+            why.starts_with("10.17.4.99 is no address of kube02"),
+            "{why}"
+        );
+        assert!(remedy.is_empty());
         let remedy = said(tcp, "192.168.0.99", "10.17.4.21");
         assert!(
             remedy.ends_with(r#"[[allow]] from = "192.168.0.99" to = "kube03" tcp = [443]"#),

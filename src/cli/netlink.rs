@@ -1,0 +1,16 @@
+//! Asking the kernel over rtnetlink, one question at a time.
+
+use anyhow::Result;
+use rtnetlink::Handle;
+
+/// What `question` finds out, of the network namespace of the calling thread.
+pub(crate) fn asked<T>(question: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        question(handle).await
+    })
+}

@@ -1,0 +1,339 @@
+//! What the ways of a packet mean.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use virt_forward_core::{
+    kernel::trace::{By, Fate},
+    names::ChainName,
+    policy::Packet,
+};
+
+use super::{
+    shot::Answer,
+    tracks::{Hop, Left, Track, Tracks},
+};
+use crate::check::{Mark, Step};
+
+/// All that a probe has found, as `--json` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Findings {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    /// What became of it.
+    pub(crate) end: End,
+    /// The rule that refused it, or its answer.
+    pub(crate) refused_by: Option<Passed>,
+    /// How it left this host.
+    pub(crate) left: Option<Leaving>,
+    #[serde(flatten)]
+    pub(crate) answer: Answer,
+    /// Every rule that it met.
+    pub(crate) there: Vec<Passed>,
+    /// Every rule that the answer met.
+    pub(crate) back: Vec<Passed>,
+    #[serde(skip)]
+    pub(crate) enters: String,
+    #[serde(skip)]
+    pub(crate) packet: Packet,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum End {
+    /// It got there, and the answer back.
+    Answered,
+    /// It left this host, and nobody answered.
+    Unanswered,
+    /// A rule or a policy refused it.
+    Refused,
+    /// It got there, and a rule or a policy refused the answer.
+    AnswerRefused,
+    /// This host dropped it, and none of the rules that it met.
+    Lost,
+    /// It got there, and this host dropped the answer.
+    AnswerLost,
+    /// It never came to this host's rules.
+    Unseen,
+}
+
+/// A rule or policy that a packet met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Passed {
+    /// `ip filter FORWARD`
+    pub(crate) chain: String,
+    /// As nft, or iptables, shows it; `policy drop`.
+    pub(crate) rule: String,
+    /// nft's handle for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) handle: Option<u64>,
+    pub(crate) verdict: &'static str,
+}
+
+/// How a packet left this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Leaving {
+    pub(crate) interface: String,
+    /// With which address.
+    pub(crate) source: IpAddr,
+}
+
+/// What is known beside the ways.
+pub(super) struct Known<'a> {
+    pub(super) source: IpAddr,
+    pub(super) target: IpAddr,
+    pub(super) packet: Packet,
+    pub(super) enters: &'a str,
+    pub(super) answer: Answer,
+    /// What the answer's end does not show where it is kept from the one whose address was used.
+    pub(super) is_answer_kept: bool,
+    /// The rule of x_tables, which no trace shows, that saw one packet more.
+    pub(super) legacy: Option<Passed>,
+    /// The text of a rule.
+    pub(super) rule: &'a dyn Fn(&ChainName, u64) -> Option<String>,
+    /// The name of an interface.
+    pub(super) name: &'a dyn Fn(u32) -> String,
+}
+
+impl Findings {
+    pub(super) fn new(tracks: &Tracks, known: Known) -> Self {
+        let passed = |track: &Track| -> Vec<Passed> {
+            track.hops.iter().map(|hop| passed(hop, &known)).collect()
+        };
+        let (there, back) = (passed(&tracks.there), passed(&tracks.back));
+        let end = end(tracks, &known);
+        let refused_by = match end {
+            End::Refused => tracks.there.refusal().and(there.last().cloned()),
+            End::AnswerRefused => tracks.back.refusal().and(back.last().cloned()),
+            _ => None,
+        };
+        let left = tracks.there.left.as_ref().map(|left: &Left| Leaving {
+            interface: (known.name)(left.interface),
+            source: left.source,
+        });
+        let is_hidden = matches!(end, End::Refused | End::AnswerRefused);
+        Self {
+            from: known.source,
+            to: known.target,
+            end,
+            refused_by: refused_by.or(known.legacy.filter(|_| is_hidden)),
+            left,
+            answer: match (known.is_answer_kept, end) {
+                (true, End::Answered) => Answer::Answered,
+                _ => known.answer,
+            },
+            there,
+            back,
+            enters: known.enters.to_owned(),
+            packet: known.packet,
+        }
+    }
+
+    /// In the form of what `check` has looked at.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut add = |step, state, what| {
+            steps.push(Step {
+                step,
+                state,
+                what,
+                remedy: Vec::new(),
+            });
+        };
+        match self.end {
+            End::Unseen => add(
+                "in",
+                Mark::Blocked,
+                format!("it never came to a rule of this host by {}", self.enters),
+            ),
+            _ => add("in", Mark::Ok, format!("by {}", self.enters)),
+        }
+        for passed in &self.there {
+            add("rule", passed.mark(), passed.to_string());
+        }
+        if self.end == End::Refused
+            && let Some(legacy) = self.hidden_refusal()
+        {
+            add("rule", Mark::Blocked, legacy.to_string());
+        }
+        if self.end == End::Lost {
+            add("rule", Mark::Blocked, self.lost_in(&self.there, "it"));
+        }
+        if let Some(Leaving { interface, source }) = &self.left {
+            add("out", Mark::Ok, format!("by {interface}, from {source}"));
+        }
+        for passed in &self.back {
+            add("answer", passed.mark(), passed.to_string());
+        }
+        match self.end {
+            End::AnswerLost => add(
+                "answer",
+                Mark::Blocked,
+                self.lost_in(&self.back, "the answer"),
+            ),
+            End::AnswerRefused => {
+                if let Some(legacy) = self.hidden_refusal() {
+                    add("answer", Mark::Blocked, legacy.to_string());
+                }
+            }
+            End::Answered => add("answer", Mark::Ok, self.answer_in_words()),
+            End::Unanswered => add("answer", Mark::Unclear, "there was none".to_owned()),
+            _ => {}
+        }
+        steps
+    }
+
+    /// A refusal by a rule that is none of those that were traced.
+    fn hidden_refusal(&self) -> Option<&Passed> {
+        let refusal = self.refused_by.as_ref()?;
+        let traced = self.there.iter().chain(&self.back);
+        (!traced.into_iter().any(|one| one == refusal)).then_some(refusal)
+    }
+
+    fn lost_in(&self, way: &[Passed], what: &str) -> String {
+        match way.last() {
+            Some(last) => format!(
+                "after {} no rule saw {what} any more: routing or something else of this host \
+                 dropped it",
+                last.chain
+            ),
+            None => format!(
+                "no rule of the forward hook saw {what}: this host's routing (no route, rp_filter, \
+                 forwarding) dropped it"
+            ),
+        }
+    }
+
+    fn answer_in_words(&self) -> String {
+        match &self.answer {
+            Answer::Refused(why) => format!("the other end itself says no: {why}"),
+            _ => format!("{} answered", self.to),
+        }
+    }
+
+    /// Whether a packet like this gets through.
+    pub(crate) fn is_open(&self) -> bool {
+        match self.end {
+            End::Answered => true,
+            // UDP need not be answered.
+            End::Unanswered => matches!(self.packet, Packet::Udp(_)),
+            _ => false,
+        }
+    }
+
+    /// The whole in a sentence; `source` is what the other end saw.
+    pub(crate) fn sentence(&self) -> String {
+        let Self {
+            from, to, packet, ..
+        } = self;
+        let refused = |what: &str| match &self.refused_by {
+            Some(passed) => format!("Blocked: {} refuses {what}: {}.", passed.chain, passed.rule),
+            None => format!("Blocked: a rule refuses {what}."),
+        };
+        let left = match &self.left {
+            Some(Leaving { interface, source }) => format!("by {interface} from {source}"),
+            None => String::new(),
+        };
+        match self.end {
+            End::Answered => {
+                let seen = self.left.as_ref().filter(|left| left.source != *from);
+                let seen = seen.map(|left| format!(", which saw {}", left.source));
+                format!(
+                    "Open: {packet} from {from} got to {to}{}, and {}.",
+                    seen.unwrap_or_default(),
+                    match &self.answer {
+                        Answer::Refused(_) => self.answer_in_words(),
+                        _ => "the answer came back".to_owned(),
+                    }
+                )
+            }
+            End::Unanswered if self.is_open() => format!(
+                "Open: {packet} left this host {left}; nobody answered, as nobody needs to with UDP."
+            ),
+            End::Unanswered => format!(
+                "Blocked: it left this host {left}, and nothing came back: {to} is not there, \
+                 refuses it, or sends its answers another way."
+            ),
+            End::Refused => refused("it"),
+            End::AnswerRefused => refused("the answer"),
+            End::Lost => format!("Blocked: {}.", self.lost_in(&self.there, "it")),
+            End::AnswerLost => format!("Blocked: {}.", self.lost_in(&self.back, "the answer")),
+            End::Unseen => format!(
+                "Blocked: what is sent from {from} never comes to this host by {}.",
+                self.enters
+            ),
+        }
+    }
+}
+
+impl Passed {
+    fn mark(&self) -> Mark {
+        match self.verdict {
+            "drop" => Mark::Blocked,
+            _ => Mark::Ok,
+        }
+    }
+}
+
+/// `ip filter FORWARD: -A FORWARD -j LIBVIRT_FWI`
+impl std::fmt::Display for Passed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.chain, self.rule)
+    }
+}
+
+fn end(tracks: &Tracks, known: &Known) -> End {
+    let Tracks { there, back } = tracks;
+    let is_answered = match known.is_answer_kept {
+        true => back.left.is_some(),
+        // A refusal that no rule of this host made, and that came from somewhere.
+        false => known.answer == Answer::Answered || back.left.is_some(),
+    };
+    if there.refusal().is_some() {
+        End::Refused
+    } else if there.left.is_none() {
+        match (&there.came, &known.legacy) {
+            (None, _) => End::Unseen,
+            (Some(_), Some(_)) if there.was_forwarded() => End::Refused,
+            (Some(_), _) => End::Lost,
+        }
+    } else if back.refusal().is_some() {
+        End::AnswerRefused
+    } else if is_answered {
+        End::Answered
+    } else if back.came.is_some() {
+        match known.legacy {
+            Some(_) => End::AnswerRefused,
+            None => End::AnswerLost,
+        }
+    } else {
+        End::Unanswered
+    }
+}
+
+fn passed(hop: &Hop, known: &Known) -> Passed {
+    let verdict = match &hop.fate {
+        Fate::Continue => "continue",
+        Fate::Accept => "accept",
+        Fate::Drop => "drop",
+        Fate::Jump(_) => "jump",
+        Fate::Goto(_) => "goto",
+        Fate::Return => "return",
+        Fate::Other => "other",
+    };
+    let (rule, handle) = match hop.by {
+        By::Rule(handle) => {
+            let text = (known.rule)(&hop.chain, handle);
+            let gone = || format!("a rule that is gone by now (handle {handle})");
+            (text.unwrap_or_else(gone), Some(handle))
+        }
+        By::Policy | By::End => (format!("policy {verdict}"), None),
+    };
+    Passed {
+        chain: hop.chain.to_string(),
+        rule,
+        handle,
+        verdict,
+    }
+}

@@ -1,0 +1,354 @@
+//! A probe from its beginning to its end.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use virt_forward_core::{
+    kernel::{
+        deadline::Deadline,
+        iptables,
+        nft::Lent,
+        rules,
+        trace::{By, Trace},
+    },
+    names::ChainName,
+    policy::Packet,
+    text::shown,
+};
+
+use super::{
+    findings::{Findings, Known, Passed},
+    remains::{Remains, Traces},
+    seats::{Entry, Seats, bridge, candidates},
+    shot::{Answer, Shot, Target, reset},
+    stage::Stand,
+    tracks::{LAST, TABLE, Tracks},
+};
+use crate::{
+    check::{Kind, Place},
+    host::Host,
+    neighbours,
+};
+
+/// Above what programs get by themselves (net.ipv4.ip_local_port_range): whoever has the address
+/// that is used does not use that port.
+const PORTS: std::ops::Range<u32> = 61_100..65_100;
+
+/// What the kernel has still to tell once there is an answer.
+const AFTERMATH: Duration = Duration::from_millis(60);
+
+/// The same place with an address to send from or to, which is free; a refusal where the one
+/// that was asked for is somebody's.
+pub(crate) fn settled<'a>(
+    place: Place<'a>,
+    sends: bool,
+    taken: &[IpAddr],
+    host: &Host,
+) -> Result<Place<'a>> {
+    let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
+        return Ok(place);
+    };
+    match place.kind {
+        Kind::Address if sends => {
+            let address = place.address;
+            if !neighbours::in_use(&[address], bridge.index)?.is_empty() {
+                bail!(
+                    "{address} is in use: a probe would have to speak in its place, and get its \
+                     answers; name its network, and a free address speaks:\n  virt-forward check \
+                     {} … --probe",
+                    shown(&network.name)
+                );
+            }
+            Ok(place)
+        }
+        Kind::Guest(_) if !sends => Ok(place),
+        Kind::Address => Ok(place),
+        Kind::Network | Kind::Guest(_) => {
+            let mut own = network.addresses.iter();
+            let own = own.find(|net| net.contains(&place.address));
+            let all = own.map(|own| candidates(own, taken)).unwrap_or_default();
+            let used = neighbours::in_use(&all, bridge.index)?;
+            let free = all.into_iter().find(|one| !used.contains(one));
+            let address = free.with_context(|| {
+                format!("no free address was found in {}", shown(&network.name))
+            })?;
+            Ok(Place {
+                address,
+                network: place.network,
+                kind: Kind::Network,
+            })
+        }
+    }
+}
+
+/// Sends the packet, and tells what became of it.
+pub(crate) fn probe(
+    from: &Place,
+    to: &Place,
+    packet: Packet,
+    host: &Host,
+    deadline: Deadline,
+) -> Result<Findings> {
+    let seats = Seats::new(from, to, packet, host)?;
+    let span = PORTS.end - PORTS.start;
+    let port = u16::try_from(PORTS.start + std::process::id() % span)?;
+    let remains = Remains::note(traces(&seats, port)?)?;
+    let found = Performance {
+        seats: &seats,
+        port,
+        host,
+        deadline,
+    }
+    .play();
+    // Whatever was found, or not.
+    remains.tidy(host, deadline)?;
+    found
+}
+
+/// What the host may come to know, and does not know yet.
+fn traces(seats: &Seats, port: u16) -> Result<Traces> {
+    let mut neighbours = Vec::new();
+    let entry = seats.entry.interface();
+    let ends = [(seats.source, Some(entry)), (seats.target, seats.leaves)];
+    for (address, interface) in ends {
+        if let Some(interface) = interface
+            && !neighbours::listed(interface.index)?.contains(&address)
+        {
+            neighbours.push((address, interface.name.clone()));
+        }
+    }
+    Ok(Traces {
+        source: seats.source,
+        target: seats.target,
+        protocol: protocol(seats),
+        port,
+        neighbours,
+    })
+}
+
+fn protocol(seats: &Seats) -> u8 {
+    match (seats.packet, seats.source) {
+        (Packet::Tcp(_), _) => 6,
+        (Packet::Udp(_), _) => 17,
+        (Packet::Icmp, IpAddr::V4(_)) => 1,
+        (Packet::Icmp, IpAddr::V6(_)) => 58,
+    }
+}
+
+struct Performance<'a> {
+    seats: &'a Seats<'a>,
+    port: u16,
+    host: &'a Host,
+    deadline: Deadline,
+}
+
+impl Performance<'_> {
+    fn play(&self) -> Result<Findings> {
+        let Seats {
+            source,
+            target,
+            packet,
+            ref entry,
+            receiver,
+            ..
+        } = *self.seats;
+        let receiver = match receiver {
+            Some(bridge) => Some(Stand::new(
+                &Entry::Bridge(bridge),
+                1,
+                target,
+                source,
+                self.deadline,
+            )?),
+            None => None,
+        };
+        let sender = Stand::new(entry, 0, source, target, self.deadline)?;
+        let served = match &receiver {
+            Some(stand) => Some(
+                stand
+                    .inside(|| Target::new(packet, target))?
+                    .context("cannot listen at the other end")?,
+            ),
+            None => None,
+        };
+        let shot = sender
+            .inside(|| Shot::load(packet, source, self.port, target))?
+            .context("cannot make a socket to send from")?;
+        let trace = Trace::start()?;
+        let _lent = Lent::new(
+            TABLE,
+            &objects(self.seats, self.port, sender.mac),
+            self.deadline,
+        )?;
+        let before = iptables::legacy_counts(self.deadline)?;
+        let answer = fire(&shot, served.as_ref())?;
+        thread::sleep(AFTERMATH);
+        let tracks = Tracks::new(&trace.events()?, source, target);
+        let legacy = more(&before, &iptables::legacy_counts(self.deadline)?);
+        self.end_connection(&sender, &tracks)?;
+        self.findings(&tracks, answer, legacy)
+    }
+
+    /// Who was opened a connection to, and whose answer we have kept, would go on answering.
+    fn end_connection(&self, sender: &Stand, tracks: &Tracks) -> Result<()> {
+        let Seats { source, target, .. } = *self.seats;
+        let (Packet::Tcp(to), true) = (self.seats.packet, self.seats.entry.is_wire()) else {
+            return Ok(());
+        };
+        let answer = tracks.back.left.as_ref();
+        let acknowledged = answer.and_then(|left| left.transport.get(8..)?.first_chunk().copied());
+        if let Some(acknowledged) = acknowledged {
+            let (source, target) = (
+                SocketAddr::new(source, self.port),
+                SocketAddr::new(target, to),
+            );
+            sender
+                .inside(|| reset(source, target, acknowledged))?
+                .context("cannot end the connection")?;
+            thread::sleep(AFTERMATH);
+        }
+        Ok(())
+    }
+
+    fn findings(
+        &self,
+        tracks: &Tracks,
+        answer: Answer,
+        legacy: Option<Passed>,
+    ) -> Result<Findings> {
+        let texts = texts(tracks, self.deadline);
+        Ok(Findings::new(
+            tracks,
+            Known {
+                source: self.seats.source,
+                target: self.seats.target,
+                packet: self.seats.packet,
+                enters: &self.seats.entry.interface().name,
+                answer,
+                is_answer_kept: self.seats.entry.is_wire(),
+                legacy,
+                rule: &|chain, handle| texts.get(chain)?.get(&handle).cloned(),
+                name: &|index| match self.host.name_of(index) {
+                    Some(name) => name.to_owned(),
+                    None => format!("interface {index}"),
+                },
+            },
+        ))
+    }
+}
+
+/// Sends it while somebody answers.
+fn fire(shot: &Shot, served: Option<&Target>) -> Result<Answer> {
+    let is_over = AtomicBool::new(false);
+    let answer = thread::scope(|scope| {
+        if let Some(target) = served {
+            scope.spawn(|| target.answer(|| !is_over.load(Ordering::Relaxed)));
+        }
+        let answer = shot.fire();
+        is_over.store(true, Ordering::Relaxed);
+        answer
+    });
+    answer.map_err(|why: io::Error| anyhow!("cannot send the packet: {why}"))
+}
+
+/// The table that has the packet traced, and its answer; and no other. Where somebody else has
+/// the source's address, the answer ends here: it would be told what it has not asked.
+fn objects(seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
+    let (source, target) = (seats.source, seats.target);
+    let family = if source.is_ipv4() { "ip" } else { "ip6" };
+    let protocol = protocol(seats);
+    let chain = |name: &str, hook: &str, priority: i32| {
+        format!(
+            "chain inet {TABLE} {name} {{ type filter hook {hook} priority {priority}; policy accept; }}"
+        )
+    };
+    // What is about the connection: its own packets, and errors of ICMP. The kernel's number of a
+    // connection is the port only where nft is told of a protocol that has one.
+    let icmp = if source.is_ipv4() { 1 } else { 58 };
+    let mut protocols = vec![protocol, icmp];
+    protocols.dedup();
+    let opened = protocols.into_iter().map(|protocol| {
+        format!(
+            "meta l4proto {protocol} ct direction reply ct original {family} saddr {source} \
+             ct original {family} daddr {target} ct original proto-src {port}"
+        )
+    });
+    let opened: Vec<_> = opened.collect();
+    let ours = mac.map(|byte| format!("{byte:02x}")).join(":");
+    let entry = &seats.entry.interface().name;
+    // Before connections are known (-200), as far as that goes, and right after.
+    let answer = match seats.packet {
+        Packet::Tcp(to) => format!("tcp sport {to} tcp dport {port}"),
+        Packet::Udp(to) => format!("udp sport {to} udp dport {port}"),
+        Packet::Icmp if source.is_ipv4() => format!("icmp type echo-reply icmp id {port}"),
+        Packet::Icmp => format!("icmpv6 type echo-reply icmpv6 id {port}"),
+    };
+    let mut objects = vec![
+        chain("first", "prerouting", -450),
+        chain("answers", "prerouting", -199),
+        chain(LAST, "postrouting", 1000),
+    ];
+    if seats.entry.is_wire() {
+        // meta l4proto … ct direction reply ct original ip saddr … drop
+        let kept = opened
+            .iter()
+            .map(|answer| format!("rule inet {TABLE} {LAST} {answer} drop"));
+        objects.extend(kept);
+    }
+    // meta l4proto … ct direction reply ct original ip saddr … meta nftrace set 1
+    let traced = opened
+        .iter()
+        .map(|answer| format!("rule inet {TABLE} answers {answer} meta nftrace set 1"));
+    objects.extend(traced);
+    objects.extend([
+        // ip saddr … ip daddr … tcp sport … tcp dport … meta nftrace set 1
+        format!(
+            "rule inet {TABLE} first {family} saddr {target} {family} daddr {source} {answer} \
+             meta nftrace set 1"
+        ),
+        // iifname … ether saddr … ip daddr … meta nftrace set 1
+        format!(
+            "rule inet {TABLE} first iifname \"{entry}\" ether saddr {ours} {family} daddr {target} \
+             meta nftrace set 1"
+        ),
+    ]);
+    objects
+}
+
+/// What the rules read that it met. A chain that is gone by now has none.
+fn texts(tracks: &Tracks, deadline: Deadline) -> BTreeMap<ChainName, BTreeMap<u64, String>> {
+    let hops = tracks.there.hops.iter().chain(&tracks.back.hops);
+    let mut texts = BTreeMap::new();
+    for hop in hops.filter(|hop| matches!(hop.by, By::Rule(_))) {
+        texts
+            .entry(hop.chain.clone())
+            .or_insert_with(|| rules::texts(&hop.chain, deadline).unwrap_or_default());
+    }
+    texts
+}
+
+/// The refusing rule of x_tables, or the policy, that has seen more than before.
+fn more(before: &[(ChainName, String, u64)], after: &[(ChainName, String, u64)]) -> Option<Passed> {
+    let refuses = |text: &str| {
+        ["-j DROP", "-j REJECT"]
+            .iter()
+            .any(|word| text.contains(word))
+            || text.starts_with("-P") && text.ends_with("DROP")
+    };
+    let mut pairs = before.iter().zip(after);
+    let (_, (chain, text, _)) =
+        pairs.find(|(old, new)| old.1 == new.1 && old.2 < new.2 && refuses(&new.1))?;
+    Some(Passed {
+        chain: chain.to_string(),
+        rule: text.clone(),
+        handle: None,
+        verdict: "drop",
+    })
+}

@@ -1,0 +1,156 @@
+//! Who sends from where to whom.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context, Result, anyhow, bail};
+use ipnet::IpNet;
+use virt_forward_core::{policy::Packet, text::shown};
+
+use crate::{
+    check::{Kind, Place},
+    host::{Host, Interface},
+};
+
+/// How many addresses of a network are tried before it counts as full.
+const MOST: usize = 8;
+
+/// The last 128 addresses of an IPv6 subnet are every router's or reserved (RFC 2526).
+const RESERVED6: u128 = 128;
+
+/// Where a packet gets into this host.
+#[derive(Clone, Debug)]
+pub(super) enum Entry<'a> {
+    /// By a bridge, as from a guest.
+    Bridge(&'a Interface),
+    /// By an interface to the outside, as from the wire.
+    Wire(&'a Interface),
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn interface(&self) -> &'a Interface {
+        match self {
+            Entry::Bridge(interface) | Entry::Wire(interface) => interface,
+        }
+    }
+
+    pub(super) fn is_wire(&self) -> bool {
+        matches!(self, Entry::Wire(_))
+    }
+}
+
+/// All that is decided before anything is made.
+#[derive(Clone, Debug)]
+pub(super) struct Seats<'a> {
+    pub(super) source: IpAddr,
+    pub(super) target: IpAddr,
+    pub(super) packet: Packet,
+    pub(super) entry: Entry<'a>,
+    /// The bridge that the target is made on; nothing where it is whoever has that address.
+    pub(super) receiver: Option<&'a Interface>,
+    /// The interface that the host would send to the target by.
+    pub(super) leaves: Option<&'a Interface>,
+}
+
+impl<'a> Seats<'a> {
+    /// For two ends that [`super::settled`] has seen.
+    pub(super) fn new(from: &Place, to: &Place, packet: Packet, host: &'a Host) -> Result<Self> {
+        let entry = match from.network {
+            Some(_) => Entry::Bridge(bridge(from, host)?),
+            None => Entry::Wire(wire(from.address, host)?),
+        };
+        let leaves = match to.network {
+            Some(_) => Some(bridge(to, host)?),
+            None => host
+                .link_of(to.address)
+                .and_then(|name| host.interface(name)),
+        };
+        if to.network.is_some() && leaves.map(|one| &one.name) == Some(&entry.interface().name) {
+            bail!("both ends are on {}", entry.interface().name);
+        }
+        Ok(Self {
+            source: from.address,
+            target: to.address,
+            packet,
+            entry,
+            receiver: leaves.filter(|_| to.network.is_some() && to.kind == Kind::Network),
+            leaves,
+        })
+    }
+}
+
+/// The bridge of a place in a network.
+pub(super) fn bridge<'a>(place: &Place, host: &'a Host) -> Result<&'a Interface> {
+    let network = place.network.context("it is in no network")?;
+    let name = shown(&network.name);
+    let bridge = network
+        .routed_bridge()
+        .ok_or_else(|| anyhow!("{name} has no bridge that this host routes"))?;
+    host.interface(bridge.as_str())
+        .ok_or_else(|| anyhow!("the bridge {bridge} of {name} is gone"))
+}
+
+fn wire(address: IpAddr, host: &Host) -> Result<&Interface> {
+    let interface = host.link_of(address).and_then(|name| host.interface(name));
+    let interface = interface.ok_or_else(|| anyhow!("this host has no route to {address}"))?;
+    match interface.mac {
+        Some(_) => Ok(interface),
+        None => bail!(
+            "{address} would come in by {}, which is no Ethernet: only what comes from one can be \
+             sent in its place",
+            interface.name
+        ),
+    }
+}
+
+/// Addresses of a subnet that hardly anybody has, `own` and `taken` left out. From its end:
+/// libvirt's DHCP ranges, and people, begin at its start.
+pub(super) fn candidates(own: &IpNet, taken: &[IpAddr]) -> Vec<IpAddr> {
+    let is_free = |one: &IpAddr| *one != own.addr() && !taken.contains(one);
+    let hosts: Box<dyn Iterator<Item = IpAddr>> = match own {
+        IpNet::V4(net) if net.prefix_len() < 31 => {
+            let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
+            Box::new(
+                (first + 1..last)
+                    .rev()
+                    .map(|one| Ipv4Addr::from(one).into()),
+            )
+        }
+        IpNet::V6(net) if net.prefix_len() < 120 => {
+            let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
+            let last = last - RESERVED6;
+            Box::new(
+                (first + 1..last)
+                    .rev()
+                    .map(|one| Ipv6Addr::from(one).into()),
+            )
+        }
+        // No room for one more.
+        _ => Box::new(std::iter::empty()),
+    };
+    hosts.filter(is_free).take(MOST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_address_is_looked_for_from_the_end() {
+        let all = |net: &str, taken: &[&str]| {
+            let taken: Vec<IpAddr> = taken.iter().map(|one| one.parse().unwrap()).collect();
+            let found = candidates(&net.parse().unwrap(), &taken);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            all("10.17.3.1/24", &[])[..2],
+            ["10.17.3.254", "10.17.3.253"]
+        );
+        assert_eq!(all("10.17.3.254/24", &["10.17.3.253"])[0], "10.17.3.252");
+        assert_eq!(all("10.17.3.1/30", &[]), ["10.17.3.2"]);
+        assert!(all("10.17.3.1/30", &["10.17.3.2"]).is_empty());
+        assert!(all("10.17.3.1/31", &[]).is_empty());
+        assert!(all("10.17.3.1/32", &[]).is_empty());
+        assert_eq!(all("fd00::1/64", &[])[0], "fd00::ffff:ffff:ffff:ff7e");
+        assert!(all("fd00::1/127", &[]).is_empty());
+    }
+}
