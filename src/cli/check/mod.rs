@@ -58,12 +58,12 @@ pub(crate) struct Report {
 impl Report {
     /// With what became of the packet itself: that has the last word, and what was looked at
     /// says why.
-    pub(crate) fn with(mut self, probe: Findings) -> Self {
+    pub(crate) fn with(mut self, mut probe: Findings) -> Self {
+        if self.is_open() {
+            probe.remedy = probe.remedy();
+        }
         let reason = match (self.is_open(), probe.is_open()) {
-            (false, false) => {
-                let why = self.why.strip_prefix("Blocked: ").unwrap_or(&self.why);
-                format!(" The reason: {why}")
-            }
+            (false, false) => format!(" The reason: {}.", self.reason(probe.is_refused())),
             (true, true) => match self.why.split_once(" But: ") {
                 Some((_, but)) => format!(" But: {but}"),
                 None => String::new(),
@@ -77,6 +77,15 @@ impl Report {
         self.source = left.map(|left| left.source.to_string());
         self.probe = Some(probe);
         self
+    }
+
+    /// What blocks it; where there is more than one thing, of rules or of what comes before them.
+    fn reason(&self, of_rules: bool) -> &str {
+        let before = ["network", "forwarding", "route", "way back"];
+        let blocked = || self.steps.iter().filter(|one| one.state == Mark::Blocked);
+        let fitting = blocked().find(|one| before.contains(&one.step) != of_rules);
+        let reason = fitting.or_else(|| blocked().next());
+        reason.map_or("", |step| &step.what)
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -32,6 +32,9 @@ impl Report {
         for line in remedies.into_iter().flat_map(|step| &step.remedy) {
             let _ = writeln!(text, "  {line}");
         }
+        for line in self.probe.iter().flat_map(|probe| &probe.remedy) {
+            let _ = writeln!(text, "  {line}");
+        }
         text
     }
 }

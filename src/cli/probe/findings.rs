@@ -32,6 +32,9 @@ pub(crate) struct Findings {
     pub(crate) there: Vec<Passed>,
     /// Every rule that the answer met.
     pub(crate) back: Vec<Passed>,
+    /// What to do about the rule that refused it, where nothing else is known to be wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remedy: Vec<String>,
     #[serde(skip)]
     pub(crate) enters: String,
     #[serde(skip)]
@@ -125,6 +128,7 @@ impl Findings {
             },
             there,
             back,
+            remedy: Vec::new(),
             enters: known.enters.to_owned(),
             packet: known.packet,
         }
@@ -222,7 +226,45 @@ impl Findings {
         }
     }
 
-    /// The whole in a sentence; `source` is what the other end saw.
+    /// Whether a rule or a policy was its end, or its answer's.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.end, End::Refused | End::AnswerRefused)
+    }
+
+    /// What shows the rule that refused it, and what takes that away: whose it is, and whether
+    /// it should go, is for the admin to say.
+    pub(crate) fn remedy(&self) -> Vec<String> {
+        let Some(Passed {
+            chain,
+            rule,
+            handle,
+            ..
+        }) = &self.refused_by
+        else {
+            return Vec::new();
+        };
+        let table = chain.split(' ').nth(1).unwrap_or_default();
+        match (rule.strip_prefix("-A "), handle) {
+            (Some(rule), _) => {
+                let program = match chain.split(' ').next() {
+                    Some("ip") => "iptables",
+                    Some("ip6") => "ip6tables",
+                    Some(legacy) => legacy,
+                    None => return Vec::new(),
+                };
+                vec![format!(
+                    "{program} -t {table} -D {rule}   # if it should go"
+                )]
+            }
+            (None, Some(handle)) => vec![
+                format!("nft -a list chain {chain}   # it has the handle {handle}"),
+                format!("nft delete rule {chain} handle {handle}   # if it should go"),
+            ],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The whole in a sentence.
     pub(crate) fn sentence(&self) -> String {
         let Self {
             from, to, packet, ..
@@ -335,5 +377,77 @@ fn passed(hop: &Hop, known: &Known) -> Passed {
         rule,
         handle,
         verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(chain: &str, rule: &str, handle: Option<u64>) -> Findings {
+        let passed = Passed {
+            chain: chain.to_owned(),
+            rule: rule.to_owned(),
+            handle,
+            verdict: "drop",
+        };
+        Findings {
+            from: [10, 17, 3, 254].into(),
+            to: [10, 17, 4, 254].into(),
+            end: End::Refused,
+            refused_by: Some(passed.clone()),
+            left: None,
+            answer: Answer::Silent,
+            there: vec![passed],
+            back: Vec::new(),
+            remedy: Vec::new(),
+            enters: "virbr0".to_owned(),
+            packet: Packet::Icmp,
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_its_rule_and_how_it_goes() {
+        let nft = refused("inet filter forward", "ip daddr 10.0.0.1 drop", Some(7));
+        assert!(!nft.is_open());
+        assert_eq!(
+            nft.sentence(),
+            "Blocked: inet filter forward refuses it: ip daddr 10.0.0.1 drop."
+        );
+        let [show, delete] = &nft.remedy()[..] else {
+            panic!("{:?}", nft.remedy());
+        };
+        assert!(
+            show.starts_with("nft -a list chain inet filter forward "),
+            "{show}"
+        );
+        assert!(
+            delete.starts_with("nft delete rule inet filter forward handle 7 "),
+            "{delete}"
+        );
+        let iptables = refused("ip6 filter FORWARD", "-A FORWARD -j DROP", Some(7));
+        assert!(
+            iptables.remedy()[0].starts_with("ip6tables -t filter -D FORWARD -j DROP "),
+            "{:?}",
+            iptables.remedy()
+        );
+        let policy = refused("inet filter forward", "policy drop", None);
+        assert!(policy.remedy().is_empty());
+        let steps = nft.steps();
+        let marks: Vec<_> = steps.iter().map(|step| (step.step, step.state)).collect();
+        assert_eq!(marks, [("in", Mark::Ok), ("rule", Mark::Blocked)]);
+    }
+
+    #[test]
+    fn a_rule_that_no_trace_shows_is_told_too() {
+        let mut hidden = refused("iptables-legacy filter FORWARD", "-A FORWARD -j DROP", None);
+        hidden.there.clear();
+        let steps = hidden.steps();
+        assert_eq!(steps[1].state, Mark::Blocked);
+        assert_eq!(
+            steps[1].what,
+            "iptables-legacy filter FORWARD: -A FORWARD -j DROP"
+        );
+        assert!(hidden.remedy()[0].starts_with("iptables-legacy -t filter -D FORWARD"));
     }
 }
