@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use virt_forward_core::{policy::Packet, reconcile, text::shown};
 
 use super::{config, deadline};
@@ -29,11 +29,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         Err(why) => return no_end(&why, &networks),
     };
     let (from, to) = match asked.probe {
-        true => {
-            let from = probe::settled(from, true, &[to.address], &host)?;
-            let taken = [from.address];
-            (from, probe::settled(to, false, &taken, &host)?)
-        }
+        true => probe::settled(from, to, &host)?,
         false => (from, to),
     };
     let inspection = reconcile::inspect(&config, networks.active.clone(), deadline())?;
@@ -52,21 +48,22 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         },
     };
     let report = check::walk(&case)?;
-    let report = match asked.probe {
-        true => {
-            let found = probe::probe(&case.from, &case.to, case.packet, &host, deadline());
-            report.with(found.context("nothing was sent")?)
-        }
-        false => report,
+    let (report, unsent) = match asked.probe {
+        true => match probe::probe(&case.from, &case.to, case.packet, &host, deadline()) {
+            Ok(found) => (report.with(found), None),
+            Err(why) => (report, Some(why)),
+        },
+        false => (report, None),
     };
     let text = match asked.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
         false => report.for_people(),
     };
     output::print(&text)?;
-    match report.is_open() {
-        true => Ok(Exit::Done),
-        false => Ok(Exit::Differs),
+    match unsent {
+        Some(why) => Err(why.context("nothing was sent")),
+        None if report.is_open() => Ok(Exit::Done),
+        None => Ok(Exit::Differs),
     }
 }
 

@@ -44,14 +44,23 @@ const PORTS: std::ops::Range<u32> = 61_100..65_100;
 /// What the kernel has still to tell once there is an answer.
 const AFTERMATH: Duration = Duration::from_millis(60);
 
-/// The same place with an address to send from or to, which is free; a refusal where the one
-/// that was asked for is somebody's.
+/// The same ends with addresses to send from and to, which are free; a refusal where the one to
+/// send from is somebody's.
 pub(crate) fn settled<'a>(
-    place: Place<'a>,
-    sends: bool,
-    taken: &[IpAddr],
+    from: Place<'a>,
+    to: Place<'a>,
     host: &Host,
-) -> Result<Place<'a>> {
+) -> Result<(Place<'a>, Place<'a>)> {
+    // Nobody who answers takes a second: not one after the other.
+    let (from, to) = thread::scope(|scope| {
+        let to = scope.spawn(|| seated(to, false, host));
+        (seated(from, true, host), to.join())
+    });
+    let to = to.unwrap_or_else(|_| Err(anyhow!("asking for addresses failed")));
+    Ok((from?, to?))
+}
+
+fn seated<'a>(place: Place<'a>, sends: bool, host: &Host) -> Result<Place<'a>> {
     let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
         return Ok(place);
     };
@@ -73,7 +82,7 @@ pub(crate) fn settled<'a>(
         Kind::Network | Kind::Guest(_) => {
             let mut own = network.addresses.iter();
             let own = own.find(|net| net.contains(&place.address));
-            let all = own.map(|own| candidates(own, taken)).unwrap_or_default();
+            let all = own.map(candidates).unwrap_or_default();
             let used = neighbours::in_use(&all, bridge.index)?;
             let free = all.into_iter().find(|one| !used.contains(one));
             let address = free.with_context(|| {
