@@ -7,6 +7,7 @@ use virt_forward_core::{
     network::{Mode, Network},
     policy::{Judgement, Packet, Party, judge},
     reconcile::Inspection,
+    state::Record,
     text::shown,
 };
 
@@ -230,20 +231,20 @@ impl Walk<'_> {
     }
 
     pub(super) fn party(&self, place: &Place) -> Party<'_> {
-        let mut records = self.case.inspection.wanted.records.iter();
-        let network = place.network.and_then(|network| {
-            let record = records.find(|record| record.network.name == network.name)?;
-            Some((&record.network, &record.access))
-        });
+        let record = place.network.and_then(|network| self.record(network));
         Party {
             address: place.address,
-            network,
+            network: record.map(|record| (&record.network, &record.access)),
         }
     }
 
     fn is_held(&self, network: &Network) -> bool {
+        self.record(network).is_some_and(|record| record.is_held)
+    }
+
+    fn record(&self, network: &Network) -> Option<&Record> {
         let mut records = self.case.inspection.wanted.records.iter();
-        records.any(|record| record.network.name == network.name && record.is_held)
+        records.find(|record| record.network.name == network.name)
     }
 
     fn source(&mut self, judgement: &Judgement, way: &Way) -> Option<IpAddr> {

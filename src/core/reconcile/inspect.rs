@@ -112,11 +112,7 @@ pub fn preview(
         .filter(|network| network.routed_bridge().is_some())
         .map(|network| match is_held(&network) {
             true => Record::held(network),
-            false => Record {
-                access: policy::access_of(config, &network),
-                network,
-                is_held: false,
-            },
+            false => Record::new(config, network),
         })
         .collect();
     let networks = || records.iter().map(|record| &record.network);

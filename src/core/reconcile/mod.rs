@@ -149,11 +149,7 @@ impl<'a> Run<'a> {
     }
 
     fn record(&self, network: Network) -> Record {
-        Record {
-            access: policy::access_of(self.config, &network),
-            network,
-            is_held: false,
-        }
+        Record::new(self.config, network)
     }
 
     /// What the table that is there holds of a network.

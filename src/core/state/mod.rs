@@ -33,7 +33,7 @@ use crate::{
     config::{Config, MarkBit},
     names::ChainName,
     network::{BridgeName, Network},
-    policy::{Access, Overlap},
+    policy::{self, Access, Overlap},
     sysctls::Changed,
 };
 
@@ -59,6 +59,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// A network that `config` decides about.
+    pub fn new(config: &Config, network: Network) -> Self {
+        Self {
+            access: policy::access_of(config, &network),
+            network,
+            is_held: false,
+        }
+    }
+
     /// A network that is known, so as to be no "outside", and closed.
     pub fn held(network: Network) -> Self {
         Self {
