@@ -5,10 +5,13 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Parser, Subcommand};
 use virt_forward_core::{VERSION, paths};
 
-use crate::routes::{
-    Gateway,
-    announce::{Neighbor, Protocol},
-    formats::Format,
+use crate::{
+    paint::When,
+    routes::{
+        Gateway,
+        announce::{Neighbor, Protocol},
+        formats::Format,
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -34,6 +37,11 @@ pub(crate) struct Args {
     /// The libvirt to ask for networks
     #[arg(long, global = true, value_name = "URI")]
     pub(crate) connect: Option<String>,
+
+    /// Colours: auto, always or never; NO_COLOR in the environment means never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto,
+          hide_possible_values = true)]
+    pub(crate) color: When,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -64,14 +72,10 @@ pub(crate) enum Command {
         all: bool,
     },
     /// Show networks, gates and settings, and who reaches whom
-    Status {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-        /// End with 3 where anything is not as wanted
-        #[arg(long)]
-        check: bool,
-    },
+    ///
+    /// Who reaches whom is told from the left to the top, with the machines outside that the
+    /// config names, and the Internet; in the form that fits the terminal.
+    Status(StatusArgs),
     /// Tell why a packet passes, or who refuses it and what to do
     ///
     /// FROM and TO are addresses, names of networks, or of running guests. Goes the way that a
@@ -94,6 +98,27 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: HookAction,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  virt-forward status --check > /dev/null || echo 'not as wanted'
+  virt-forward status --why                    why each pair is open or closed
+  virt-forward status --why kube02             whatever kube02 is a part of
+  virt-forward status --why 192.168.0.30 kube02
+  virt-forward status --color always | less -R")]
+pub(crate) struct StatusArgs {
+    /// For programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End with 3 where anything is not as wanted
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Tell why each pair is open, limited or closed; of one end alone, or from one to another:
+    /// networks, addresses outside, or internet
+    #[arg(long, num_args = 0..=2, value_names = ["FROM", "TO"], conflicts_with = "json")]
+    pub(crate) why: Option<Vec<String>>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,9 +10,11 @@ mod neighbours;
 mod netlink;
 mod networks;
 mod output;
+mod paint;
 mod probe;
 mod routes;
 mod settings;
+mod status;
 
 use std::process::ExitCode;
 

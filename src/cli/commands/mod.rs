@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         } => apply::apply(args, names),
         Command::Remove { all: true, .. } => remove::all(),
         Command::Remove { names, .. } => remove::named(args, names),
-        Command::Status { json, check } => status::status(args, *json, *check),
+        Command::Status(wanted) => status::status(args, wanted),
         Command::Check(asked) => check::check(args, asked),
         Command::Routes(wanted) => routes::routes(args, wanted),
         Command::Hook { action } => hook::hook(action),

@@ -134,6 +134,8 @@ pub struct Site {
     pub spot: Option<Spot>,
     /// What is there.
     pub state: State,
+    /// The base chain refuses what none of its rules accepts.
+    pub refuses: bool,
 }
 
 impl Site {
@@ -218,6 +220,7 @@ impl Firewalls {
                 base: base.name.clone(),
                 spot: None,
                 state: State::Unneeded,
+                refuses: base.refuses_by_default(),
             }));
         };
         if base.is_owned {
@@ -228,6 +231,7 @@ impl Firewalls {
             base: base.name.clone(),
             state: state(&spot, chains),
             spot: Some(spot),
+            refuses: base.refuses_by_default(),
         }))
     }
 

@@ -1,11 +1,14 @@
 //! Who may talk to whom: [`Config`] and [`Network`]s in, access and verdicts out. [`reach`] has
-//! it of pairs of networks, [`packet`] of a single packet.
+//! it of pairs of networks, [`mod@outside`] of networks and what is outside, [`packet`] of a
+//! single packet.
 
+mod outside;
 mod packet;
 mod reach;
 
 use std::fmt;
 
+pub use outside::{NO_PEER, ends_outside, outside};
 pub use packet::{Judgement, Packet, Party, judge, passes_alone};
 pub use reach::{NO_GROUP, Reach, Verdict, matrix};
 

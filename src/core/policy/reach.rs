@@ -23,14 +23,17 @@ pub enum Verdict {
 /// One cell of the matrix of who reaches whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reach {
-    /// The network that opens the connection.
+    /// The network that opens the connection, or the subnet outside.
     pub from: String,
-    /// The network that is reached.
+    /// The network that is reached, or the subnet outside.
     pub to: String,
     /// Whether it is.
     pub verdict: Verdict,
     /// What decides it.
     pub why: String,
+    /// Our rules open it: libvirt and the gates let it pass.
+    #[serde(skip)]
+    pub is_ours: bool,
 }
 
 /// What a [`Reach`] begins with where no group opens it.
@@ -56,11 +59,11 @@ fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) ->
         .groups
         .iter()
         .find(|group| to.1.groups.contains(group));
-    let (verdict, why) = match (shared, limited(config, from.1, to.1)) {
-        (Some(group), _) => (Verdict::Open, format!("both in group {group}")),
+    let (is_ours, (verdict, why)) = match (shared, limited(config, from.1, to.1)) {
+        (Some(group), _) => (true, (Verdict::Open, format!("both in group {group}"))),
         (None, limited) => match (without_us(from.0, to.0), limited) {
-            ((Verdict::Closed, _), Some(why)) => (Verdict::Limited, why),
-            (as_it_is, _) => as_it_is,
+            ((Verdict::Closed, _), Some(why)) => (true, (Verdict::Limited, why)),
+            (as_it_is, _) => (false, as_it_is),
         },
     };
     Reach {
@@ -68,6 +71,7 @@ fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) ->
         to: to.0.name.clone(),
         verdict,
         why,
+        is_ours,
     }
 }
 

@@ -1,0 +1,167 @@
+//! Colours, and how wide a line may be, where stdout leads.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{self, IsTerminal},
+};
+
+use clap::ValueEnum;
+
+/// What a terminal is wide that does not say, and a pipe.
+const USUAL: usize = 80;
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    Auto,
+    /// Into a pipe or a file too
+    Always,
+    /// No colours
+    Never,
+}
+
+/// What a piece of text means to the reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing special.
+    #[default]
+    Plain,
+    /// The head of a table.
+    Head,
+    /// As wanted, or open.
+    Good,
+    /// In part.
+    Partial,
+    /// Wrong.
+    Bad,
+    /// Of less interest.
+    Quiet,
+}
+
+impl Tone {
+    /// Of the terminal's own sixteen colours, which its user has made readable.
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Head => Some("1"),
+            Self::Good => Some("32"),
+            Self::Partial => Some("33"),
+            Self::Bad => Some("31"),
+            Self::Quiet => Some("2"),
+        }
+    }
+}
+
+/// Where text is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    is_coloured: bool,
+    /// In columns.
+    pub(crate) width: usize,
+}
+
+impl Screen {
+    /// Where stdout leads.
+    pub(crate) fn of_stdout(when: When) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let (no_color, term) = (env::var_os("NO_COLOR"), env::var_os("TERM"));
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        Self {
+            is_coloured: colours(when, is_terminal, no_color.as_deref(), term.as_deref()),
+            width: width(size.map(|size| size.ws_col), env::var("COLUMNS").ok()),
+        }
+    }
+
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) fn plain(width: usize) -> Self {
+        Self {
+            is_coloured: false,
+            width,
+        }
+    }
+
+    /// With them.
+    #[cfg(test)]
+    pub(crate) fn coloured(width: usize) -> Self {
+        Self {
+            is_coloured: true,
+            width,
+        }
+    }
+
+    /// `text` in the colour of `tone`; each line for itself, for pagers.
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+        let Some(code) = tone.code().filter(|_| self.is_coloured) else {
+            return text.to_owned();
+        };
+        let lines = text.split('\n').map(|line| match line.is_empty() {
+            true => String::new(),
+            false => format!("\u{1b}[{code}m{line}\u{1b}[0m"),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What was asked for on the command line goes before what the environment says
+/// (<https://no-color.org>).
+fn colours(when: When, is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    let is_refused = no_color.is_some_and(|value| !value.is_empty());
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => is_terminal && !is_refused && term.is_some_and(|term| term != "dumb"),
+    }
+}
+
+/// A terminal of no width, as on a serial line, does not know it.
+fn width(terminal: Option<u16>, columns: Option<String>) -> usize {
+    let terminal = terminal.map(usize::from).filter(|width| *width > 0);
+    let columns = || columns?.parse().ok().filter(|width| *width > 0);
+    terminal.or_else(columns).unwrap_or(USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        let auto = |is_terminal, no_color: Option<&str>, term: Option<&str>| {
+            let (no_color, term) = (no_color.map(OsStr::new), term.map(OsStr::new));
+            colours(When::Auto, is_terminal, no_color, term)
+        };
+        assert!(auto(true, None, Some("xterm")));
+        assert!(auto(true, Some(""), Some("xterm")));
+        assert!(!auto(true, Some("0"), Some("xterm")));
+        assert!(!auto(true, None, Some("dumb")));
+        assert!(!auto(true, None, None));
+        assert!(!auto(false, None, Some("xterm")));
+        let refused = Some(OsStr::new("1"));
+        assert!(colours(When::Always, false, refused, None));
+        assert!(!colours(When::Never, true, None, Some(OsStr::new("xterm"))));
+    }
+
+    #[test]
+    fn the_width_is_the_terminals_else_that_of_the_environment() {
+        let columns = |text: &str| Some(text.to_owned());
+        assert_eq!(width(Some(120), columns("40")), 120);
+        assert_eq!(width(Some(0), columns("40")), 40);
+        assert_eq!(width(None, columns("40")), 40);
+        assert_eq!(width(None, columns("wide")), USUAL);
+        assert_eq!(width(None, None), USUAL);
+    }
+
+    #[test]
+    fn a_colour_ends_with_its_line() {
+        let screen = Screen::coloured(80);
+        assert_eq!(
+            screen.paint(Tone::Bad, "a\n\nb"),
+            "\u{1b}[31ma\u{1b}[0m\n\n\u{1b}[31mb\u{1b}[0m"
+        );
+        assert_eq!(screen.paint(Tone::Plain, "a"), "a");
+        assert_eq!(Screen::plain(80).paint(Tone::Bad, "a"), "a");
+    }
+}

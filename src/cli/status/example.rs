@@ -1,0 +1,130 @@
+//! Hosts that tests look at, without a kernel.
+
+use virt_forward_core::{
+    config::Config,
+    gates::Survey,
+    network::{self, Network},
+    policy,
+    reconcile::{Inspection, Preview},
+    state::Record,
+};
+
+use super::{Seen, Status};
+use crate::{
+    host::{Host, Interface, Route},
+    settings::Settings,
+};
+
+/// What the founding case's config could be.
+pub(crate) const FOUNDING: &str = "[[group]]\nname = 'kube'\nnetworks = ['kube*']\n\
+    peers = ['192.168.0.30', 'fd00:0:0:1::30']\n\
+    [[allow]]\nfrom = 'kube05'\nto = 'isolated'\ntcp = [5432]\n\
+    [[allow]]\nfrom = '192.168.0.0/24'\nto = 'isolated'\ntcp = [443]";
+
+/// `NAME MODE SUBNET…`, a network each; its bridge is `br_NAME`.
+pub(crate) fn networks(lines: &[&str]) -> Vec<Network> {
+    let network = |line: &&str| {
+        let mut words = line.split(' ');
+        let (name, mode) = (words.next().unwrap(), words.next().unwrap());
+        let forward = match mode {
+            "isolated" => String::new(),
+            mode => format!("<forward mode='{mode}'/>"),
+        };
+        let ips = words.map(|word| {
+            let (address, prefix) = word.split_once('/').unwrap();
+            let family = if address.contains(':') {
+                "ipv6"
+            } else {
+                "ipv4"
+            };
+            format!("<ip family='{family}' address='{address}' prefix='{prefix}'/>")
+        });
+        let ips: String = ips.collect();
+        let escaped = name.replace('&', "&amp;").replace('<', "&lt;");
+        let bridge: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let xml = format!(
+            "<network><name>{escaped}</name>{forward}<bridge name='br_{bridge}'/>{ips}</network>"
+        );
+        network::read(xml.as_bytes()).unwrap()
+    };
+    lines.iter().map(network).collect()
+}
+
+/// The networks of the founding case.
+pub(crate) fn founding() -> Vec<Network> {
+    networks(&[
+        "isolated isolated 10.17.9.1/24",
+        "kube02 route 10.17.3.1/24 fd00:10:17:3::1/64",
+        "kube03 nat 10.17.4.1/24 fd00:10:17:4::1/64",
+        "kube05 nat 10.17.5.1/24 fd00:10:17:5::1/64",
+    ])
+}
+
+pub(crate) fn config(text: &str) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    Config::load(file.path()).unwrap()
+}
+
+/// Everything is as wanted; the host is in a LAN with a router.
+pub(crate) fn status(config: &Config, networks: Vec<Network>) -> Status {
+    let mut host = Host {
+        interfaces: vec![Interface::new("eth0", &["192.168.0.40/24"])],
+        routes: vec![Route {
+            to: "0.0.0.0/0".parse().unwrap(),
+            interface: "eth0".to_owned(),
+            gateway: Some("192.168.0.1".parse().unwrap()),
+            source: None,
+            metric: 0,
+        }],
+    };
+    let bridges = networks.iter().filter_map(|one| one.bridge.as_ref());
+    host.interfaces
+        .extend(bridges.map(|bridge| Interface::new(bridge.as_str(), &[])));
+    let inspection = inspection(config, networks);
+    Status::of(&Seen {
+        config,
+        inspection: &inspection,
+        host: &host,
+        settings: &Loose,
+    })
+}
+
+fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
+    let records: Vec<_> = networks
+        .into_iter()
+        .map(|network| Record {
+            access: policy::access_of(config, &network),
+            network,
+            is_held: false,
+        })
+        .collect();
+    let bridges = records.iter().filter_map(|one| one.network.bridge.as_ref());
+    let table: String = bridges.map(|bridge| format!("\"{bridge}\"\n")).collect();
+    Inspection {
+        wanted: Preview {
+            records,
+            table: Some(table.clone()),
+            survey: Survey::default(),
+            trouble: None,
+            is_libvirt_flushed: false,
+            outsiders: Vec::new(),
+            is_firewalld_closed: false,
+            misfits: Vec::new(),
+            settings: Vec::new(),
+        },
+        table: Some(table),
+    }
+}
+
+struct Loose;
+
+impl Settings for Loose {
+    fn is_strict(&self, _: &str) -> bool {
+        false
+    }
+
+    fn forwards(&self, _: &str, _: bool) -> bool {
+        true
+    }
+}

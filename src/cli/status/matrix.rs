@@ -1,0 +1,160 @@
+//! Who reaches whom, for people: in the first of these forms that fits the terminal.
+//!
+//! 1. a matrix of words;
+//! 2. one of signs, with numbered columns;
+//! 3. the same two with networks made one that are alike, and a legend;
+//! 4. a list, for each end, of whom it reaches.
+
+use std::fmt::Write;
+
+use virt_forward_core::policy::Verdict;
+
+use super::{Status, grid::Grid};
+use crate::{
+    output::{self, Cell, Table},
+    paint::{Screen, Tone},
+};
+
+const HEAD: &str = "FROM \\ TO";
+const VERDICTS: [Verdict; 3] = [Verdict::Open, Verdict::Limited, Verdict::Closed];
+
+pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
+    let grid = Grid::of(status);
+    let singly = grid.with_outside_merged();
+    let merged = grid.all_merged();
+    let forms = [
+        words as fn(&Grid, &Screen) -> Option<String>,
+        signs as fn(&Grid, &Screen) -> Option<String>,
+    ];
+    for grid in [&singly, &merged] {
+        if let Some(text) = forms.iter().find_map(|form| form(grid, screen)) {
+            return text + &legend(grid, screen);
+        }
+    }
+    list(&merged, screen) + &legend(&merged, screen)
+}
+
+pub(super) fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Open => "open",
+        Verdict::Limited => "limited",
+        Verdict::Closed => "closed",
+    }
+}
+
+pub(super) fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Open => Tone::Good,
+        Verdict::Limited => Tone::Partial,
+        Verdict::Closed => Tone::Quiet,
+    }
+}
+
+fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Open => "+",
+        Verdict::Limited => "~",
+        Verdict::Closed => ".",
+    }
+}
+
+fn words(grid: &Grid, screen: &Screen) -> Option<String> {
+    let labels: Vec<_> = grid.ends.iter().map(super::grid::End::label).collect();
+    let mut table = Table::new(2);
+    table.head([HEAD].into_iter().chain(labels.iter().map(String::as_str)));
+    for (from, label) in labels.iter().enumerate() {
+        let cells = (0..labels.len()).map(|to| match grid.verdict(from, to) {
+            Some(verdict) => Cell::new(tone(verdict), word(verdict)),
+            None => Cell::new(Tone::Quiet, "-"),
+        });
+        table
+            .rows
+            .push([Cell::plain(label)].into_iter().chain(cells).collect());
+    }
+    (table.width() <= screen.width).then(|| table.text(screen))
+}
+
+fn signs(grid: &Grid, screen: &Screen) -> Option<String> {
+    let numbers: Vec<_> = (1..=grid.ends.len())
+        .map(|number| number.to_string())
+        .collect();
+    let widest = numbers.last().map_or(1, String::len);
+    let right = |text: &str| format!("{text:>widest$}");
+    let mut table = Table::new(1);
+    let heads: Vec<_> = numbers.iter().map(|number| right(number)).collect();
+    let first = format!("{} {HEAD}", " ".repeat(widest));
+    table.head(
+        [first.as_str()]
+            .into_iter()
+            .chain(heads.iter().map(String::as_str)),
+    );
+    for (from, end) in grid.ends.iter().enumerate() {
+        // A name that is no wider than half of it leaves room for the rest.
+        let label = output::cut(&end.label(), screen.width / 2);
+        let number = heads.get(from).map_or("", String::as_str);
+        let cells = (0..grid.ends.len()).map(|to| match grid.verdict(from, to) {
+            Some(verdict) => Cell::new(tone(verdict), right(sign(verdict))),
+            None => Cell::new(Tone::Quiet, right("-")),
+        });
+        let head = Cell::plain(format!("{number} {label}"));
+        table.rows.push([head].into_iter().chain(cells).collect());
+    }
+    if table.width() > screen.width {
+        return None;
+    }
+    let said = VERDICTS.map(|verdict| {
+        screen.paint(
+            tone(verdict),
+            &format!("{} {}", sign(verdict), word(verdict)),
+        )
+    });
+    Some(format!("{}{}\n", table.text(screen), said.join("   ")))
+}
+
+/// Whom each reaches; what is so with the most of them is not told one by one.
+fn list(grid: &Grid, screen: &Screen) -> String {
+    let mut text = String::new();
+    for (from, end) in grid.ends.iter().enumerate() {
+        let label = output::cut(&end.label(), screen.width.saturating_sub(5));
+        let _ = writeln!(
+            text,
+            "{}",
+            screen.paint(Tone::Head, &format!("from {label}"))
+        );
+        let of = |verdict: Verdict| {
+            let named = grid.ends.iter().enumerate();
+            let named = named.filter(move |(to, _)| grid.verdict(from, *to) == Some(verdict));
+            named.map(|(to, end)| match to == from {
+                true => "each other".to_owned(),
+                false => end.label(),
+            })
+        };
+        let most = VERDICTS
+            .into_iter()
+            .max_by_key(|verdict| of(*verdict).count());
+        for verdict in VERDICTS {
+            let names: Vec<_> = of(verdict).collect();
+            let names = match names.len() {
+                0 => continue,
+                4.. if most == Some(verdict) => "all others".to_owned(),
+                _ => names.join(", "),
+            };
+            let head = format!("  {:<8} ", word(verdict));
+            let line = output::hanging(&head, &names, screen.width);
+            let _ = writeln!(text, "{}", screen.paint(tone(verdict), &line));
+        }
+    }
+    text
+}
+
+/// Who is meant by a label that stands for several; no more than a line, as all networks are in
+/// the first table.
+fn legend(grid: &Grid, screen: &Screen) -> String {
+    let mut text = String::new();
+    for end in grid.ends.iter().filter(|end| end.needs_a_legend()) {
+        let line = format!("{}: {}", end.label(), end.members.join(", "));
+        let line = output::cut(&line, screen.width);
+        let _ = writeln!(text, "{}", screen.paint(Tone::Quiet, &line));
+    }
+    text
+}
