@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use virt_forward_core::{VERSION, paths};
 
 use crate::{
+    graph,
     paint::When,
     routes::{
         Gateway,
@@ -23,6 +24,7 @@ Examples:
   virt-forward remove --all      take all of virt-forward off the kernel
   virt-forward check A B         why A reaches B, or does not
   virt-forward routes            the routes that a machine of the LAN needs
+  virt-forward graph > a.svg     a picture of it all
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
 
@@ -76,6 +78,11 @@ pub(crate) enum Command {
     /// Who reaches whom is told from the left to the top, with the machines outside that the
     /// config names, and the Internet; in the form that fits the terminal.
     Status(StatusArgs),
+    /// Draw networks, guests and who reaches whom, for a wiki
+    ///
+    /// Members of a group are in one box; peers and each [[allow]] are arrows; what libvirt lets
+    /// through by itself is told on the network.
+    Graph(GraphArgs),
     /// Tell why a packet passes, or who refuses it and what to do
     ///
     /// FROM and TO are addresses, names of networks, or of running guests. Goes the way that a
@@ -153,6 +160,21 @@ pub(crate) struct CheckArgs {
     /// For programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  virt-forward graph > networks.svg
+  virt-forward graph --format dot | dot -Tpng > networks.png
+  virt-forward graph --format mermaid      for a ```mermaid block of a wiki")]
+pub(crate) struct GraphArgs {
+    /// What it is written in
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = graph::Format::Svg)]
+    pub(crate) format: graph::Format,
+    /// The picture's title [default: Virtual networks of, and this host's name]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
 }
 
 const ROUTES_EXAMPLES: &str = "\

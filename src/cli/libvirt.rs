@@ -31,6 +31,21 @@ pub(crate) fn addresses_of(uri: Option<&str>, guest: &str) -> Result<Vec<IpAddr>
     answered(uri, move |uri| ask_for_guest(uri, &guest))
 }
 
+/// A guest that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) name: String,
+    /// Its definition, as it is now.
+    pub(crate) xml: String,
+    /// The addresses that are known of each of its interfaces, by MAC.
+    pub(crate) addresses: Vec<(String, Vec<IpAddr>)>,
+}
+
+/// Every guest that runs.
+pub(crate) fn running(uri: Option<&str>) -> Result<Vec<Running>> {
+    answered(uri, ask_for_running)
+}
+
 /// What `question` finds out at `uri`, if that does not take too long.
 fn answered<T: Send + 'static>(
     uri: Option<&str>,
@@ -68,6 +83,33 @@ fn ask_for_guest(uri: &str, name: &str) -> Result<Vec<IpAddr>, virt::error::Erro
         addresses.extend(parsed.filter(is_usable));
     }
     Ok(addresses)
+}
+
+/// Not by their agents: one that hangs keeps libvirt waiting for seconds, and there are many.
+fn ask_for_running(uri: &str) -> Result<Vec<Running>, virt::error::Error> {
+    clear_error_callback();
+    let connection = Connect::open_read_only(Some(uri))?;
+    let guests = connection.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)?;
+    // One that ends between two questions is no reason to tell of no other.
+    let running = guests.into_iter().filter_map(|guest| {
+        let mut addresses = Vec::new();
+        for source in [
+            sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+            sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+        ] {
+            let interfaces = guest.interface_addresses(source, 0).unwrap_or_default();
+            addresses.extend(interfaces.into_iter().filter_map(|one| {
+                let parsed = one.addrs.iter().filter_map(|one| one.addr.parse().ok());
+                Some((one.hwaddr?, parsed.filter(is_usable).collect()))
+            }));
+        }
+        Some(Running {
+            name: guest.name().ok()?,
+            xml: guest.xml_desc(0).ok()?,
+            addresses,
+        })
+    });
+    Ok(running.collect())
 }
 
 /// The agent tells of all addresses of the guest, its own loopback among them.

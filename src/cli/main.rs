@@ -4,6 +4,8 @@ mod args;
 mod check;
 mod commands;
 mod exit;
+mod graph;
+mod guests;
 mod host;
 mod libvirt;
 mod neighbours;

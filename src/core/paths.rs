@@ -11,6 +11,10 @@ pub const STATE: &str = "/run/virt-forward";
 /// src/network/bridge_driver_conf.c, `stateDir`).
 pub const LIBVIRT_STATUS: &str = "/run/libvirt/network";
 
+/// The DHCP leases that libvirt has given, a file `BRIDGE.status` for each network (libvirt:
+/// src/network/leaseshelper.c); its own NSS module reads them there too.
+pub const LIBVIRT_LEASES: &str = "/var/lib/libvirt/dnsmasq";
+
 /// Where libvirt looks for hooks.
 pub const HOOKS: &str = "/etc/libvirt/hooks";
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod graph;
 mod hook;
 mod remove;
 mod routes;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Command::Remove { names, .. } => remove::named(args, names),
         Command::Status(wanted) => status::status(args, wanted),
         Command::Check(asked) => check::check(args, asked),
+        Command::Graph(wanted) => graph::graph(args, wanted),
         Command::Routes(wanted) => routes::routes(args, wanted),
         Command::Hook { action } => hook::hook(action),
         Command::Watch => watch::watch(args),

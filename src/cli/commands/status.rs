@@ -1,7 +1,12 @@
 //! `status`: what is open, what is in the way, who reaches whom.
 
 use anyhow::Result;
-use virt_forward_core::{Error, config::Config, reconcile, text::shown};
+use virt_forward_core::{
+    Error,
+    config::Config,
+    reconcile::{self, Inspection},
+    text::shown,
+};
 
 use super::{config, deadline};
 use crate::{
@@ -19,10 +24,11 @@ use crate::{
 pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
-    let (status, is_all_right) = look(&config, networks)?;
+    let look = look(&config, networks)?;
+    let status = &look.status;
     let screen = Screen::of_stdout(args.color);
     let text = if wanted.json {
-        serde_json::to_string_pretty(&status)? + "\n"
+        serde_json::to_string_pretty(status)? + "\n"
     } else if let Some(ends) = &wanted.why {
         match status.reasons(ends, &screen) {
             Ok(text) => text,
@@ -36,14 +42,26 @@ pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
         status.for_people(&screen)
     };
     output::print(&text)?;
-    match wanted.check && !is_all_right {
+    match wanted.check && !look.is_all_right() {
         true => Ok(Exit::Differs),
         false => Ok(Exit::Done),
     }
 }
 
-/// What there is, and whether all of it is as wanted.
-pub(super) fn look(config: &Config, networks: Networks) -> Result<(Status, bool)> {
+/// What there is.
+pub(super) struct Look {
+    pub(super) inspection: Inspection,
+    pub(super) status: Status,
+}
+
+impl Look {
+    fn is_all_right(&self) -> bool {
+        self.inspection.is_all_right() && self.status.are_networks_right()
+    }
+}
+
+/// Looks at the host.
+pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
     let unknown = Error::unknown_ends(config, |name| networks.has(name));
     let mut inspection = reconcile::inspect(config, networks.active, deadline())?;
     inspection.wanted.misfits.extend(unknown);
@@ -53,6 +71,5 @@ pub(super) fn look(config: &Config, networks: Networks) -> Result<(Status, bool)
         host: &Host::ask()?,
         settings: &Kernel,
     });
-    let is_all_right = inspection.is_all_right() && status.are_networks_right();
-    Ok((status, is_all_right))
+    Ok(Look { inspection, status })
 }

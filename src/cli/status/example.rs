@@ -24,8 +24,11 @@ pub(crate) const FOUNDING: &str = "[[group]]\nname = 'kube'\nnetworks = ['kube*'
 /// `NAME MODE SUBNET…`, a network each; its bridge is `br_NAME`.
 pub(crate) fn networks(lines: &[&str]) -> Vec<Network> {
     let network = |line: &&str| {
-        let mut words = line.split(' ');
-        let (name, mode) = (words.next().unwrap(), words.next().unwrap());
+        // A name may hold blanks.
+        let modes = [" nat ", " route ", " open ", " isolated "];
+        let mode = modes.into_iter().find(|mode| line.contains(mode)).unwrap();
+        let (name, words) = line.split_once(mode).unwrap();
+        let (mode, words) = (mode.trim(), words.split(' '));
         let forward = match mode {
             "isolated" => String::new(),
             mode => format!("<forward mode='{mode}'/>"),

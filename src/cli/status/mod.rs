@@ -11,6 +11,7 @@ mod reach;
 mod reasons;
 mod text;
 
+pub(crate) use grid::short;
 pub(crate) use model::{NetworkState, NetworkStatus, Seen, Status};
 
 #[cfg(test)]

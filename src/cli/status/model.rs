@@ -39,7 +39,7 @@ pub(crate) struct Status {
     pub(super) reach: Vec<Reach>,
     /// A network and a subnet outside, each pair both ways. `0.0.0.0/0` and `::/0` stand for
     /// the Internet, where the host has a way there.
-    pub(super) outside: Vec<Reach>,
+    pub(crate) outside: Vec<Reach>,
 }
 
 #[derive(Debug, Serialize)]

@@ -1,0 +1,400 @@
+//! What is in the picture, whatever it is written in.
+
+use ipnet::IpNet;
+use virt_forward_core::{
+    config::{Allow, Config, End as RuleEnd, Who},
+    network::{Mode, Network},
+    policy::{self, Verdict},
+    state::Record,
+    text::shown,
+};
+
+use crate::{
+    guests::{Guest, Guests},
+    status::{NetworkState, NetworkStatus, Status, short},
+};
+
+/// More guests of a network are counted.
+const GUESTS: usize = 8;
+
+/// What it is made from.
+pub(crate) struct Source<'a> {
+    pub(crate) title: String,
+    pub(crate) config: &'a Config,
+    pub(crate) records: &'a [Record],
+    pub(crate) status: &'a Status,
+    /// Defined, and not active.
+    pub(crate) inactive: &'a [Network],
+    pub(crate) guests: &'a Guests,
+}
+
+/// The picture.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    pub(crate) title: String,
+    pub(crate) networks: Vec<Card>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) outside: Vec<Outside>,
+    pub(crate) links: Vec<Link>,
+}
+
+/// How a network looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Open,
+    /// On purpose.
+    Closed,
+    /// It should be open.
+    Wrong,
+    /// Not active.
+    Inactive,
+}
+
+/// A network.
+#[derive(Debug)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) look: Look,
+    /// The look in a word or two.
+    pub(crate) state: String,
+    /// `nat, virbr0`
+    pub(crate) kind: String,
+    pub(crate) subnets: Vec<String>,
+    /// What libvirt does with what nothing of ours opens, and what is wrong.
+    pub(crate) notes: Vec<String>,
+    pub(crate) fault: Option<String>,
+    pub(crate) guests: Vec<String>,
+    /// The group whose box it is drawn in.
+    pub(crate) home: Option<usize>,
+}
+
+/// Networks that reach each other.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+}
+
+/// What is outside, and of one role.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    pub(crate) names: Vec<String>,
+}
+
+/// One end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Network(usize),
+    Group(usize),
+    Outside(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Both ways, everything.
+    Peers,
+    /// One way, and limited.
+    Rule,
+    /// A network that is in another group beside the one it is drawn in.
+    Member,
+}
+
+/// From each of some ends to each of others.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) kind: Kind,
+    pub(crate) label: String,
+    pub(crate) from: Vec<End>,
+    pub(crate) to: Vec<End>,
+}
+
+impl Graph {
+    pub(crate) fn of(source: &Source) -> Self {
+        let mut graph = Self {
+            title: source.title.clone(),
+            ..Self::default()
+        };
+        let members = |name: &String| {
+            let mut records = source.records.iter();
+            records.any(|record| record.access.groups.contains(name))
+        };
+        let config = without_overlaps(source);
+        for group in &config.groups {
+            // One that nobody is in shows only what does not work.
+            if members(&group.name) {
+                let name = group.name.clone();
+                graph.groups.push(Group { name });
+            }
+        }
+        for (record, status) in source.records.iter().zip(&source.status.networks) {
+            graph.add_network(source, record, status);
+        }
+        graph
+            .networks
+            .extend(source.inactive.iter().filter_map(inactive));
+        let nets = graph.add_outside(&config, source.records);
+        graph.link_peers(&config, &nets);
+        graph.link_rules(&config, source.records, &nets);
+        graph
+    }
+
+    fn group(&self, name: &str) -> Option<usize> {
+        self.groups.iter().position(|group| group.name == name)
+    }
+
+    fn add_network(&mut self, source: &Source, record: &Record, status: &NetworkStatus) {
+        let network = &record.network;
+        let (look, state) = look(network, status);
+        let mut groups = status
+            .access
+            .groups
+            .iter()
+            .filter_map(|name| self.group(name));
+        let home = groups.next();
+        let others: Vec<_> = groups.collect();
+        let at = self.networks.len();
+        for group in others {
+            self.links.push(Link {
+                kind: Kind::Member,
+                label: "also in".to_owned(),
+                from: vec![End::Network(at)],
+                to: vec![End::Group(group)],
+            });
+        }
+        let guests = source.guests.get(&network.name);
+        self.networks.push(Card {
+            name: shown(&network.name),
+            look,
+            state,
+            kind: format!("{}, {}", status.mode, status.bridge),
+            subnets: status.subnets.clone(),
+            notes: notes(network, source.status),
+            fault: status.fault.clone(),
+            guests: guests.map(|guests| listed(guests)).unwrap_or_default(),
+            home,
+        });
+    }
+
+    /// A box for all that have the same part in groups and rules; each net with its box.
+    fn add_outside(&mut self, config: &Config, records: &[Record]) -> Vec<(IpNet, usize)> {
+        let networks = records.iter().map(|record| &record.network);
+        let mut roles: Vec<(Vec<String>, usize)> = Vec::new();
+        let mut nets = Vec::new();
+        for net in policy::ends_outside(config, networks) {
+            let role = role(config, &net);
+            let known = roles.iter().find(|(other, _)| *other == role);
+            let at = known.map_or(self.outside.len(), |(_, at)| *at);
+            let name = outside_name(&net);
+            match self.outside.get_mut(at) {
+                Some(known) => known.names.push(name),
+                None => {
+                    self.outside.push(Outside { names: vec![name] });
+                    roles.push((role, at));
+                }
+            }
+            nets.push((net, at));
+        }
+        nets
+    }
+
+    fn link_peers(&mut self, config: &Config, nets: &[(IpNet, usize)]) {
+        for group in &config.groups {
+            let Some(at) = self.group(&group.name) else {
+                continue;
+            };
+            let peers = nets.iter().filter(|(net, _)| group.peers.contains(net));
+            let mut from: Vec<_> = peers.map(|(_, at)| End::Outside(*at)).collect();
+            from.dedup();
+            let mut seen = Vec::new();
+            from.retain(|end| {
+                !seen.contains(end) && {
+                    seen.push(*end);
+                    true
+                }
+            });
+            let label = match group.keep_source {
+                true => "peers, both ways, never masqueraded",
+                false => "peers, both ways",
+            };
+            for end in from {
+                self.links.push(Link {
+                    kind: Kind::Peers,
+                    label: label.to_owned(),
+                    from: vec![end],
+                    to: vec![End::Group(at)],
+                });
+            }
+        }
+    }
+
+    /// Groups in place of networks, where all that are drawn in one are meant.
+    fn grouped(&self, mut networks: Vec<usize>) -> Vec<End> {
+        let mut ends = Vec::new();
+        for group in 0..self.groups.len() {
+            let all = self.networks.iter().enumerate();
+            let all = all
+                .filter(|(_, card)| card.home == Some(group))
+                .map(|(at, _)| at);
+            let all: Vec<_> = all.collect();
+            if all.len() > 1 && all.iter().all(|at| networks.contains(at)) {
+                networks.retain(|at| !all.contains(at));
+                ends.push(End::Group(group));
+            }
+        }
+        ends.extend(networks.into_iter().map(End::Network));
+        ends
+    }
+
+    fn link_rules(&mut self, config: &Config, records: &[Record], nets: &[(IpNet, usize)]) {
+        for (number, allow) in config.numbered_allows() {
+            let of = |end: &RuleEnd, is_from: bool| {
+                let has = |record: &Record| match is_from {
+                    true => record.access.from.contains(&number),
+                    false => record.access.to.contains(&number),
+                };
+                let meant = records.iter().enumerate().filter(|(_, record)| has(record));
+                let networks = meant.map(|(at, _)| at);
+                match &end.who {
+                    Who::Group(name) => self.group(name).map(End::Group).into_iter().collect(),
+                    Who::Networks(_) => self.grouped(networks.collect()),
+                    Who::Subnet(subnet) => {
+                        let outside = nets.iter().filter(|(net, _)| net == subnet);
+                        let outside = outside.map(|(_, at)| End::Outside(*at));
+                        // All networks are in the world, and it is called so.
+                        let networks = networks.filter(|_| subnet.prefix_len() > 0).collect();
+                        outside.chain(self.grouped(networks)).collect()
+                    }
+                }
+            };
+            let (from, to) = (of(&allow.from, true), of(&allow.to, false));
+            let label = rule_label(number, allow, nets);
+            let kind = Kind::Rule;
+            self.links.push(Link {
+                kind,
+                label,
+                from,
+                to,
+            });
+        }
+    }
+}
+
+fn without_overlaps(source: &Source) -> Config {
+    let networks = source.records.iter().map(|record| &record.network);
+    policy::without(source.config, &policy::overlaps(source.config, networks))
+}
+
+/// `allow 1: tcp 443 to 10.17.4.21`, where an end is part of a network.
+fn rule_label(number: usize, allow: &Allow, nets: &[(IpNet, usize)]) -> String {
+    let part = |word: &str, end: &RuleEnd| {
+        let subnet = end
+            .subnet()
+            .filter(|own| !nets.iter().any(|(net, _)| net == own));
+        subnet
+            .map(|net| format!(" {word} {}", short(&net)))
+            .unwrap_or_default()
+    };
+    let (from, to) = (part("from", &allow.from), part("to", &allow.to));
+    format!("allow {number}: {allow}{from}{to}")
+}
+
+/// What somebody outside has a part in: who has the same is drawn as one.
+fn role(config: &Config, net: &IpNet) -> Vec<String> {
+    let groups = config
+        .groups
+        .iter()
+        .filter(|group| group.peers.contains(net));
+    let mut role: Vec<_> = groups.map(|group| format!("peer {}", group.name)).collect();
+    for (number, allow) in config.numbered_allows() {
+        for (key, end) in [("from", &allow.from), ("to", &allow.to)] {
+            if end.subnet().as_ref() == Some(net) {
+                role.push(format!("{key} {number}"));
+            }
+        }
+    }
+    role
+}
+
+fn outside_name(net: &IpNet) -> String {
+    match net.prefix_len() {
+        0 => format!("anyone, {net}"),
+        _ => short(net),
+    }
+}
+
+fn look(network: &Network, status: &NetworkStatus) -> (Look, String) {
+    let (look, word) = match status.state {
+        NetworkState::Open => (Look::Open, "open"),
+        NetworkState::Closed if status.held => (Look::Closed, "kept closed"),
+        NetworkState::Closed if network.mode == Mode::Isolated => (Look::Closed, "isolated"),
+        NetworkState::Closed => (Look::Closed, "closed"),
+        wrong => (Look::Wrong, wrong.word()),
+    };
+    (look, word.to_owned())
+}
+
+/// What passes without us, as the host is now.
+fn notes(network: &Network, status: &Status) -> Vec<String> {
+    let passes = |from: &str, to: &str| {
+        let mut cells = status.outside.iter();
+        let cell = cells.find(|cell| cell.from == from && cell.to == to);
+        cell.is_none_or(|cell| cell.verdict != Verdict::Closed)
+    };
+    let name = network.name.as_str();
+    let mut notes = Vec::new();
+    match network.mode {
+        Mode::Isolated => notes.push("libvirt lets nothing out".to_owned()),
+        _ if !passes(name, "0.0.0.0/0") && !network.subnets4().is_empty() => {
+            notes.push("libvirt lets nothing out".to_owned());
+        }
+        Mode::Nat => notes.push("masqueraded to outside".to_owned()),
+        Mode::Route if passes("0.0.0.0/0", name) => {
+            notes.push("routed: anyone comes in".to_owned());
+        }
+        Mode::Open if passes("0.0.0.0/0", name) => {
+            notes.push("no rules of libvirt: anyone comes in".to_owned());
+        }
+        Mode::Route | Mode::Open | Mode::Unrouted => {}
+    }
+    let is_routed_by_6 = network.mode == Mode::Nat && !network.nat_ipv6;
+    if is_routed_by_6 && !network.subnets6().is_empty() && passes("::/0", name) {
+        notes.push("IPv6 is routed: anyone comes in".to_owned());
+    }
+    notes
+}
+
+fn inactive(network: &Network) -> Option<Card> {
+    let bridge = network.routed_bridge()?;
+    Some(Card {
+        name: shown(&network.name),
+        look: Look::Inactive,
+        state: "not active".to_owned(),
+        kind: format!("{}, {bridge}", network.mode.word()),
+        subnets: network.subnets().iter().map(ToString::to_string).collect(),
+        notes: Vec::new(),
+        fault: None,
+        guests: Vec::new(),
+        home: None,
+    })
+}
+
+/// `node1 10.17.3.21`
+fn listed(guests: &[Guest]) -> Vec<String> {
+    let line = |guest: &Guest| {
+        let addresses = guest.addresses.iter().map(ToString::to_string);
+        let words: Vec<_> = std::iter::once(shown(&guest.name))
+            .chain(addresses)
+            .collect();
+        words.join(" ")
+    };
+    // "and 1 more" takes the room of that one.
+    let room = if guests.len() > GUESTS {
+        GUESTS - 1
+    } else {
+        GUESTS
+    };
+    let mut lines: Vec<_> = guests.iter().take(room).map(line).collect();
+    if guests.len() > room {
+        lines.push(format!("and {} more", guests.len() - room));
+    }
+    lines
+}
