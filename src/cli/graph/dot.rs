@@ -54,6 +54,7 @@ fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
     for (at, card) in networks.filter(|(_, card)| card.home == home) {
         let style = match card.look {
             Look::Open => "color=\"#1a7f37\"",
+            Look::Partial => "color=\"#9a6700\"",
             Look::Closed => {
                 "color=\"#59636e\", fillcolor=\"#f6f8fa\", style=\"rounded,filled,dashed\""
             }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::model::{Card, End, Graph, Kind, Link, Look};
 
 const CLASSES: &str = "  classDef open fill:#dafbe1,stroke:#1a7f37,color:#1f2328
+  classDef partial fill:#fff8c5,stroke:#9a6700,color:#1f2328
   classDef closed fill:#f6f8fa,stroke:#59636e,color:#1f2328,stroke-dasharray:4 3
   classDef wrong fill:#ffebe9,stroke:#cf222e,color:#1f2328
   classDef inactive fill:#f6f8fa,stroke:#8c959f,color:#59636e,stroke-dasharray:2 2
@@ -44,6 +45,7 @@ fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
     for (at, card) in networks.filter(|(_, card)| card.home == home) {
         let class = match card.look {
             Look::Open => "open",
+            Look::Partial => "partial",
             Look::Closed => "closed",
             Look::Wrong => "wrong",
             Look::Inactive => "inactive",

@@ -42,6 +42,8 @@ pub(crate) struct Graph {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     Open,
+    /// By rules alone.
+    Partial,
     /// On purpose.
     Closed,
     /// It should be open.
@@ -81,7 +83,7 @@ pub(crate) struct Outside {
 }
 
 /// One end of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     Network(usize),
     Group(usize),
@@ -131,6 +133,10 @@ impl Graph {
         graph
             .networks
             .extend(source.inactive.iter().filter_map(inactive));
+        // What is outside is drawn for what it reaches.
+        if graph.networks.is_empty() {
+            return graph;
+        }
         let nets = graph.add_outside(&config, source.records);
         graph.link_peers(&config, &nets);
         graph.link_rules(&config, source.records, &nets);
@@ -323,6 +329,7 @@ fn outside_name(net: &IpNet) -> String {
 
 fn look(network: &Network, status: &NetworkStatus) -> (Look, String) {
     let (look, word) = match status.state {
+        NetworkState::Open if status.access.groups.is_empty() => (Look::Partial, "open in part"),
         NetworkState::Open => (Look::Open, "open"),
         NetworkState::Closed if status.held => (Look::Closed, "kept closed"),
         NetworkState::Closed if network.mode == Mode::Isolated => (Look::Closed, "isolated"),

@@ -165,6 +165,7 @@ fn draw_boxes(svg: &mut String, graph: &Graph, layout: &Layout) {
 fn draw_card(svg: &mut String, card: &Card, boxed: &Boxed) {
     let (edge, chip, ink) = match card.look {
         Look::Open => ("fill=\"#ffffff\" stroke=\"#8c959f\"", "#dafbe1", "#116329"),
+        Look::Partial => ("fill=\"#ffffff\" stroke=\"#8c959f\"", "#fff8c5", "#7d4e00"),
         Look::Closed => (
             "fill=\"#f6f8fa\" stroke=\"#8c959f\" stroke-dasharray=\"4 3\"",
             "#e1e6eb",

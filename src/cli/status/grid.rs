@@ -104,11 +104,18 @@ impl Grid {
         // The first of those that are alike, and all of them.
         let mut classes: Vec<(usize, Vec<usize>)> = Vec::new();
         for (at, end) in self.ends.iter().enumerate() {
-            let known = classes.iter_mut().find(|(first, _)| {
+            let known = classes.iter_mut().find(|(first, members)| {
                 let other = self.ends.get(*first);
                 is_meant(end.kind)
                     && other.is_some_and(|other| other.kind == end.kind)
-                    && self.are_alike(*first, at)
+                    && match end.kind {
+                        // Alike to one is alike to all.
+                        Kind::Network => self.are_alike(*first, at, |a, b| a == b),
+                        // What has no family in common with a network says nothing of it.
+                        Kind::Outside | Kind::Internet => members.iter().all(|one| {
+                            self.are_alike(*one, at, |a, b| a == b || a.is_none() || b.is_none())
+                        }),
+                    }
             });
             match known {
                 Some((_, members)) => members.push(at),
@@ -121,14 +128,16 @@ impl Grid {
             let members = members.iter().filter_map(name).flatten().collect();
             Some(End { kind, members })
         });
-        let row = |from: &usize, of_from: &[usize]| {
-            let cells = classes.iter().map(|(to, _)| match (from == to, of_from) {
-                (true, [one, other, ..]) => self.verdict(*one, *other),
-                _ => self.verdict(*from, *to),
-            });
-            cells.collect()
+        let cell = |from: &Vec<usize>, to: &Vec<usize>| {
+            let mut pairs = from
+                .iter()
+                .flat_map(|from| to.iter().map(move |to| (*from, *to)));
+            pairs.find_map(|(from, to)| self.verdict(from, to))
         };
-        let rows = classes.iter().map(|(from, members)| row(from, members));
+        let rows = classes.iter().map(|(_, from)| {
+            let cells = classes.iter().map(|(_, to)| cell(from, to));
+            cells.collect()
+        });
         Self {
             ends: ends.collect(),
             cells: rows.collect(),
@@ -136,16 +145,18 @@ impl Grid {
     }
 
     /// Whether two ends are the same to each other and to and from everybody else.
-    fn are_alike(&self, one: usize, other: usize) -> bool {
-        let (Some(row), Some(of_other)) = (self.cells.get(one), self.cells.get(other)) else {
-            return false;
-        };
-        let is_theirs = |at: usize| at == one || at == other;
-        let mut pairs = row.iter().zip(of_other).enumerate();
-        let mut columns = self.cells.iter().enumerate();
-        self.verdict(one, other) == self.verdict(other, one)
-            && pairs.all(|(at, (a, b))| is_theirs(at) || a == b)
-            && columns.all(|(at, row)| is_theirs(at) || row.get(one) == row.get(other))
+    fn are_alike(
+        &self,
+        one: usize,
+        other: usize,
+        is_same: impl Fn(Option<Verdict>, Option<Verdict>) -> bool,
+    ) -> bool {
+        let mut others = (0..self.ends.len()).filter(|at| *at != one && *at != other);
+        is_same(self.verdict(one, other), self.verdict(other, one))
+            && others.all(|at| {
+                is_same(self.verdict(one, at), self.verdict(other, at))
+                    && is_same(self.verdict(at, one), self.verdict(at, other))
+            })
     }
 }
 

@@ -28,16 +28,16 @@ mod tests {
     fn the_founding_case_is_told_with_its_lan() {
         let text = status(&config(FOUNDING), founding()).for_people(&Screen::plain(80));
         let expected = "
-  FROM \\ TO      1 2 3 4 5 6 7 8
-1 isolated       - . . . . . - .
-2 kube02         . - + + + + + +
-3 kube03         . + - + + + + +
-4 kube05         ~ + + - + + + +
-5 192.168.0.30   ~ + + + - - - -
-6 192.168.0.0/24 ~ + . . - - - -
-7 fd00:0:0:1::30 - + + + - - - -
-8 internet       . + . . - - - -
+  FROM \\ TO       1 2 3 4 5 6 7
+1 isolated        - . . . . . .
+2 kube02          . - + + + + +
+3 kube03          . + - + + + +
+4 kube05          ~ + + - + + +
+5 192.168.0.30 +1 ~ + + + - - -
+6 192.168.0.0/24  ~ + . . - - -
+7 internet        . + . . - - -
 + open   ~ limited   . closed
+192.168.0.30 +1: 192.168.0.30, fd00:0:0:1::30
 ";
         assert!(text.ends_with(expected), "{text}");
         let config = config("");
