@@ -84,6 +84,8 @@ fn lines(card: &Card) -> Vec<String> {
 fn edges(text: &mut String, at: usize, link: &Link) {
     let label = quoted(&link.label);
     let style = match link.kind {
+        Kind::Peers if link.is_dead => "dir=both, style=dashed, color=\"#8c959f\"",
+        Kind::Rule if link.is_dead => "style=dashed, color=\"#8c959f\"",
         Kind::Peers => "dir=both, color=\"#0969da\"",
         Kind::Rule => "color=\"#8250df\"",
         Kind::Member => "dir=none, style=dashed, color=\"#8c959f\"",

@@ -67,6 +67,8 @@ fn lines(card: &Card) -> Vec<String> {
 fn edges(text: &mut String, at: usize, link: &Link) {
     let label = label(std::slice::from_ref(&link.label));
     let (line, arrow) = match link.kind {
+        Kind::Peers if link.is_dead => ("-.-", "<-.->"),
+        Kind::Rule if link.is_dead => ("-.-", "-.->"),
         Kind::Peers => ("---", "<-->"),
         Kind::Rule => ("---", "-->"),
         Kind::Member => ("-.-", "-.-"),

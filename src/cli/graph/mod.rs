@@ -5,6 +5,7 @@
 //! other, and everything else is a [`Link`](model::Link) between such boxes, networks and ends
 //! outside. What libvirt lets through by itself is told in words on the network.
 
+mod cards;
 mod dot;
 mod layout;
 mod letters;

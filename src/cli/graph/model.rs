@@ -3,19 +3,17 @@
 use ipnet::IpNet;
 use virt_forward_core::{
     config::{Allow, Config, End as RuleEnd, Who},
-    network::{Mode, Network},
-    policy::{self, Verdict},
+    network::Network,
+    policy,
     state::Record,
     text::shown,
 };
 
+use super::cards::{inactive, listed, look, notes};
 use crate::{
-    guests::{Guest, Guests},
-    status::{NetworkState, NetworkStatus, Status, short},
+    guests::Guests,
+    status::{NetworkStatus, Status, short},
 };
-
-/// More guests of a network are counted.
-const GUESTS: usize = 8;
 
 /// What it is made from.
 pub(crate) struct Source<'a> {
@@ -68,6 +66,8 @@ pub(crate) struct Card {
     pub(crate) guests: Vec<String>,
     /// The group whose box it is drawn in.
     pub(crate) home: Option<usize>,
+    /// All that it is in.
+    pub(crate) groups: Vec<usize>,
 }
 
 /// Networks that reach each other.
@@ -107,6 +107,8 @@ pub(crate) struct Link {
     pub(crate) label: String,
     pub(crate) from: Vec<End>,
     pub(crate) to: Vec<End>,
+    /// Nobody at one of its sides is reached, or gets out, as things are.
+    pub(crate) is_dead: bool,
 }
 
 impl Graph {
@@ -140,7 +142,27 @@ impl Graph {
         let nets = graph.add_outside(&config, source.records);
         graph.link_peers(&config, &nets);
         graph.link_rules(&config, source.records, &nets);
+        graph.tell_dead_links();
         graph
+    }
+
+    fn tell_dead_links(&mut self) {
+        let lives = |card: &Card| matches!(card.look, Look::Open | Look::Partial);
+        let end_lives = |end: &End| match end {
+            End::Network(at) => self.networks.get(*at).is_some_and(lives),
+            End::Group(at) => {
+                let mut cards = self.networks.iter();
+                cards.any(|card| card.groups.contains(at) && lives(card))
+            }
+            End::Outside(_) => true,
+        };
+        for link in &mut self.links {
+            let is_alive = link.from.iter().any(end_lives) && link.to.iter().any(end_lives);
+            if !is_alive && link.kind != Kind::Member {
+                link.is_dead = true;
+                link.label.push_str(", but nothing passes now");
+            }
+        }
     }
 
     fn group(&self, name: &str) -> Option<usize> {
@@ -150,13 +172,10 @@ impl Graph {
     fn add_network(&mut self, source: &Source, record: &Record, status: &NetworkStatus) {
         let network = &record.network;
         let (look, state) = look(network, status);
-        let mut groups = status
-            .access
-            .groups
-            .iter()
-            .filter_map(|name| self.group(name));
-        let home = groups.next();
-        let others: Vec<_> = groups.collect();
+        let groups = status.access.groups.iter();
+        let groups: Vec<_> = groups.filter_map(|name| self.group(name)).collect();
+        let home = groups.first().copied();
+        let others: Vec<_> = groups.iter().copied().skip(1).collect();
         let at = self.networks.len();
         for group in others {
             self.links.push(Link {
@@ -164,6 +183,7 @@ impl Graph {
                 label: "also in".to_owned(),
                 from: vec![End::Network(at)],
                 to: vec![End::Group(group)],
+                is_dead: false,
             });
         }
         let guests = source.guests.get(&network.name);
@@ -177,6 +197,7 @@ impl Graph {
             fault: status.fault.clone(),
             guests: guests.map(|guests| listed(guests)).unwrap_or_default(),
             home,
+            groups,
         });
     }
 
@@ -227,18 +248,19 @@ impl Graph {
                     label: label.to_owned(),
                     from: vec![end],
                     to: vec![End::Group(at)],
+                    is_dead: false,
                 });
             }
         }
     }
 
-    /// Groups in place of networks, where all that are drawn in one are meant.
+    /// Groups in place of networks, where all members of one are meant.
     fn grouped(&self, mut networks: Vec<usize>) -> Vec<End> {
         let mut ends = Vec::new();
         for group in 0..self.groups.len() {
             let all = self.networks.iter().enumerate();
             let all = all
-                .filter(|(_, card)| card.home == Some(group))
+                .filter(|(_, card)| card.groups.contains(&group))
                 .map(|(at, _)| at);
             let all: Vec<_> = all.collect();
             if all.len() > 1 && all.iter().all(|at| networks.contains(at)) {
@@ -279,6 +301,7 @@ impl Graph {
                 label,
                 from,
                 to,
+                is_dead: false,
             });
         }
     }
@@ -325,83 +348,4 @@ fn outside_name(net: &IpNet) -> String {
         0 => format!("anyone, {net}"),
         _ => short(net),
     }
-}
-
-fn look(network: &Network, status: &NetworkStatus) -> (Look, String) {
-    let (look, word) = match status.state {
-        NetworkState::Open if status.access.groups.is_empty() => (Look::Partial, "open in part"),
-        NetworkState::Open => (Look::Open, "open"),
-        NetworkState::Closed if status.held => (Look::Closed, "kept closed"),
-        NetworkState::Closed if network.mode == Mode::Isolated => (Look::Closed, "isolated"),
-        NetworkState::Closed => (Look::Closed, "closed"),
-        wrong => (Look::Wrong, wrong.word()),
-    };
-    (look, word.to_owned())
-}
-
-/// What passes without us, as the host is now.
-fn notes(network: &Network, status: &Status) -> Vec<String> {
-    let passes = |from: &str, to: &str| {
-        let mut cells = status.outside.iter();
-        let cell = cells.find(|cell| cell.from == from && cell.to == to);
-        cell.is_none_or(|cell| cell.verdict != Verdict::Closed)
-    };
-    let name = network.name.as_str();
-    let mut notes = Vec::new();
-    match network.mode {
-        Mode::Isolated => notes.push("libvirt lets nothing out".to_owned()),
-        _ if !passes(name, "0.0.0.0/0") && !network.subnets4().is_empty() => {
-            notes.push("libvirt lets nothing out".to_owned());
-        }
-        Mode::Nat => notes.push("masqueraded to outside".to_owned()),
-        Mode::Route if passes("0.0.0.0/0", name) => {
-            notes.push("routed: anyone comes in".to_owned());
-        }
-        Mode::Open if passes("0.0.0.0/0", name) => {
-            notes.push("no rules of libvirt: anyone comes in".to_owned());
-        }
-        Mode::Route | Mode::Open | Mode::Unrouted => {}
-    }
-    let is_routed_by_6 = network.mode == Mode::Nat && !network.nat_ipv6;
-    if is_routed_by_6 && !network.subnets6().is_empty() && passes("::/0", name) {
-        notes.push("IPv6 is routed: anyone comes in".to_owned());
-    }
-    notes
-}
-
-fn inactive(network: &Network) -> Option<Card> {
-    let bridge = network.routed_bridge()?;
-    Some(Card {
-        name: shown(&network.name),
-        look: Look::Inactive,
-        state: "not active".to_owned(),
-        kind: format!("{}, {bridge}", network.mode.word()),
-        subnets: network.subnets().iter().map(ToString::to_string).collect(),
-        notes: Vec::new(),
-        fault: None,
-        guests: Vec::new(),
-        home: None,
-    })
-}
-
-/// `node1 10.17.3.21`
-fn listed(guests: &[Guest]) -> Vec<String> {
-    let line = |guest: &Guest| {
-        let addresses = guest.addresses.iter().map(ToString::to_string);
-        let words: Vec<_> = std::iter::once(shown(&guest.name))
-            .chain(addresses)
-            .collect();
-        words.join(" ")
-    };
-    // "and 1 more" takes the room of that one.
-    let room = if guests.len() > GUESTS {
-        GUESTS - 1
-    } else {
-        GUESTS
-    };
-    let mut lines: Vec<_> = guests.iter().take(room).map(line).collect();
-    if guests.len() > room {
-        lines.push(format!("and {} more", guests.len() - room));
-    }
-    lines
 }

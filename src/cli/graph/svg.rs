@@ -102,8 +102,9 @@ fn draw_frame(svg: &mut String, frame: &Frame, graph: &Graph) {
     );
 }
 
-fn colour(kind: Kind) -> &'static str {
+fn colour(kind: Kind, is_dead: bool) -> &'static str {
     match kind {
+        _ if is_dead => "#8c959f",
         Kind::Peers => "#0969da",
         Kind::Rule => "#8250df",
         Kind::Member => "#8c959f",
@@ -120,10 +121,11 @@ fn draw_curve(svg: &mut String, curve: &Curve) {
         let _ = write!(path, "H{x:.1}V{y:.1}");
     }
     let dashes = match curve.kind {
+        _ if curve.is_dead => " stroke-dasharray=\"4 3\"",
         Kind::Member => " stroke-dasharray=\"4 3\"",
         Kind::Peers | Kind::Rule => "",
     };
-    let colour = colour(curve.kind);
+    let colour = colour(curve.kind, curve.is_dead);
     let _ = writeln!(
         svg,
         "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"{dashes}/>"
@@ -157,7 +159,10 @@ fn draw_boxes(svg: &mut String, graph: &Graph, layout: &Layout) {
         );
     }
     for (link, boxed) in graph.links.iter().zip(&layout.labels) {
-        let edge = format!("fill=\"#ffffff\" stroke=\"{}\"", colour(link.kind));
+        let edge = format!(
+            "fill=\"#ffffff\" stroke=\"{}\"",
+            colour(link.kind, link.is_dead)
+        );
         draw_box(svg, &link.label, boxed, &edge, 9.0);
     }
 }

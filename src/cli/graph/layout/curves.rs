@@ -50,6 +50,7 @@ impl Plan<'_> {
                     end,
                     up_to,
                     is_arrow: *is_arrow,
+                    is_dead: self.graph.links.get(*at).is_some_and(|link| link.is_dead),
                 });
             }
         }

@@ -80,6 +80,7 @@ pub(super) struct Curve {
     pub(super) up_to: Option<(f64, f64)>,
     /// An arrow at the far end, which is that of the network or what is outside.
     pub(super) is_arrow: bool,
+    pub(super) is_dead: bool,
 }
 
 #[derive(Debug, Default)]
