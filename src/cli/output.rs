@@ -133,6 +133,14 @@ pub(crate) fn hanging(head: &str, text: &str, width: usize) -> String {
     )
 }
 
+/// A line of a report: a word in its colour, what was looked at, and what there is.
+pub(crate) fn looked_at(screen: &Screen, mark: (Tone, &str), name: &str, what: &str) -> String {
+    let (tone, mark) = mark;
+    let line = hanging(&format!("{mark:<8} {name:<11} "), what, screen.text_width());
+    let rest = line.strip_prefix(mark).unwrap_or_default();
+    format!("{}{rest}\n", screen.paint(tone, mark))
+}
+
 /// `text`, or so much of it as fits into `width` columns with a dot that tells.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {

@@ -10,6 +10,8 @@ use clap::ValueEnum;
 
 /// What a terminal is wide that does not say, and a pipe.
 const USUAL: usize = 80;
+/// Longer lines of text are hard to read.
+const READABLE: usize = 100;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,6 +92,11 @@ impl Screen {
             is_coloured: true,
             width,
         }
+    }
+
+    /// How wide sentences are written.
+    pub(crate) fn text_width(&self) -> usize {
+        self.width.min(READABLE)
     }
 
     /// `text` in the colour of `tone`; each line for itself, for pagers.

@@ -3,25 +3,31 @@
 use std::fmt::Write;
 
 use super::{Mark, Report, Step};
-use crate::output;
-
-/// What a terminal is wide.
-const WIDTH: usize = 80;
+use crate::{
+    output,
+    paint::{Screen, Tone},
+};
 
 impl Report {
     /// A line a step, and a sentence.
-    pub(crate) fn for_people(&self) -> String {
-        let mut text = format!("{} from {} to {}\n\n", self.packet, self.from, self.to);
-        text.push_str(&lines(&self.steps));
+    pub(crate) fn for_people(&self, screen: &Screen) -> String {
+        let head = format!("{} from {} to {}", self.packet, self.from, self.to);
+        let mut text = format!("{}\n\n", screen.paint(Tone::Head, &head));
+        text.push_str(&lines(&self.steps, screen));
         if let Some(probe) = &self.probe {
             let head = format!(
-                "\nThe packet itself, {} from {} to {}:\n\n",
+                "The packet itself, {} from {} to {}:",
                 self.packet, probe.from, probe.to
             );
-            text.push_str(&head);
-            text.push_str(&lines(&probe.steps()));
+            let _ = writeln!(text, "\n{}\n", screen.paint(Tone::Head, &head));
+            text.push_str(&lines(&probe.steps(), screen));
         }
-        let _ = writeln!(text, "\n{}", output::wrapped(&self.why, WIDTH));
+        let tone = match self.is_open() {
+            true => Tone::Good,
+            false => Tone::Bad,
+        };
+        let why = output::wrapped(&self.why, screen.text_width());
+        let _ = writeln!(text, "\n{}", screen.paint(tone, &why));
         let mut remedies: Vec<_> = self
             .steps
             .iter()
@@ -39,19 +45,14 @@ impl Report {
     }
 }
 
-fn lines(steps: &[Step]) -> String {
-    let mut text = String::new();
-    for step in steps {
+fn lines(steps: &[Step], screen: &Screen) -> String {
+    let line = |step: &Step| {
         let mark = match step.state {
-            Mark::Ok => "ok",
-            Mark::Blocked => "BLOCKED",
-            Mark::Unclear => "unclear",
+            Mark::Ok => (Tone::Good, "ok"),
+            Mark::Blocked => (Tone::Bad, "BLOCKED"),
+            Mark::Unclear => (Tone::Partial, "unclear"),
         };
-        let head = format!("{mark:<8} {:<11} ", step.step);
-        let indent = " ".repeat(head.len());
-        let what = output::wrapped(&step.what, WIDTH - head.len());
-        let what = what.replace('\n', &format!("\n{indent}"));
-        let _ = writeln!(text, "{head}{what}");
-    }
-    text
+        output::looked_at(screen, mark, step.step, &step.what)
+    };
+    steps.iter().map(line).collect()
 }

@@ -13,7 +13,9 @@ use crate::{
     host::{Forwarded, Host, Incoming},
     libvirt,
     networks::Networks,
-    output, probe, settings,
+    output,
+    paint::Screen,
+    probe, settings,
 };
 
 /// Goes the way, and says what is there.
@@ -57,7 +59,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
     };
     let text = match asked.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
-        false => report.for_people(),
+        false => report.for_people(&Screen::of_stdout(args.color)),
     };
     output::print(&text)?;
     match unsent {
