@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn no_two_lines_meet_where_they_end() {
+        for (name, graph) in pictures() {
+            let layout = layout::layout(&graph);
+            let mut ends: Vec<_> = layout.curves.iter().map(|curve| curve.end).collect();
+            // A card stands a little inside the box of its group.
+            ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (at, one) in ends.iter().enumerate() {
+                for other in ends.iter().skip(at + 1) {
+                    let is_near = (one.0 - other.0).abs() < 20.0 && (one.1 - other.1).abs() < 4.0;
+                    assert!(!is_near, "{name}: {one:?} {other:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_format_names_everything() {
         for (name, graph) in pictures() {
             let texts = [Format::Svg, Format::Dot, Format::Mermaid].map(|one| one.text(&graph));

@@ -32,7 +32,11 @@ impl Plan<'_> {
             same.count()
         };
         let mut curves = Vec::new();
-        for (at, kind, end, is_arrow) in &wanted {
+        // Groups last: they have room at their edge for what must not meet those to networks.
+        let is_group = |end: &End| matches!(end, End::Group(_));
+        let networks = wanted.iter().filter(|(_, _, end, _)| !is_group(end));
+        let groups = wanted.iter().filter(|(_, _, end, _)| is_group(end));
+        for (at, kind, end, is_arrow) in networks.chain(groups) {
             let (Some(label), Some(side)) = (self.layout.labels.get(*at), self.sides.get(*at))
             else {
                 continue;
@@ -72,13 +76,16 @@ impl Plan<'_> {
             }
             End::Group(group) => {
                 let rect = self.layout.frames.get(self.frame_of_group(*group)?)?.rect;
-                Some(((edge(&rect), spread(&rect, slots.next(*end, side))), None))
+                let wish = spread(&rect, slots.next(*end, side));
+                Some(((edge(&rect), slots.free(side, wish)), None))
             }
             End::Network(at) => {
                 let rect = self.layout.cards.get(*at)?.rect;
                 let used = slots.next(*end, side);
                 if self.is_near(*at, side) {
-                    return Some(((edge(&rect), spread(&rect, used)), None));
+                    let y = spread(&rect, used);
+                    slots.heights.push((side, y));
+                    return Some(((edge(&rect), y), None));
                 }
                 let cell = *self.cells.get(*at)?;
                 let row = self.rows.get(cell.frame)?.get(cell.row)?;
@@ -86,6 +93,7 @@ impl Plan<'_> {
                 let bottom = bottoms.map(|card| card.rect.bottom()).fold(0.0, f64::max);
                 let frame = self.layout.frames.get(cell.frame)?.rect;
                 let y = bottom + 8.0 + slots.of_row(cell.frame, cell.row) as f64 * SLOT;
+                slots.heights.push((side, y));
                 // Those from the left and from the right meet in the middle of its edge.
                 let x = match side {
                     Side::Left => rect.x + rect.w * 0.25 + used as f64 * SLOT,
@@ -104,9 +112,24 @@ type Target = ((f64, f64), Option<(f64, f64)>);
 struct Slots {
     ends: Vec<(End, Side)>,
     rows: Vec<(usize, usize)>,
+    /// Where they cross the edge of a group's box.
+    heights: Vec<(Side, f64)>,
 }
 
 impl Slots {
+    /// That height, or the next below it where no other curve crosses.
+    fn free(&mut self, side: Side, wish: f64) -> f64 {
+        let mut height = wish;
+        let is_taken = |height: f64, other: &(Side, f64)| {
+            other.0 == side && (other.1 - height).abs() < SLOT * 0.9
+        };
+        while self.heights.iter().any(|other| is_taken(height, other)) {
+            height += SLOT;
+        }
+        self.heights.push((side, height));
+        height
+    }
+
     fn next(&mut self, end: End, side: Side) -> usize {
         let used = self
             .ends
