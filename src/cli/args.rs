@@ -23,6 +23,7 @@ Examples:
   virt-forward remove kube02     close one network until it starts again
   virt-forward remove --all      take all of virt-forward off the kernel
   virt-forward check A B         why A reaches B, or does not
+  virt-forward doctor            what is wrong on this host, and what mends it
   virt-forward routes            the routes that a machine of the LAN needs
   virt-forward graph > a.svg     a picture of it all
 
@@ -89,6 +90,17 @@ pub(crate) enum Command {
     /// packet would take through this host, there and back; with --probe a packet goes it. Ends
     /// with 3 where it is blocked.
     Check(CheckArgs),
+    /// Look for what commonly goes wrong on a host, and tell what mends it
+    ///
+    /// The hook and libvirt's daemon, the config, networks, rules, gates, other firewalls,
+    /// settings, routes, and who else uses our bit of the mark. Changes nothing. Ends with 3 where
+    /// something is wrong.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the routes that machines of the LAN, or their router, need to reach the networks
     ///
     /// By way of this host, for what is active now. What will not work with them is said on
@@ -176,6 +188,11 @@ pub(crate) struct GraphArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: Option<String>,
 }
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  virt-forward doctor
+  virt-forward doctor --json | jq '.findings[] | select(.state == \"wrong\")'";
 
 const ROUTES_EXAMPLES: &str = "\
 Examples:

@@ -12,6 +12,7 @@ use rtnetlink::{
         address::{AddressAttribute, AddressMessage},
         link::{LinkAttribute, LinkFlags, LinkLayerType},
         route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType},
+        rule::RuleAttribute,
     },
 };
 
@@ -93,6 +94,12 @@ impl Host {
         neighbours::answers(address, interface.index).context("cannot list neighbours")
     }
 
+    /// The rules of routing that ask for a mark: each with its priority, the value and the mask.
+    pub(crate) fn marked_rules() -> Result<Vec<(u32, u32, u32)>> {
+        asked(async |handle| ask_for_rules(&handle).await)
+            .context("cannot list the rules of routing")
+    }
+
     pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|one| one.name == name)
     }
@@ -171,6 +178,27 @@ fn way_of(answer: &RouteMessage) -> io::Result<u32> {
         RouteType::Local => Err(io::ErrorKind::AddrInUse.into()),
         _ => Err(io::ErrorKind::NetworkUnreachable.into()),
     }
+}
+
+async fn ask_for_rules(handle: &Handle) -> Result<Vec<(u32, u32, u32)>> {
+    let mut found = Vec::new();
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let mut rules = handle.rule().get(version).execute();
+        while let Some(rule) = rules.try_next().await? {
+            // Without a mask all bits are compared.
+            let (mut priority, mut value, mut mask) = (0, None, u32::MAX);
+            for attribute in &rule.attributes {
+                match attribute {
+                    RuleAttribute::Priority(number) => priority = *number,
+                    RuleAttribute::FwMark(number) => value = Some(*number),
+                    RuleAttribute::FwMask(number) => mask = *number,
+                    _ => {}
+                }
+            }
+            found.extend(value.map(|value| (priority, value, mask)));
+        }
+    }
+    Ok(found)
 }
 
 async fn ask(handle: &Handle) -> Result<Host> {

@@ -25,6 +25,15 @@ pub(crate) fn networks(uri: Option<&str>) -> Result<Vec<Defined>> {
     answered(uri, ask)
 }
 
+/// The version of libvirt that answers: 9.0.0 is 9000000.
+pub(crate) fn version(uri: Option<&str>) -> Result<u64> {
+    let ask = |uri: &str| {
+        clear_error_callback();
+        Connect::open_read_only(Some(uri))?.lib_version()
+    };
+    answered(uri, ask).map(u64::from)
+}
+
 /// The addresses of a running guest, as DHCP leases, its agent and ARP have them.
 pub(crate) fn addresses_of(uri: Option<&str>, guest: &str) -> Result<Vec<IpAddr>> {
     let guest = guest.to_owned();

@@ -3,9 +3,11 @@
 mod args;
 mod check;
 mod commands;
+mod doctor;
 mod exit;
 mod graph;
 mod guests;
+mod hooks;
 mod host;
 mod libvirt;
 mod neighbours;
@@ -17,6 +19,7 @@ mod probe;
 mod routes;
 mod settings;
 mod status;
+mod ways;
 
 use std::process::ExitCode;
 

@@ -50,6 +50,14 @@ impl Networks {
         }
     }
 
+    /// As [`find`](Self::find), with why libvirt did not answer, if so, for who says that himself.
+    pub(crate) fn find_or_tell(uri: Option<&str>) -> (Self, Option<anyhow::Error>) {
+        match libvirt::networks(uri) {
+            Ok(defined) => (Self::from_libvirt(defined), None),
+            Err(error) => (Self::from_files(), Some(error)),
+        }
+    }
+
     fn from_libvirt(defined: Vec<Defined>) -> Self {
         let mut networks = Self::default();
         for Defined {

@@ -7,19 +7,22 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result, bail};
-use virt_forward_core::{hook_marker, paths};
+use virt_forward_core::paths;
 
-use crate::{args::HookAction, exit::Exit, output};
+use crate::{
+    args::HookAction,
+    exit::Exit,
+    hooks::{self, BESIDE_ANOTHER, MAIN, is_ours},
+    output,
+};
 
 const PROGRAM: &str = "virt-forward-hook";
 /// Where packages keep the program.
 const PACKAGED: &str = "/usr/lib/virt-forward/virt-forward-hook";
-/// libvirt runs the entries of network.d since 6.5, in the order of their names.
-const BESIDE_ANOTHER: &str = "network.d/50-virt-forward";
-const MAIN: &str = "network";
 
 /// Installs or uninstalls.
 pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
@@ -33,13 +36,14 @@ pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
 }
 
 fn install(hooks: &Path, source: &Path) -> Result<String> {
-    let had_any = has_any(hooks);
+    let had_since = hooks::had_since(hooks);
     let another = has_another(&hooks.join(MAIN));
     let (target, other) = match another {
         true => (hooks.join(BESIDE_ANOTHER), hooks.join(MAIN)),
         false => (hooks.join(MAIN), hooks.join(BESIDE_ANOTHER)),
     };
-    place(source, &target).with_context(|| format!("cannot install {}", target.display()))?;
+    place(source, &target, had_since)
+        .with_context(|| format!("cannot install {}", target.display()))?;
     if !another {
         remove_ours(&other)?;
     }
@@ -47,7 +51,7 @@ fn install(hooks: &Path, source: &Path) -> Result<String> {
     if another {
         said.push_str("(/etc/libvirt/hooks/network is another's, and stays)\n");
     }
-    if !had_any {
+    if had_since.is_none() {
         said.push_str(
             "libvirtd has had no network hook, and looks for hooks when it starts: restart it\n\
              (systemctl restart libvirtd, or virtnetworkd where that runs)\n",
@@ -96,13 +100,19 @@ fn source(from: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Copies `source` to `target` at once: libvirtd may run the old or the new one meanwhile,
-/// never half of one, not even after a power cut.
-fn place(source: &Path, target: &Path) -> io::Result<()> {
+/// never half of one, not even after a power cut. It keeps the note since when there has been a
+/// hook.
+fn place(source: &Path, target: &Path, had_since: Option<SystemTime>) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     // Outside network.d, where libvirt would run it, whatever its name.
     let new = Path::new(paths::HOOKS).join(".virt-forward.new");
-    let placed = copy(source, &new).and_then(|()| fs::rename(&new, target));
+    let placed = copy(source, &new).and_then(|()| {
+        if let Some(since) = had_since {
+            hooks::note_since(&new, since);
+        }
+        fs::rename(&new, target)
+    });
     if placed.is_err() {
         // The first error says more than one of cleaning up could.
         let _ = fs::remove_file(&new);
@@ -128,35 +138,4 @@ fn remove_ours(path: &Path) -> Result<bool> {
 /// Whether something is there that is not our hook.
 fn has_another(path: &Path) -> bool {
     path.symlink_metadata().is_ok() && !is_ours(path).unwrap_or(false)
-}
-
-fn is_ours(path: &Path) -> Result<bool> {
-    let reading = || format!("cannot read {}", path.display());
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => {
-            let marker = hook_marker();
-            let bytes = fs::read(path).with_context(reading)?;
-            Ok(bytes.windows(marker.len()).any(|window| window == marker))
-        }
-        Ok(_) => Ok(false),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(why).with_context(reading),
-    }
-}
-
-/// Whether libvirtd would find any network hook (libvirt: src/util/virhook.c,
-/// `virHookCheck`).
-fn has_any(hooks: &Path) -> bool {
-    let executable = |path: &Path| {
-        let meta = fs::metadata(path);
-        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    let entries = fs::read_dir(hooks.join("network.d"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    executable(&hooks.join(MAIN))
-        || entries
-            .map(|entry| entry.path())
-            .any(|path| executable(&path))
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod doctor;
 mod graph;
 mod hook;
 mod remove;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Command::Status(wanted) => status::status(args, wanted),
         Command::Check(asked) => check::check(args, asked),
         Command::Graph(wanted) => graph::graph(args, wanted),
+        Command::Doctor { json } => doctor::doctor(args, *json),
         Command::Routes(wanted) => routes::routes(args, wanted),
         Command::Hook { action } => hook::hook(action),
         Command::Watch => watch::watch(args),

@@ -11,7 +11,7 @@ use virt_forward_core::{
 };
 
 use super::plan::{Gateway, Lan};
-use crate::{host::Host, settings::Settings};
+use crate::{host::Host, settings::Settings, ways::Way};
 
 /// What is looked at.
 pub(super) struct Case<'a> {
@@ -149,22 +149,21 @@ impl Case<'_> {
             let Some(bridge) = network.routed_bridge().map(ToString::to_string) else {
                 continue;
             };
-            let way = self.host.way_to(net.network());
-            match way {
-                Some(way) if way.interface == bridge => {}
-                Some(way) if self.settings.is_strict(&bridge) && net.addr().is_ipv4() => {
-                    said.push(format!(
-                        "rp_filter is 1 on {bridge}, and this host sends to {net} by {}: what \
-                         comes from there is dropped (net.ipv4.conf.{bridge}.rp_filter=2)",
-                        way.interface
-                    ));
-                }
-                Some(way) => said.push(format!(
-                    "this host sends to {net} of {} by {}, not by {bridge}",
-                    shown(&network.name),
-                    way.interface
+            match self.host.way_into(&net, &bridge, self.settings) {
+                Way::Right => {}
+                Way::Astray {
+                    by,
+                    is_dropped: true,
+                    ..
+                } => said.push(format!(
+                    "rp_filter is 1 on {bridge}, and this host sends to {net} by {by}: what \
+                     comes from there is dropped (net.ipv4.conf.{bridge}.rp_filter=2)"
                 )),
-                None => said.push(format!(
+                Way::Astray { by, .. } => said.push(format!(
+                    "this host sends to {net} of {} by {by}, not by {bridge}",
+                    shown(&network.name)
+                )),
+                Way::None => said.push(format!(
                     "this host itself has no route to {net} of {}",
                     shown(&network.name)
                 )),

@@ -73,6 +73,11 @@ impl Pattern {
         self.text == name
     }
 
+    /// The name, where it is one; nothing where it has wildcards.
+    pub fn exact(&self) -> Option<&str> {
+        self.glob.is_none().then_some(&self.text)
+    }
+
     /// Whether the network's name fits the wildcards; false for a pattern without any.
     pub fn globs(&self, name: &str) -> bool {
         self.glob.as_ref().is_some_and(|glob| glob.is_match(name))

@@ -35,6 +35,11 @@ fn program(name: &ChainName) -> Program {
     found.unwrap_or(last)
 }
 
+/// Whether there is a program that writes that chain.
+pub fn is_there_one_for(name: &ChainName) -> bool {
+    program(name).is_there()
+}
+
 /// Puts a gate in front of the rule at `index`, from 0, of that chain.
 pub fn insert_gate(
     name: &ChainName,

@@ -51,6 +51,11 @@ pub fn check(deadline: Deadline) -> Result<()> {
     NFT.demand(&["list", "tables"], "", deadline).map(drop)
 }
 
+/// All rules, in nft's JSON.
+pub(super) fn all_as_json(deadline: Deadline) -> Result<String> {
+    NFT.demand(&["-j", "list", "ruleset"], "", deadline)
+}
+
 /// The rules of a chain, first to last, each with its handle.
 pub fn rules(chain: &ChainName, deadline: Deadline) -> Result<Vec<(u64, String)>> {
     let family = chain.family.word();

@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     os::unix::{fs::FileExt, process::CommandExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
 };
 
@@ -41,26 +41,12 @@ pub(super) struct Output {
 impl Program {
     /// Runs it to its end or to the deadline, whichever is first; then it is killed.
     pub(super) fn run(self, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
-        let path = self.path()?;
-        let failed = |why| Error::Run {
-            program: path.clone(),
-            why,
-        };
-        let files = Files::new(input).map_err(failed)?;
-        let mut child = files
-            .command(&path, args)
-            .and_then(|mut command| command.spawn())
-            .map_err(failed)?;
-        if !ended(&child, deadline).map_err(failed)? {
-            // Both can only fail if it has ended by itself just now.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(Error::TooSlow {
+        run(&self.path()?, args, input, deadline).map_err(|error| match error {
+            Error::TooSlow { .. } => Error::TooSlow {
                 what: self.command(args),
-            });
-        }
-        let status = child.wait().map_err(failed)?;
-        files.read(status).map_err(failed)
+            },
+            other => other,
+        })
     }
 
     /// As [`Program::run`], for a program that has to succeed; its stdout.
@@ -124,6 +110,29 @@ impl Program {
     }
 }
 
+/// Runs the program at `path`, as [`Program::run`] does.
+pub(super) fn run(path: &Path, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
+    let failed = |why| Error::Run {
+        program: path.to_owned(),
+        why,
+    };
+    let files = Files::new(input).map_err(failed)?;
+    let mut child = files
+        .command(path, args)
+        .and_then(|mut command| command.spawn())
+        .map_err(failed)?;
+    if !ended(&child, deadline).map_err(failed)? {
+        // Both can only fail if it has ended by itself just now.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(Error::TooSlow {
+            what: path.display().to_string(),
+        });
+    }
+    let status = child.wait().map_err(failed)?;
+    files.read(status).map_err(failed)
+}
+
 /// A program that runs until this is dropped; then it is killed. It ends with the thread that
 /// started it.
 #[derive(Debug)]
@@ -184,7 +193,7 @@ impl Files {
         Ok(files)
     }
 
-    fn command(&self, path: &PathBuf, args: &[&str]) -> io::Result<Command> {
+    fn command(&self, path: &Path, args: &[&str]) -> io::Result<Command> {
         let mut command = Command::new(path);
         command.args(args).current_dir("/");
         // Nothing that our caller's environment holds may change what these programs do.

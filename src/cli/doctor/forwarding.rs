@@ -1,0 +1,258 @@
+//! Settings of the kernel, and routes: what keeps packets from going where they should.
+
+use ipnet::IpNet;
+use virt_forward_core::{
+    network::{Mode, Network},
+    policy::share,
+    text::shown,
+};
+
+use super::{Finding, Root, Scene, or_ok};
+use crate::ways::Way;
+
+const FORWARDING: &str = "forwarding";
+const ROUTES: &str = "routes";
+
+/// What the kernel is set to for one interface.
+pub(crate) fn settings(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if scene.is_config_right {
+        found.extend(wanted(scene));
+    }
+    found.extend(way_out(scene, root, autoconfigured));
+    found.extend(advertised(root, autoconfigured));
+    or_ok(found, FORWARDING, "this host forwards what it should")
+}
+
+/// What open networks need.
+fn wanted(scene: &Scene) -> Vec<Finding> {
+    let settings = scene.inspection.wanted.settings.iter();
+    // A bridge that is gone is told of elsewhere.
+    let wrong = settings.filter(|setting| !setting.is_right() && setting.value.is_some());
+    let finding = |setting: &virt_forward_core::reconcile::SettingSeen| {
+        let (key, wanted) = (setting.wanted.key.name(), &setting.wanted.value);
+        let value = setting.value.as_deref().unwrap_or_default();
+        Finding::wrong(FORWARDING, format!("{key} is {value}, not {wanted}")).with_apply()
+    };
+    wrong.map(finding).collect()
+}
+
+/// The way between guests and the world, for which libvirt switches forwarding on at each start
+/// of a network, and never again (src/network/bridge_driver.c, `networkEnableIPForwarding`).
+fn way_out(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
+    let is_outward =
+        |network: &&Network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Open);
+    let outward: Vec<_> = scene
+        .routed()
+        .map(|(network, _)| network)
+        .filter(is_outward)
+        .collect();
+    let names = |has: fn(&Network) -> bool| -> Vec<_> {
+        let with = outward.iter().filter(|network| has(network));
+        with.map(|network| shown(&network.name)).collect()
+    };
+    let mut found = Vec::new();
+    let four = names(|network| !network.subnets4().is_empty());
+    let any4 = std::net::Ipv4Addr::UNSPECIFIED.into();
+    if let Some(uplink) = scene.host.way_to(any4).map(|way| &way.interface)
+        && !four.is_empty()
+        && !scene.settings.forwards(uplink, true)
+    {
+        let what = format!(
+            "answers from outside do not get to {}: this host forwards no IPv4 that comes in by {uplink}",
+            four.join(", ")
+        );
+        // The switch for all only reaches each interface when it is turned.
+        let key = match root.number("/proc/sys/net/ipv4/ip_forward") {
+            Some(1) => format!("net.ipv4.conf.{}.forwarding", dotted(uplink)),
+            _ => "net.ipv4.ip_forward".to_owned(),
+        };
+        found.push(Finding::wrong(FORWARDING, what).with(format!("sysctl {key}=1")));
+    }
+    let six = names(|network| !network.subnets6().is_empty());
+    let any6 = std::net::Ipv6Addr::UNSPECIFIED.into();
+    if let Some(uplink) = scene.host.way_to(any6).map(|way| &way.interface)
+        && !six.is_empty()
+        && !scene.settings.forwards(uplink, false)
+    {
+        let what = format!(
+            "answers from outside do not get to {}: this host forwards no IPv6 that comes in by {uplink}",
+            six.join(", ")
+        );
+        let keep = autoconfigured
+            .iter()
+            .filter(|one| accept_ra(root, one) == Some(1));
+        let keep = keep.map(|one| format!("sysctl net.ipv6.conf.{}.accept_ra=2", dotted(one)));
+        found.push(
+            Finding::wrong(FORWARDING, what)
+                .with_all(keep)
+                .with("sysctl net.ipv6.conf.all.forwarding=1"),
+        );
+    }
+    found
+}
+
+/// A dot in a name is a slash for sysctl(8).
+fn dotted(interface: &str) -> String {
+    interface.replace('.', "/")
+}
+
+fn setting(root: &Root, interface: &str, name: &str) -> Option<i64> {
+    root.number(format!("/proc/sys/net/ipv6/conf/{interface}/{name}"))
+}
+
+fn accept_ra(root: &Root, interface: &str) -> Option<i64> {
+    setting(root, interface, "accept_ra")
+}
+
+/// A host that forwards takes no more routes from routers, unless accept_ra is 2, and loses
+/// those that it has (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`).
+fn advertised(root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
+    let at_risk = autoconfigured.iter().filter(|interface| {
+        let forwards = setting(root, interface, "forwarding").is_some_and(|value| value > 0);
+        forwards && accept_ra(root, interface) == Some(1)
+    });
+    let finding = |interface: &String| {
+        let key = format!("net.ipv6.conf.{}.accept_ra", dotted(interface));
+        let what = format!(
+            "{interface} has IPv6 routes that its router advertises, and loses them, as this \
+             host forwards IPv6 and {key} is 1"
+        );
+        Finding::wrong("accept_ra", what).with(format!("sysctl {key}=2"))
+    };
+    at_risk.map(finding).collect()
+}
+
+/// The ways into networks.
+pub(crate) fn routes(scene: &Scene) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (network, bridge) in scene.routed() {
+        if !scene.host.interface(bridge).is_some_and(|one| one.is_up) {
+            continue;
+        }
+        for net in network.subnets() {
+            let name = shown(&network.name);
+            match scene.host.way_into(&net, bridge, scene.settings) {
+                Way::Right => {}
+                Way::Astray { by, .. } if has_part_of(scene, by, &net) => {}
+                Way::Astray { by, to, is_dropped } => {
+                    let strict = match is_dropped {
+                        true => format!(
+                            ", and drops what comes from there, as rp_filter is 1 on {bridge}"
+                        ),
+                        false => String::new(),
+                    };
+                    let what = format!(
+                        "this host sends to {net} of {name} by {by}, not by {bridge}{strict}"
+                    );
+                    // By the route to all the world, say: that of its own is gone, and comes back with it.
+                    let remedy = match to.prefix_len() < net.prefix_len() {
+                        true => again(scene, network, bridge, &net),
+                        false => format!("ip route del {to} dev {by}"),
+                    };
+                    found.push(Finding::wrong(ROUTES, what).with(remedy));
+                }
+                Way::None => {
+                    let what = format!("this host has no route to {net} of {name}");
+                    found.push(
+                        Finding::wrong(ROUTES, what).with(again(scene, network, bridge, &net)),
+                    );
+                }
+            }
+            found.extend(parts(scene, &name, bridge, &net));
+        }
+    }
+    or_ok(found, ROUTES, "those to the networks lead to their bridges")
+}
+
+/// What brings the network's own route back. Its address, where that went with the link (IPv6
+/// ones do); starting the network again would do too, but takes the guests out of its bridge.
+fn again(scene: &Scene, network: &Network, bridge: &str, net: &IpNet) -> String {
+    let own = network.addresses.iter().find(|own| own.trunc() == *net);
+    let interface = scene.host.interface(bridge);
+    let has = |own: &IpNet| interface.is_some_and(|one| one.addresses.contains(own));
+    match own {
+        Some(own) if has(own) => format!("ip route add {net} dev {bridge}"),
+        Some(own) => format!("ip addr add {own} dev {bridge}"),
+        None => {
+            let name = shown(&network.name);
+            format!(
+                "virsh net-destroy {name}; virsh net-start {name}   # and plug its guests in again"
+            )
+        }
+    }
+}
+
+/// Whether the interface is itself in such a subnet, which [`super::subnets`] tells.
+fn has_part_of(scene: &Scene, interface: &str, net: &IpNet) -> bool {
+    let interface = scene.host.interface(interface);
+    interface.is_some_and(|one| one.addresses.iter().any(|own| share(own, net)))
+}
+
+/// Routes that take a part of it away.
+fn parts(scene: &Scene, name: &str, bridge: &str, net: &IpNet) -> Vec<Finding> {
+    let routes = scene.host.routes.iter();
+    let smaller = routes.filter(|route| net.contains(&route.to) && route.to != *net);
+    let others = smaller
+        .filter(|route| route.interface != bridge && !has_part_of(scene, &route.interface, net));
+    let finding = |route: &crate::host::Route| {
+        let (to, by) = (route.to, &route.interface);
+        let what = format!("{to}, a part of {net} of {name}, is sent by {by}, not by {bridge}");
+        Finding::wrong(ROUTES, what).with(format!("ip route del {to} dev {by}"))
+    };
+    others.map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{
+        scene::tests::{Fake, route},
+        tests::said,
+    };
+
+    #[test]
+    fn a_route_that_leads_away_is_told() {
+        let mut fake = Fake::new();
+        assert!(said(&routes(&fake.scene()))[0].starts_with("ok"));
+        fake.host.routes.push(route("10.17.4.64/26", "eth0"));
+        assert_eq!(
+            said(&routes(&fake.scene())),
+            [
+                "wrong routes: 10.17.4.64/26, a part of 10.17.4.0/24 of kube03, is sent by eth0, not by br3 | ip route del 10.17.4.64/26 dev eth0"
+            ]
+        );
+        fake.host
+            .routes
+            .retain(|route| route.interface != "br3" && route.to.prefix_len() != 26);
+        assert_eq!(
+            said(&routes(&fake.scene())),
+            [
+                "wrong routes: this host sends to 10.17.4.0/24 of kube03 by eth0, not by br3 | ip route add 10.17.4.0/24 dev br3"
+            ]
+        );
+        fake.host.interfaces.retain(|one| one.name != "br3");
+        assert!(
+            said(&routes(&fake.scene()))[0].starts_with("ok"),
+            "the bridge is told elsewhere"
+        );
+    }
+
+    #[test]
+    fn only_a_host_that_forwards_loses_what_routers_advertise() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        let fake = Fake::new();
+        let found = |accept_ra: &str, forwarding: &str| {
+            let conf = "/proc/sys/net/ipv6/conf/eth0.5";
+            root.put(&format!("{conf}/accept_ra"), accept_ra);
+            root.put(&format!("{conf}/forwarding"), forwarding);
+            said(&settings(&fake.scene(), &root, &["eth0.5".to_owned()])).concat()
+        };
+        assert!(found("1", "0").starts_with("ok"));
+        assert!(found("2", "1").starts_with("ok"));
+        // systemd-networkd and NetworkManager do so, and take care of the routes themselves.
+        assert!(found("0", "1").starts_with("ok"));
+        assert!(found("1", "1").ends_with("| sysctl net.ipv6.conf.eth0/5.accept_ra=2"));
+    }
+}

@@ -1,0 +1,139 @@
+//! libvirt's network hooks: which files they are, which is ours, and since when there has been one.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use rustix::fs::XattrFlags;
+use virt_forward_core::hook_marker;
+
+/// libvirt runs the entries of network.d since 6.5, in the order of their names.
+pub(crate) const BESIDE_ANOTHER: &str = "network.d/50-virt-forward";
+pub(crate) const MAIN: &str = "network";
+pub(crate) const FOLDER: &str = "network.d";
+
+/// Says of our hook since when libvirt has had one, in seconds: a daemon looks whether there is
+/// any when it starts, and sees by itself that one replaces another.
+const SINCE: &str = "user.virt-forward.since";
+
+/// Whether that file is our hook.
+pub(crate) fn is_ours(path: &Path) -> Result<bool> {
+    Ok(version(path)?.is_some())
+}
+
+/// The version of the hook in that file; nothing where it is not ours, and an empty one where it
+/// says none.
+pub(crate) fn version(path: &Path) -> Result<Option<String>> {
+    let reading = || format!("cannot read {}", path.display());
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(version_in(&fs::read(path).with_context(reading)?)),
+        Ok(_) => Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why).with_context(reading),
+    }
+}
+
+fn version_in(bytes: &[u8]) -> Option<String> {
+    let marker = hook_marker();
+    let at = bytes
+        .windows(marker.len())
+        .position(|part| part == marker)?;
+    let rest = bytes.get(at + marker.len()..)?;
+    let said = rest.strip_prefix(b", version ").unwrap_or_default();
+    let said = said.split(|byte| *byte == b';').next().unwrap_or_default();
+    Some(String::from_utf8_lossy(said).into_owned())
+}
+
+/// Whether libvirt would run it (src/util/virfile.c, `virFileIsExecutable`).
+pub(crate) fn is_run(path: &Path) -> bool {
+    let meta = fs::metadata(path);
+    meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The entries of network.d, by name.
+pub(crate) fn entries(hooks: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(hooks.join(FOLDER)).into_iter().flatten();
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Since when libvirtd finds a network hook, at the latest; nothing where it finds none
+/// (libvirt: src/util/virhook.c, `virHookCheck`).
+pub(crate) fn had_since(hooks: &Path) -> Option<SystemTime> {
+    let all = std::iter::once(hooks.join(MAIN)).chain(entries(hooks));
+    all.filter(|path| is_run(path))
+        .filter_map(|path| since(&path))
+        .min()
+}
+
+/// What its note says, else when the file was last touched: it was there by then.
+fn since(path: &Path) -> Option<SystemTime> {
+    let meta = fs::metadata(path).ok()?;
+    let touched = at(meta.ctime(), meta.ctime_nsec());
+    let mut buffer = [0; 32];
+    let noted = rustix::fs::getxattr(path, SINCE, &mut buffer[..]).ok();
+    let noted = noted.and_then(|length| buffer.get(..length));
+    let noted = noted.and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+    let noted = noted.map(|seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds));
+    Some(noted.map_or(touched, |noted| noted.min(touched)))
+}
+
+/// The time of a file.
+fn at(seconds: i64, nanoseconds: i64) -> SystemTime {
+    let part = Duration::from_nanos(nanoseconds.try_into().unwrap_or(0));
+    UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0)) + part
+}
+
+/// Leaves that note on a new hook. Without it, as on a file system that keeps none, `doctor`
+/// knows less.
+pub(crate) fn note_since(path: &Path, since: SystemTime) {
+    let seconds = since
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    // Rounded up, so that it never claims too much.
+    let text = (seconds + 1).to_string();
+    let _ = rustix::fs::setxattr(path, SINCE, text.as_bytes(), XattrFlags::empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(path: &Path, text: &str, mode: u32) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn our_hook_says_its_version() {
+        let marker = String::from_utf8(hook_marker()).unwrap();
+        let of = |text: &str| version_in(text.as_bytes());
+        assert_eq!(of("#!/bin/sh\n"), None);
+        assert_eq!(of(&format!("\x7fELF {marker}\0 more")), Some(String::new()));
+        let new = format!("\x7fELF {marker}, version 1.2.3; and more; of it");
+        assert_eq!(of(&new).as_deref(), Some("1.2.3"));
+    }
+
+    #[test]
+    fn a_hook_that_replaces_another_has_been_there_as_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join(MAIN);
+        assert_eq!(had_since(dir.path()), None);
+        hook(&main, "", 0o644);
+        assert_eq!(had_since(dir.path()), None, "libvirt does not run it");
+        hook(&main, "", 0o755);
+        let first = had_since(dir.path()).unwrap();
+        let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        note_since(&main, long_ago);
+        // Where the file system keeps no note, the file's own time counts.
+        let now = had_since(dir.path()).unwrap();
+        assert!(now == long_ago + Duration::from_secs(1) || now >= first);
+    }
+}
