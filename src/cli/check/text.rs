@@ -12,6 +12,7 @@ impl Report {
     /// A line a step, and a sentence.
     pub(crate) fn for_people(&self, screen: &Screen) -> String {
         let head = format!("{} from {} to {}", self.packet, self.from, self.to);
+        let head = output::wrapped(&head, screen.text_width());
         let mut text = format!("{}\n\n", screen.paint(Tone::Head, &head));
         text.push_str(&lines(&self.steps, screen));
         if let Some(probe) = &self.probe {
@@ -19,6 +20,7 @@ impl Report {
                 "The packet itself, {} from {} to {}:",
                 self.packet, probe.from, probe.to
             );
+            let head = output::wrapped(&head, screen.text_width());
             let _ = writeln!(text, "\n{}\n", screen.paint(Tone::Head, &head));
             text.push_str(&lines(&probe.steps(), screen));
         }

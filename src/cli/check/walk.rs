@@ -252,7 +252,10 @@ impl Walk<'_> {
         let address = case.from.address;
         let keeps = match judgement {
             Judgement::Refused { .. } => return None,
-            Judgement::Ours { keeps_source, .. } => *keeps_source,
+            // It is our table that keeps it.
+            Judgement::Ours { keeps_source, .. } => {
+                *keeps_source && case.inspection.table.is_some()
+            }
             Judgement::Libvirts { .. } => false,
         };
         let is_hidden = case

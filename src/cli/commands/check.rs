@@ -30,9 +30,17 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         Ok(places) => places,
         Err(why) => return no_end(&why, &networks),
     };
-    let (from, to) = match asked.probe {
-        true => probe::settled(from, to, &host)?,
-        false => (from, to),
+    let packet = match (asked.tcp, asked.udp) {
+        (Some(port), _) => Packet::Tcp(port),
+        (None, Some(port)) => Packet::Udp(port),
+        (None, None) => Packet::Icmp,
+    };
+    let (from, to, settled) = match asked.probe {
+        true => {
+            let (from, to, settled) = probe::settled(from, to, packet, &host)?;
+            (from, to, Some(settled))
+        }
+        false => (from, to, None),
     };
     let inspection = reconcile::inspect(&config, networks.active.clone(), deadline())?;
     let case = Case {
@@ -43,19 +51,17 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         kernel: &host,
         from,
         to,
-        packet: match (asked.tcp, asked.udp) {
-            (Some(port), _) => Packet::Tcp(port),
-            (None, Some(port)) => Packet::Udp(port),
-            (None, None) => Packet::Icmp,
-        },
+        packet,
     };
     let report = check::walk(&case)?;
-    let (report, unsent) = match asked.probe {
-        true => match probe::probe(&case.from, &case.to, case.packet, &host, deadline()) {
-            Ok(found) => (report.with(found), None),
-            Err(why) => (report, Some(why)),
-        },
-        false => (report, None),
+    let found = settled.map(|settled| {
+        let (from, to) = (&case.from, &case.to);
+        probe::probe(settled, from, to, &host, deadline())
+    });
+    let (report, unsent) = match found {
+        Some(Ok(found)) => (report.with(found), None),
+        Some(Err(why)) => (report, Some(why)),
+        None => (report, None),
     };
     let text = match asked.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
@@ -63,7 +69,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
     };
     output::print(&text)?;
     match unsent {
-        Some(why) => Err(why.context("nothing was sent")),
+        Some(why) => Err(why.context("no probe")),
         None if report.is_open() => Ok(Exit::Done),
         None => Ok(Exit::Differs),
     }

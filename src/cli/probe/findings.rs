@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use virt_forward_core::{
-    kernel::trace::{By, Fate},
-    names::ChainName,
+    kernel::trace::{By, Fate, Place},
     policy::Packet,
 };
 
@@ -35,6 +34,9 @@ pub(crate) struct Findings {
     /// What to do about the rule that refused it, where nothing else is known to be wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) remedy: Vec<String>,
+    /// How the answer left it, where that is not the way it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) astray: Option<String>,
     #[serde(skip)]
     pub(crate) enters: String,
     #[serde(skip)]
@@ -57,6 +59,8 @@ pub(crate) enum End {
     Lost,
     /// It got there, and this host dropped the answer.
     AnswerLost,
+    /// It got there, and this host sent the answer another way.
+    AnswerAstray,
     /// It never came to this host's rules.
     Unseen,
 }
@@ -88,13 +92,15 @@ pub(super) struct Known<'a> {
     pub(super) target: IpAddr,
     pub(super) packet: Packet,
     pub(super) enters: &'a str,
+    /// The number of that interface.
+    pub(super) entry: u32,
     pub(super) answer: Answer,
     /// What the answer's end does not show where it is kept from the one whose address was used.
     pub(super) is_answer_kept: bool,
     /// The rule of x_tables, which no trace shows, that saw one packet more.
     pub(super) legacy: Option<Passed>,
     /// The text of a rule.
-    pub(super) rule: &'a dyn Fn(&ChainName, u64) -> Option<String>,
+    pub(super) rule: &'a dyn Fn(&Place, u64) -> Option<String>,
     /// The name of an interface.
     pub(super) name: &'a dyn Fn(u32) -> String,
 }
@@ -129,6 +135,10 @@ impl Findings {
             there,
             back,
             remedy: Vec::new(),
+            astray: match &tracks.back.left {
+                Some(left) if end == End::AnswerAstray => Some((known.name)(left.interface)),
+                _ => None,
+            },
             enters: known.enters.to_owned(),
             packet: known.packet,
         }
@@ -181,6 +191,7 @@ impl Findings {
                     add("answer", Mark::Blocked, legacy.to_string());
                 }
             }
+            End::AnswerAstray => add("answer", Mark::Blocked, self.gone_astray()),
             End::Answered => add("answer", Mark::Ok, self.answer_in_words()),
             End::Unanswered => add("answer", Mark::Unclear, "there was none".to_owned()),
             _ => {}
@@ -207,6 +218,12 @@ impl Findings {
                  forwarding) dropped it"
             ),
         }
+    }
+
+    fn gone_astray(&self) -> String {
+        let by = self.astray.as_deref().unwrap_or_default();
+        let Self { from, enters, .. } = self;
+        format!("this host sends the answer by {by}, and {from} is behind {enters}")
     }
 
     fn answer_in_words(&self) -> String {
@@ -301,6 +318,7 @@ impl Findings {
             End::AnswerRefused => refused("the answer"),
             End::Lost => format!("Blocked: {}.", self.lost_in(&self.there, "it")),
             End::AnswerLost => format!("Blocked: {}.", self.lost_in(&self.back, "the answer")),
+            End::AnswerAstray => format!("Blocked: {}.", self.gone_astray()),
             End::Unseen => format!(
                 "Blocked: what is sent from {from} never comes to this host by {}.",
                 self.enters
@@ -327,10 +345,12 @@ impl std::fmt::Display for Passed {
 
 fn end(tracks: &Tracks, known: &Known) -> End {
     let Tracks { there, back } = tracks;
-    let is_answered = match known.is_answer_kept {
-        true => back.left.is_some(),
-        // A refusal that no rule of this host made, and that came from somewhere.
-        false => known.answer == Answer::Answered || back.left.is_some(),
+    let home = back.left.as_ref().map(|left| left.interface == known.entry);
+    let is_answered = match (&known.answer, known.is_answer_kept) {
+        (Answer::Answered, _) => true,
+        // Nobody else could have said no, as it came back from there.
+        (Answer::Refused(_), _) | (_, true) => home == Some(true),
+        (Answer::Silent, false) => false,
     };
     if there.refusal().is_some() {
         End::Refused
@@ -344,6 +364,8 @@ fn end(tracks: &Tracks, known: &Known) -> End {
         End::AnswerRefused
     } else if is_answered {
         End::Answered
+    } else if home == Some(false) {
+        End::AnswerAstray
     } else if back.came.is_some() {
         match known.legacy {
             Some(_) => End::AnswerRefused,
@@ -401,6 +423,7 @@ mod tests {
             there: vec![passed],
             back: Vec::new(),
             remedy: Vec::new(),
+            astray: None,
             enters: "virbr0".to_owned(),
             packet: Packet::Icmp,
         }

@@ -16,7 +16,7 @@ use virt_forward_core::{
         iptables,
         nft::Lent,
         rules,
-        trace::{By, Trace},
+        trace::{By, Event, Place as Chain, Trace},
     },
     names::ChainName,
     policy::Packet,
@@ -29,7 +29,7 @@ use super::{
     seats::{Entry, Seats, bridge, candidates},
     shot::{Answer, Shot, Target, reset},
     stage::Stand,
-    tracks::{LAST, TABLE, Tracks},
+    tracks::{self, LAST, TABLE, Tracks},
 };
 use crate::{
     check::{Kind, Place},
@@ -41,113 +41,164 @@ use crate::{
 /// that is used does not use that port.
 const PORTS: std::ops::Range<u32> = 61_100..65_100;
 
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// What the kernel has still to tell once there is an answer.
 const AFTERMATH: Duration = Duration::from_millis(60);
+
+/// A probe that has found its places, and has not begun; what it has left so far goes with it.
+pub(crate) struct Settled {
+    packet: Packet,
+    port: u16,
+    remains: Remains,
+}
 
 /// The same ends with addresses to send from and to, which are free; a refusal where the one to
 /// send from is somebody's.
 pub(crate) fn settled<'a>(
     from: Place<'a>,
     to: Place<'a>,
+    packet: Packet,
     host: &Host,
-) -> Result<(Place<'a>, Place<'a>)> {
+) -> Result<(Place<'a>, Place<'a>, Settled)> {
+    let span = PORTS.end - PORTS.start;
+    let port = u16::try_from(PORTS.start + std::process::id() % span)?;
+    let mut choices = (Vec::new(), Vec::new());
+    let remains = Remains::note(|used| {
+        choices = (choice(&from, true, used), choice(&to, false, used));
+        traces((&from, &choices.0), (&to, &choices.1), packet, port, host)
+    })?;
     // Nobody who answers takes a second: not one after the other.
+    let (senders, targets) = choices;
     let (from, to) = thread::scope(|scope| {
-        let to = scope.spawn(|| seated(to, false, host));
-        (seated(from, true, host), to.join())
+        let to = scope.spawn(|| seated(to, targets, host));
+        (seated(from, senders, host), to.join())
     });
     let to = to.unwrap_or_else(|_| Err(anyhow!("asking for addresses failed")));
-    Ok((from?, to?))
+    let settled = Settled {
+        packet,
+        port,
+        remains,
+    };
+    Ok((from?, to?, settled))
 }
 
-fn seated<'a>(place: Place<'a>, sends: bool, host: &Host) -> Result<Place<'a>> {
-    let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
-        return Ok(place);
+/// The addresses that a place may get, best first; none where it keeps the one that it has
+/// whoever has it.
+fn choice(place: &Place, sends: bool, used: &[IpAddr]) -> Vec<IpAddr> {
+    let Some(network) = place.network else {
+        return Vec::new();
     };
     match place.kind {
-        Kind::Address if sends => {
-            let address = place.address;
-            if !neighbours::in_use(&[address], bridge.index)?.is_empty() {
-                bail!(
-                    "{address} is in use: a probe would have to speak in its place, and get its \
-                     answers; name its network, and a free address speaks:\n  virt-forward check \
-                     {} … --probe",
-                    shown(&network.name)
-                );
-            }
-            Ok(place)
-        }
-        Kind::Guest(_) if !sends => Ok(place),
-        Kind::Address => Ok(place),
+        Kind::Address if sends => vec![place.address],
+        Kind::Guest(_) if !sends => Vec::new(),
+        Kind::Address => Vec::new(),
         Kind::Network | Kind::Guest(_) => {
             let mut own = network.addresses.iter();
             let own = own.find(|net| net.contains(&place.address));
-            let all = own.map(candidates).unwrap_or_default();
-            let used = neighbours::in_use(&all, bridge.index)?;
-            let free = all.into_iter().find(|one| !used.contains(one));
-            let address = free.with_context(|| {
-                format!("no free address was found in {}", shown(&network.name))
-            })?;
-            Ok(Place {
-                address,
-                network: place.network,
-                kind: Kind::Network,
-            })
+            own.map(|own| candidates(own, used)).unwrap_or_default()
         }
+    }
+}
+
+fn seated<'a>(place: Place<'a>, choice: Vec<IpAddr>, host: &Host) -> Result<Place<'a>> {
+    let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
+        return Ok(place);
+    };
+    let name = shown(&network.name);
+    let is_given = place.kind == Kind::Address;
+    if choice.is_empty() && place.kind == Kind::Network {
+        bail!("{name} has no room for another address");
+    }
+    let used = neighbours::in_use(&choice, bridge.index)?;
+    match choice.iter().find(|one| !used.contains(one)) {
+        Some(_) if is_given => Ok(place),
+        Some(free) => Ok(Place {
+            address: *free,
+            network: place.network,
+            kind: Kind::Network,
+        }),
+        None if choice.is_empty() => Ok(place),
+        None if is_given => bail!(
+            "{} is in use: a probe would have to speak in its place, and get its answers; name \
+             its network, and a free address speaks:\n  virt-forward check {name} … --probe",
+            place.address
+        ),
+        None => bail!("no free address was found in {name}"),
     }
 }
 
 /// Sends the packet, and tells what became of it.
 pub(crate) fn probe(
+    settled: Settled,
     from: &Place,
     to: &Place,
-    packet: Packet,
     host: &Host,
     deadline: Deadline,
 ) -> Result<Findings> {
-    let seats = Seats::new(from, to, packet, host)?;
-    let span = PORTS.end - PORTS.start;
-    let port = u16::try_from(PORTS.start + std::process::id() % span)?;
-    let remains = Remains::note(traces(&seats, port)?)?;
-    let found = Performance {
-        seats: &seats,
+    let Settled {
+        packet,
         port,
-        host,
-        deadline,
-    }
-    .play();
+        remains,
+    } = settled;
+    let found = Seats::new(from, to, packet, host).and_then(|seats| {
+        let performance = Performance {
+            seats: &seats,
+            port,
+            host,
+            deadline,
+        };
+        performance.play()
+    });
     // Whatever was found, or not.
-    remains.tidy(host, deadline)?;
+    remains.tidy(deadline)?;
     found
 }
 
 /// What the host may come to know, and does not know yet.
-fn traces(seats: &Seats, port: u16) -> Result<Traces> {
+fn traces(
+    from: (&Place, &[IpAddr]),
+    to: (&Place, &[IpAddr]),
+    packet: Packet,
+    port: u16,
+    host: &Host,
+) -> Result<Traces> {
     let mut neighbours = Vec::new();
-    let entry = seats.entry.interface();
-    let ends = [(seats.source, Some(entry)), (seats.target, seats.leaves)];
-    for (address, interface) in ends {
-        if let Some(interface) = interface
-            && !neighbours::listed(interface.index)?.contains(&address)
-        {
-            neighbours.push((address, interface.name.clone()));
+    let mut addresses = Vec::new();
+    for (place, choice) in [to, from] {
+        let mut all = choice.to_vec();
+        if all.is_empty() {
+            all.push(place.address);
         }
+        let interface = match place.network {
+            Some(_) => bridge(place, host).ok(),
+            None => host
+                .link_of(place.address)
+                .and_then(|name| host.interface(name)),
+        };
+        if let Some(interface) = interface {
+            let known = neighbours::listed(interface.index)?;
+            let unknown = all.iter().filter(|one| !known.contains(one));
+            neighbours.extend(unknown.map(|one| (*one, interface.name.clone())));
+        }
+        addresses.push(all);
     }
+    let sources = addresses.pop().unwrap_or_default();
     Ok(Traces {
-        source: seats.source,
-        target: seats.target,
-        protocol: protocol(seats),
+        protocol: protocol(packet, from.0.address.is_ipv4()),
+        sources,
+        targets: addresses.pop().unwrap_or_default(),
         port,
         neighbours,
     })
 }
 
-fn protocol(seats: &Seats) -> u8 {
-    match (seats.packet, seats.source) {
+fn protocol(packet: Packet, is_ipv4: bool) -> u8 {
+    match (packet, is_ipv4) {
         (Packet::Tcp(_), _) => 6,
         (Packet::Udp(_), _) => 17,
-        (Packet::Icmp, IpAddr::V4(_)) => 1,
-        (Packet::Icmp, IpAddr::V6(_)) => 58,
+        (Packet::Icmp, true) => 1,
+        (Packet::Icmp, false) => 58,
     }
 }
 
@@ -197,9 +248,15 @@ impl Performance<'_> {
             self.deadline,
         )?;
         let before = iptables::legacy_counts(self.deadline)?;
-        let answer = fire(&shot, served.as_ref())?;
-        thread::sleep(AFTERMATH);
-        let tracks = Tracks::new(&trace.events()?, source, target);
+        let (answer, events) = fire(&shot, served.as_ref(), &trace)?;
+        let known = tracks::Known {
+            source,
+            target,
+            packet,
+            port: self.port,
+            entry: entry.interface().index,
+        };
+        let tracks = Tracks::new(&events, &known);
         let legacy = more(&before, &iptables::legacy_counts(self.deadline)?);
         self.end_connection(&sender, &tracks)?;
         self.findings(&tracks, answer, legacy)
@@ -240,6 +297,7 @@ impl Performance<'_> {
                 target: self.seats.target,
                 packet: self.seats.packet,
                 enters: &self.seats.entry.interface().name,
+                entry: self.seats.entry.interface().index,
                 answer,
                 is_answer_kept: self.seats.entry.is_wire(),
                 legacy,
@@ -253,18 +311,33 @@ impl Performance<'_> {
     }
 }
 
-/// Sends it while somebody answers.
-fn fire(shot: &Shot, served: Option<&Target>) -> Result<Answer> {
+/// Sends it while somebody answers, and listens to what the kernel tells of it.
+fn fire(shot: &Shot, served: Option<&Target>, trace: &Trace) -> Result<(Answer, Vec<Event>)> {
     let is_over = AtomicBool::new(false);
-    let answer = thread::scope(|scope| {
+    let goes_on = || !is_over.load(Ordering::Relaxed);
+    thread::scope(|scope| {
         if let Some(target) = served {
-            scope.spawn(|| target.answer(|| !is_over.load(Ordering::Relaxed)));
+            scope.spawn(|| target.answer(goes_on));
         }
+        let heard = scope.spawn(|| listen(trace, goes_on));
         let answer = shot.fire();
+        thread::sleep(AFTERMATH);
         is_over.store(true, Ordering::Relaxed);
-        answer
-    });
-    answer.map_err(|why: io::Error| anyhow!("cannot send the packet: {why}"))
+        let answer = answer.map_err(|why: io::Error| anyhow!("cannot send the packet: {why}"))?;
+        let heard = heard.join();
+        let heard = heard.unwrap_or_else(|_| Err(anyhow!("listening failed")))?;
+        Ok((answer, heard))
+    })
+}
+
+fn listen(trace: &Trace, goes_on: impl Fn() -> bool) -> Result<Vec<Event>> {
+    let mut heard = Vec::new();
+    while goes_on() {
+        heard.extend(trace.events()?);
+        thread::sleep(PAUSE);
+    }
+    heard.extend(trace.events()?);
+    Ok(heard)
 }
 
 /// The table that has the packet traced, and its answer; and no other. Where somebody else has
@@ -272,7 +345,7 @@ fn fire(shot: &Shot, served: Option<&Target>) -> Result<Answer> {
 fn objects(seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
     let (source, target) = (seats.source, seats.target);
     let family = if source.is_ipv4() { "ip" } else { "ip6" };
-    let protocol = protocol(seats);
+    let protocol = protocol(seats.packet, source.is_ipv4());
     let chain = |name: &str, hook: &str, priority: i32| {
         format!(
             "chain inet {TABLE} {name} {{ type filter hook {hook} priority {priority}; policy accept; }}"
@@ -332,7 +405,7 @@ fn objects(seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
 }
 
 /// What the rules read that it met. A chain that is gone by now has none.
-fn texts(tracks: &Tracks, deadline: Deadline) -> BTreeMap<ChainName, BTreeMap<u64, String>> {
+fn texts(tracks: &Tracks, deadline: Deadline) -> BTreeMap<Chain, BTreeMap<u64, String>> {
     let hops = tracks.there.hops.iter().chain(&tracks.back.hops);
     let mut texts = BTreeMap::new();
     for hop in hops.filter(|hop| matches!(hop.by, By::Rule(_))) {

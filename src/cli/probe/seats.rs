@@ -47,8 +47,6 @@ pub(super) struct Seats<'a> {
     pub(super) entry: Entry<'a>,
     /// The bridge that the target is made on; nothing where it is whoever has that address.
     pub(super) receiver: Option<&'a Interface>,
-    /// The interface that the host would send to the target by.
-    pub(super) leaves: Option<&'a Interface>,
 }
 
 impl<'a> Seats<'a> {
@@ -61,13 +59,8 @@ impl<'a> Seats<'a> {
             Some(_) => Entry::Bridge(bridge(from, host)?),
             None => Entry::Wire(wire(from.address, host)?),
         };
-        let leaves = match to.network {
-            Some(_) => Some(bridge(to, host)?),
-            None => host
-                .link_of(to.address)
-                .and_then(|name| host.interface(name)),
-        };
-        if to.network.is_some() && leaves.map(|one| &one.name) == Some(&entry.interface().name) {
+        let target = to.network.map(|_| bridge(to, host)).transpose()?;
+        if target.map(|one| one.index) == Some(entry.interface().index) {
             bail!("both ends are on {}", entry.interface().name);
         }
         Ok(Self {
@@ -75,8 +68,7 @@ impl<'a> Seats<'a> {
             target: to.address,
             packet,
             entry,
-            receiver: leaves.filter(|_| to.network.is_some() && to.kind == Kind::Network),
-            leaves,
+            receiver: target.filter(|_| to.kind == Kind::Network),
         })
     }
 }
@@ -105,10 +97,10 @@ fn wire(address: IpAddr, host: &Host) -> Result<&Interface> {
     }
 }
 
-/// Addresses of a subnet that hardly anybody has, the host's `own` left out. From its end:
-/// libvirt's DHCP ranges, and people, begin at its start.
-pub(super) fn candidates(own: &IpNet) -> Vec<IpAddr> {
-    let is_free = |one: &IpAddr| *one != own.addr();
+/// Addresses of a subnet that hardly anybody has, the host's `own` and `used` ones left out. From
+/// its end: libvirt's DHCP ranges, and people, begin at its start.
+pub(super) fn candidates(own: &IpNet, used: &[IpAddr]) -> Vec<IpAddr> {
+    let is_free = |one: &IpAddr| *one != own.addr() && !used.contains(one);
     let hosts: Box<dyn Iterator<Item = IpAddr>> = match own {
         IpNet::V4(net) if net.prefix_len() < 31 => {
             let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
@@ -140,11 +132,12 @@ mod tests {
     #[test]
     fn a_free_address_is_looked_for_from_the_end() {
         let all = |net: &str| {
-            let found = candidates(&net.parse().unwrap());
+            let found = candidates(&net.parse().unwrap(), &["10.17.9.254".parse().unwrap()]);
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(all("10.17.3.1/24")[..2], ["10.17.3.254", "10.17.3.253"]);
         assert_eq!(all("10.17.3.254/24")[0], "10.17.3.253");
+        assert_eq!(all("10.17.9.1/24")[0], "10.17.9.253");
         assert_eq!(all("10.17.3.1/30"), ["10.17.3.2"]);
         assert!(all("10.17.3.1/31").is_empty());
         assert!(all("10.17.3.1/32").is_empty());

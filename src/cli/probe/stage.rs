@@ -16,6 +16,7 @@ use futures_util::TryStreamExt;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
+        address::AddressHeaderFlags,
         link::{InfoData, InfoVeth},
         route::RouteScope,
     },
@@ -207,7 +208,9 @@ async fn furnish(handle: &Handle, address: IpAddr, hop: &NextHop) -> Result<()> 
     let up = LinkUnspec::new_with_index(inner).up();
     handle.link().set(up.build()).execute().await?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
-    let add = handle.address().add(inner, address, longest);
+    let mut add = handle.address().add(inner, address, longest);
+    // Usable at once: who has it was asked before.
+    add.message_mut().header.flags |= AddressHeaderFlags::Nodad;
     add.execute().await?;
     let route = match address {
         IpAddr::V4(_) => RouteMessageBuilder::<Ipv4Addr>::new()

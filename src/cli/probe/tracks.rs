@@ -6,8 +6,8 @@ use std::{
 };
 
 use virt_forward_core::{
-    kernel::trace::{By, Event, Fate, Seen},
-    names::ChainName,
+    kernel::trace::{By, Event, Fate, Place, Seen},
+    policy::Packet,
 };
 
 /// Our own table on the way, and its chain that comes last of all before a packet leaves.
@@ -17,7 +17,7 @@ pub(super) const LAST: &str = "last";
 /// One rule that it met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hop {
-    pub(super) chain: ChainName,
+    pub(super) chain: Place,
     pub(super) by: By,
     pub(super) fate: Fate,
 }
@@ -39,7 +39,7 @@ pub(super) struct Track {
     pub(super) hops: Vec<Hop>,
     pub(super) left: Option<Left>,
     /// The base chains that it has seen: who comes to one again is another packet.
-    bases: BTreeSet<ChainName>,
+    bases: BTreeSet<Place>,
     is_over: bool,
     is_forwarded: bool,
 }
@@ -92,22 +92,85 @@ pub(super) struct Tracks {
     pub(super) back: Track,
 }
 
+/// What the packet is known by, and its answer: others may be traced at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) source: IpAddr,
+    pub(super) target: IpAddr,
+    pub(super) packet: Packet,
+    /// The source's port, or the number of a ping.
+    pub(super) port: u16,
+    /// The number of the interface that it comes in by.
+    pub(super) entry: u32,
+}
+
+impl Known {
+    /// Whether it is the packet: from its source, or, once that is rewritten, by its interface
+    /// to its target.
+    fn is_it(&self, seen: &Seen) -> bool {
+        let (from, to) = self.ends(seen);
+        let is_own = seen.source == self.source && from == Some(self.port);
+        let is_rewritten = seen.source != self.source
+            && seen.came == self.entry
+            && seen.target == self.target
+            && to == self.service();
+        is_own || is_rewritten
+    }
+
+    /// Whether it is the answer: to the source, or, before that is put back, from the target. An
+    /// error of ICMP comes from anywhere, and says nothing of ports that is told here.
+    fn is_answer(&self, seen: &Seen) -> bool {
+        let (from, to) = self.ends(seen);
+        if seen.target == self.source {
+            return to == Some(self.port) || is_error(seen);
+        }
+        seen.source == self.target && (from == self.service() || is_error(seen))
+    }
+
+    /// The ports; of a ping, and of its answer, the number on the asker's side.
+    fn ends(&self, seen: &Seen) -> (Option<u16>, Option<u16>) {
+        let number = |at: usize| {
+            let two = seen.transport.get(at..)?.first_chunk()?;
+            Some(u16::from_be_bytes(*two))
+        };
+        match (self.packet, seen.protocol, seen.transport.first()) {
+            (Packet::Tcp(_), 6, _) | (Packet::Udp(_), 17, _) => (number(0), number(2)),
+            (Packet::Icmp, 1, Some(8)) | (Packet::Icmp, 58, Some(128)) => (number(4), None),
+            (Packet::Icmp, 1, Some(0)) | (Packet::Icmp, 58, Some(129)) => (None, number(4)),
+            _ => (None, Some(0)),
+        }
+    }
+
+    fn service(&self) -> Option<u16> {
+        match self.packet {
+            Packet::Tcp(port) | Packet::Udp(port) => Some(port),
+            Packet::Icmp => None,
+        }
+    }
+}
+
+/// Destination unreachable, packet too big, time exceeded, parameter problem.
+fn is_error(seen: &Seen) -> bool {
+    match (seen.protocol, seen.transport.first()) {
+        (1, Some(kind)) => [3, 11, 12].contains(kind),
+        (58, Some(kind)) => (1..=4).contains(kind),
+        _ => false,
+    }
+}
+
 impl Tracks {
-    /// Of the first packet from `source` to `target`, and the first answer. Addresses may be
-    /// rewritten on the way, but never both.
-    pub(super) fn new(events: &[Event], source: IpAddr, target: IpAddr) -> Self {
+    /// Of the first packet of the kind, and the first answer.
+    pub(super) fn new(events: &[Event], known: &Known) -> Self {
         let mut tracks = Self::default();
         let mut ways: BTreeMap<u32, bool> = BTreeMap::new();
         for event in events {
             if let Some(seen) = &event.seen {
-                let is_there = if seen.source == source || seen.target == target {
-                    true
-                } else if seen.target == source || seen.source == target {
-                    false
-                } else {
-                    continue;
-                };
-                ways.insert(event.id, is_there);
+                ways.remove(&event.id);
+                if known.is_it(seen) {
+                    ways.insert(event.id, true);
+                } else if known.is_answer(seen) {
+                    ways.insert(event.id, false);
+                }
             }
             match ways.get(&event.id) {
                 Some(true) => tracks.there.follow(event),
@@ -122,31 +185,41 @@ impl Tracks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virt_forward_core::names::Family;
 
     const A: [u8; 4] = [10, 17, 3, 254];
     const B: [u8; 4] = [10, 17, 4, 254];
     const HOST: [u8; 4] = [10, 17, 4, 1];
+    const KNOWN: Known = Known {
+        source: IpAddr::V4(std::net::Ipv4Addr::new(10, 17, 3, 254)),
+        target: IpAddr::V4(std::net::Ipv4Addr::new(10, 17, 4, 254)),
+        packet: Packet::Tcp(80),
+        port: 61000,
+        entry: 3,
+    };
+    const THERE: (u16, u16) = (61000, 80);
+    const BACK: (u16, u16) = (80, 61000);
 
-    fn event(
-        id: u32,
-        chain: (&str, &str),
-        fate: Fate,
-        ends: Option<([u8; 4], [u8; 4], u32)>,
-    ) -> Event {
+    type Ends = ([u8; 4], [u8; 4], (u16, u16), (u32, u32));
+
+    fn event(id: u32, chain: (&str, &str), fate: Fate, ends: Option<Ends>) -> Event {
+        let seen = ends.map(|(source, target, (from, to), (came, leaves))| Seen {
+            source: source.into(),
+            target: target.into(),
+            protocol: 6,
+            transport: [from.to_be_bytes(), to.to_be_bytes()].concat(),
+            came,
+            leaves,
+        });
         Event {
             id,
-            chain: ChainName::nft(Family::Ip, chain.0, chain.1),
+            chain: Place {
+                family: "ip",
+                table: chain.0.to_owned(),
+                chain: chain.1.to_owned(),
+            },
             by: By::Rule(1),
             fate,
-            seen: ends.map(|(source, target, leaves)| Seen {
-                source: source.into(),
-                target: target.into(),
-                protocol: 6,
-                transport: Vec::new(),
-                came: 3,
-                leaves,
-            }),
+            seen,
         }
     }
 
@@ -154,13 +227,14 @@ mod tests {
     fn a_packet_that_is_dropped_ends_there_and_its_repetition_is_no_part_of_it() {
         let forward = ("filter", "FORWARD");
         let drop = || {
+            let (first, then) = ((A, B, THERE, (3, 0)), (A, B, THERE, (3, 4)));
             [
-                event(1, (TABLE, "first"), Fate::Continue, Some((A, B, 0))),
-                event(1, forward, Fate::Jump("FWI".into()), Some((A, B, 4))),
+                event(1, (TABLE, "first"), Fate::Continue, Some(first)),
+                event(1, forward, Fate::Jump("FWI".into()), Some(then)),
                 event(1, ("filter", "FWI"), Fate::Drop, None),
             ]
         };
-        let tracks = Tracks::new(&[drop(), drop()].concat(), A.into(), B.into());
+        let tracks = Tracks::new(&[drop(), drop()].concat(), &KNOWN);
         assert_eq!(tracks.there.hops.len(), 2);
         assert_eq!(tracks.there.refusal().unwrap().chain.chain, "FWI");
         assert_eq!(tracks.there.came, Some(3));
@@ -169,23 +243,28 @@ mod tests {
     }
 
     #[test]
-    fn a_masqueraded_packet_and_its_answer_are_followed() {
-        let last = (TABLE, LAST);
+    fn a_masqueraded_packet_and_its_answer_are_followed_and_those_of_others_are_not() {
+        let (last, forward) = ((TABLE, LAST), ("filter", "FORWARD"));
+        let (first, answers) = ((TABLE, "first"), (TABLE, "answers"));
+        let others = (A, B, (61001, 80), (3, 4));
         let events = [
-            event(1, (TABLE, "first"), Fate::Continue, Some((A, B, 0))),
-            event(2, ("filter", "FORWARD"), Fate::Accept, Some((A, B, 4))),
-            event(2, last, Fate::Accept, Some((HOST, B, 4))),
+            event(1, first, Fate::Continue, Some((A, B, THERE, (3, 0)))),
+            event(7, forward, Fate::Drop, Some(others)),
+            event(2, forward, Fate::Accept, Some((A, B, THERE, (3, 4)))),
+            event(2, last, Fate::Accept, Some((HOST, B, (1024, 80), (3, 4)))),
+            // The number of one that is over, for another's.
+            event(2, forward, Fate::Drop, Some((HOST, B, THERE, (9, 4)))),
+            event(2, ("filter", "FWI"), Fate::Drop, None),
             event(
-                9,
-                ("filter", "FORWARD"),
-                Fate::Accept,
-                Some((HOST, HOST, 4)),
+                3,
+                answers,
+                Fate::Continue,
+                Some((B, HOST, (80, 1024), (4, 0))),
             ),
-            event(3, (TABLE, "answers"), Fate::Continue, Some((B, HOST, 0))),
-            event(4, ("filter", "FORWARD"), Fate::Accept, Some((B, A, 3))),
-            event(4, last, Fate::Drop, Some((B, A, 3))),
+            event(4, forward, Fate::Accept, Some((B, A, BACK, (4, 3)))),
+            event(4, last, Fate::Drop, Some((B, A, BACK, (4, 3)))),
         ];
-        let tracks = Tracks::new(&events, A.into(), B.into());
+        let tracks = Tracks::new(&events, &KNOWN);
         let left = tracks.there.left.unwrap();
         assert_eq!((left.source, left.interface), (HOST.into(), 4));
         assert_eq!(tracks.there.hops.len(), 1);

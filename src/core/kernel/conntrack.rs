@@ -39,26 +39,30 @@ pub struct Connection {
     pub port: u16,
 }
 
-/// Makes the kernel forget it, where it knows it.
-pub fn forget(connection: &Connection, deadline: Deadline) -> Result<()> {
+/// Makes the kernel forget those of one family that `is_meant` names.
+pub fn forget(
+    is_ipv4: bool,
+    is_meant: impl Fn(&Connection) -> bool,
+    deadline: Deadline,
+) -> Result<()> {
     let failed = |why| Error::Rules {
         what: "connections".to_owned(),
         why,
     };
-    forget_all(connection, deadline).map_err(failed)
+    let family = if is_ipv4 { IPV4 } else { IPV6 };
+    forget_all(family, is_meant, deadline).map_err(failed)
 }
 
-fn forget_all(connection: &Connection, deadline: Deadline) -> io::Result<()> {
-    let family = if connection.source.is_ipv4() {
-        IPV4
-    } else {
-        IPV6
-    };
+fn forget_all(
+    family: u8,
+    is_meant: impl Fn(&Connection) -> bool,
+    deadline: Deadline,
+) -> io::Result<()> {
     let known = dump_of(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family, deadline)?;
     let tuples = known
         .iter()
         .filter_map(|one| attribute(&one.attributes, TUPLE_ORIG));
-    for tuple in tuples.filter(|tuple| read(tuple).as_ref() == Some(connection)) {
+    for tuple in tuples.filter(|tuple| read(tuple).is_some_and(|one| is_meant(&one))) {
         let body = nested(TUPLE_ORIG, tuple);
         let told = order(
             NFNL_SUBSYS_CTNETLINK,

@@ -7,12 +7,9 @@ use super::{
     netlink::dump,
     numbers::{INET, NFT_MSG_GETRULE, RULE_TABLE},
     program::{Held, Program},
+    trace::Place,
 };
-use crate::{
-    Error, Result,
-    names::{ChainName, TableName},
-    table::Batch,
-};
+use crate::{Error, Result, names::TableName, table::Batch};
 
 /// How often it is looked whether nft has done what it was told.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -57,17 +54,13 @@ pub(super) fn all_as_json(deadline: Deadline) -> Result<String> {
 }
 
 /// The rules of a chain, first to last, each with its handle.
-pub fn rules(chain: &ChainName, deadline: Deadline) -> Result<Vec<(u64, String)>> {
-    let family = chain.family.word();
-    let args = [
-        "-a",
-        "-s",
-        "list",
-        "chain",
+pub(super) fn rules(chain: &Place, deadline: Deadline) -> Result<Vec<(u64, String)>> {
+    let Place {
         family,
-        &chain.table,
-        &chain.chain,
-    ];
+        table,
+        chain,
+    } = chain;
+    let args = ["-a", "-s", "list", "chain", family, table, chain];
     Ok(rules_in(&NFT.demand(&args, "", deadline)?))
 }
 

@@ -75,7 +75,8 @@ impl Program {
         };
         let files = Files::new("").map_err(failed)?;
         let mut command = files.command(&path, args).map_err(failed)?;
-        command.stdin(Stdio::piped());
+        // It would leave what it was told in a file of its home, once its input ends.
+        command.stdin(Stdio::piped()).env("HOME", "/dev/null");
         let mut child = command.spawn().map_err(failed)?;
         let input = child.stdin.take();
         Ok(Held {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{deadline::Deadline, iptables, nft};
-use crate::{Result, names::ChainName};
+use super::{deadline::Deadline, iptables, nft, trace::Place};
+use crate::Result;
 
 /// The rules of a chain as the program shows them that people change that table with: nft, or
 /// where the table is iptables' own, that, as long as it takes it for its own.
-pub fn texts(chain: &ChainName, deadline: Deadline) -> Result<BTreeMap<u64, String>> {
+pub fn texts(chain: &Place, deadline: Deadline) -> Result<BTreeMap<u64, String>> {
     let mut rules = nft::rules(chain, deadline)?;
-    if chain.is_of_iptables()
-        && let Ok(shown) = iptables::rules(chain, deadline)
+    if let Some(chain) = chain.routed()
+        && chain.is_of_iptables()
+        && let Ok(shown) = iptables::rules(&chain, deadline)
         && shown.len() == rules.len()
     {
         for (rule, shown) in rules.iter_mut().zip(shown) {

@@ -1,20 +1,23 @@
 //! What the kernel tells of packets that carry the trace bit: each rule of nf_tables that one
 //! of them meets, and what comes of it (linux/netfilter/nfnetlink.h, group `NFNLGRP_NFTRACE`).
 
-use std::{io, net::IpAddr, os::fd::OwnedFd};
+use std::{fmt, io, net::IpAddr, os::fd::OwnedFd};
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, netlink},
+    net::{RecvFlags, netlink, sockopt::set_socket_recv_buffer_size_force},
 };
 
 use super::{
-    chains::family,
+    chains::family as routed_family,
     monitor::listen,
     netlink::{BUFFER, NFNL_SUBSYS_NFTABLES, Object, attribute, be32, be64, messages, string},
     numbers::{ACCEPT, CONTINUE, DROP, GOTO, JUMP, RETURN, VERDICT_CHAIN, VERDICT_CODE},
 };
-use crate::{Error, Result, names::ChainName};
+use crate::{
+    Error, Result,
+    names::{ChainName, Family},
+};
 
 const NFT_MSG_TRACE: u16 = 17;
 /// `NFNLGRP_NFTRACE` is group 9.
@@ -34,6 +37,46 @@ const POLICY: u16 = 16;
 /// `NFT_TRACETYPE_POLICY`, `NFT_TRACETYPE_RULE`
 const TYPE_POLICY: u32 = 1;
 const TYPE_RULE: u32 = 3;
+
+/// A chain of any family: those of bridges and devices see a packet before and after routing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// nft's word for the family.
+    pub family: &'static str,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+}
+
+impl Place {
+    /// As a chain that routed packets come by; nothing where it is none.
+    pub fn routed(&self) -> Option<ChainName> {
+        let mut families = [Family::Ip, Family::Ip6, Family::Inet].into_iter();
+        let family = families.find(|family| family.word() == self.family)?;
+        Some(ChainName::nft(family, &self.table, &self.chain))
+    }
+}
+
+/// `ip filter FORWARD`
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.chain)
+    }
+}
+
+/// `NFPROTO_*`
+fn word(family: u8) -> Option<&'static str> {
+    match (routed_family(family), family) {
+        (Some(family), _) => Some(family.word()),
+        (None, 5) => Some("netdev"),
+        (None, 7) => Some("bridge"),
+        _ => None,
+    }
+}
+
+/// What the kernel keeps for us until we read, in bytes: a connection has hundreds of events.
+const BACKLOG: usize = 8 * 1024 * 1024;
 
 /// What a rule or a policy does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +131,7 @@ pub struct Event {
     /// The same for one packet in one base chain; in the next it may be another.
     pub id: u32,
     /// Where.
-    pub chain: ChainName,
+    pub chain: Place,
     /// What decided.
     pub by: By,
     /// What comes of it.
@@ -104,13 +147,12 @@ pub struct Trace(OwnedFd);
 impl Trace {
     /// From now on.
     pub fn start() -> Result<Self> {
-        listen(Some(netlink::NETFILTER), NFTRACE)
-            .map(Self)
-            .map_err(failed)
+        let socket = listen(Some(netlink::NETFILTER), NFTRACE).map_err(failed)?;
+        set_socket_recv_buffer_size_force(&socket, BACKLOG).map_err(|why| failed(why.into()))?;
+        Ok(Self(socket))
     }
 
-    /// What came since it was asked last; does not wait. Of chains of bridges and devices
-    /// nothing is told.
+    /// What came since it was asked last; does not wait.
     pub fn events(&self) -> Result<Vec<Event>> {
         let mut buffer = vec![0; BUFFER];
         let mut events = Vec::new();
@@ -122,7 +164,8 @@ impl Trace {
                         all.filter(|one| one.kind == NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE);
                     events.extend(traces.filter_map(|one| event(&one.object())));
                 }
-                Err(Errno::INTR) => {}
+                // Some were lost; those that are there came first.
+                Err(Errno::INTR | Errno::NOBUFS) => {}
                 Err(Errno::AGAIN) => return Ok(events),
                 Err(why) => return Err(failed(why.into())),
             }
@@ -145,7 +188,11 @@ fn event(object: &Object) -> Option<Event> {
     };
     Some(Event {
         id: attribute(bytes, ID).map_or(0, be32),
-        chain: ChainName::nft(family(object.family)?, &text(TABLE)?, &text(CHAIN)?),
+        chain: Place {
+            family: word(object.family)?,
+            table: text(TABLE)?,
+            chain: text(CHAIN)?,
+        },
         by,
         fate,
         seen: seen(bytes),
@@ -207,7 +254,6 @@ fn failed(why: io::Error) -> Error {
 mod tests {
     use super::*;
     use crate::kernel::netlink::{nested, written};
-    use crate::names::Family;
 
     #[test]
     fn an_event_says_where_and_what_came_of_it() {
@@ -234,10 +280,11 @@ mod tests {
             attributes: attributes.concat(),
         };
         let event = super::event(&object).unwrap();
-        assert_eq!(
-            event.chain,
-            ChainName::nft(Family::Inet, "virt_forward", "forward")
-        );
+        assert_eq!(event.chain.to_string(), "inet virt_forward forward");
+        let routed = ChainName::nft(Family::Inet, "virt_forward", "forward");
+        assert_eq!(event.chain.routed(), Some(routed));
+        assert_eq!(word(7), Some("bridge"));
+        assert_eq!(word(3), None);
         assert_eq!(event.by, By::Rule(7));
         assert_eq!(event.fate, Fate::Goto("open".to_owned()));
         let seen = event.seen.unwrap();
