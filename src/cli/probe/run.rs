@@ -242,11 +242,9 @@ impl Performance<'_> {
             .inside(|| Shot::load(packet, source, self.port, target))?
             .context("cannot make a socket to send from")?;
         let trace = Trace::start()?;
-        let _lent = Lent::new(
-            TABLE,
-            &objects(self.seats, self.port, sender.mac),
-            self.deadline,
-        )?;
+        let table = format!("{TABLE}_{}", std::process::id());
+        let objects = objects(&table, self.seats, self.port, sender.mac);
+        let _lent = Lent::new(&table, &objects, self.deadline)?;
         let before = iptables::legacy_counts(self.deadline)?;
         let (answer, events) = fire(&shot, served.as_ref(), &trace)?;
         let known = tracks::Known {
@@ -254,7 +252,7 @@ impl Performance<'_> {
             target,
             packet,
             port: self.port,
-            entry: entry.interface().index,
+            mac: sender.mac,
         };
         let tracks = Tracks::new(&events, &known);
         let legacy = more(&before, &iptables::legacy_counts(self.deadline)?);
@@ -342,13 +340,13 @@ fn listen(trace: &Trace, goes_on: impl Fn() -> bool) -> Result<Vec<Event>> {
 
 /// The table that has the packet traced, and its answer; and no other. Where somebody else has
 /// the source's address, the answer ends here: it would be told what it has not asked.
-fn objects(seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
+fn objects(table: &str, seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
     let (source, target) = (seats.source, seats.target);
     let family = if source.is_ipv4() { "ip" } else { "ip6" };
     let protocol = protocol(seats.packet, source.is_ipv4());
     let chain = |name: &str, hook: &str, priority: i32| {
         format!(
-            "chain inet {TABLE} {name} {{ type filter hook {hook} priority {priority}; policy accept; }}"
+            "chain inet {table} {name} {{ type filter hook {hook} priority {priority}; policy accept; }}"
         )
     };
     // What is about the connection: its own packets, and errors of ICMP. The kernel's number of a
@@ -381,23 +379,23 @@ fn objects(seats: &Seats, port: u16, mac: [u8; 6]) -> Vec<String> {
         // meta l4proto … ct direction reply ct original ip saddr … drop
         let kept = opened
             .iter()
-            .map(|answer| format!("rule inet {TABLE} {LAST} {answer} drop"));
+            .map(|answer| format!("rule inet {table} {LAST} {answer} drop"));
         objects.extend(kept);
     }
     // meta l4proto … ct direction reply ct original ip saddr … meta nftrace set 1
     let traced = opened
         .iter()
-        .map(|answer| format!("rule inet {TABLE} answers {answer} meta nftrace set 1"));
+        .map(|answer| format!("rule inet {table} answers {answer} meta nftrace set 1"));
     objects.extend(traced);
     objects.extend([
         // ip saddr … ip daddr … tcp sport … tcp dport … meta nftrace set 1
         format!(
-            "rule inet {TABLE} first {family} saddr {target} {family} daddr {source} {answer} \
+            "rule inet {table} first {family} saddr {target} {family} daddr {source} {answer} \
              meta nftrace set 1"
         ),
         // iifname … ether saddr … ip daddr … meta nftrace set 1
         format!(
-            "rule inet {TABLE} first iifname \"{entry}\" ether saddr {ours} {family} daddr {target} \
+            "rule inet {table} first iifname \"{entry}\" ether saddr {ours} {family} daddr {target} \
              meta nftrace set 1"
         ),
     ]);

@@ -10,7 +10,8 @@ use virt_forward_core::{
     policy::Packet,
 };
 
-/// Our own table on the way, and its chain that comes last of all before a packet leaves.
+/// What the names of our own tables on the way begin with, one for each probe under way, and
+/// their chain that comes last of all before a packet leaves.
 pub(super) const TABLE: &str = "virt_forward_probe";
 pub(super) const LAST: &str = "last";
 
@@ -64,7 +65,7 @@ impl Track {
                 self.leave(event, seen);
             }
         }
-        if self.is_over || event.chain.table == TABLE || event.by == By::End {
+        if self.is_over || event.chain.table.starts_with(TABLE) || event.by == By::End {
             return;
         }
         self.hops.push(Hop {
@@ -75,7 +76,7 @@ impl Track {
     }
 
     fn leave(&mut self, event: &Event, seen: &Seen) {
-        if event.chain.table == TABLE && event.chain.chain == LAST {
+        if event.chain.table.starts_with(TABLE) && event.chain.chain == LAST {
             self.left = Some(Left {
                 interface: seen.leaves,
                 source: seen.source,
@@ -100,21 +101,14 @@ pub(super) struct Known {
     pub(super) packet: Packet,
     /// The source's port, or the number of a ping.
     pub(super) port: u16,
-    /// The number of the interface that it comes in by.
-    pub(super) entry: u32,
+    /// Of the sender: nobody else has it, and it stays when the source is rewritten.
+    pub(super) mac: [u8; 6],
 }
 
 impl Known {
-    /// Whether it is the packet: from its source, or, once that is rewritten, by its interface
-    /// to its target.
     fn is_it(&self, seen: &Seen) -> bool {
-        let (from, to) = self.ends(seen);
-        let is_own = seen.source == self.source && from == Some(self.port);
-        let is_rewritten = seen.source != self.source
-            && seen.came == self.entry
-            && seen.target == self.target
-            && to == self.service();
-        is_own || is_rewritten
+        let (from, _) = self.ends(seen);
+        seen.mac == Some(self.mac) || seen.source == self.source && from == Some(self.port)
     }
 
     /// Whether it is the answer: to the source, or, before that is put back, from the target. An
@@ -194,22 +188,28 @@ mod tests {
         target: IpAddr::V4(std::net::Ipv4Addr::new(10, 17, 4, 254)),
         packet: Packet::Tcp(80),
         port: 61000,
-        entry: 3,
+        mac: MAC,
     };
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const THERE: (u16, u16) = (61000, 80);
     const BACK: (u16, u16) = (80, 61000);
 
     type Ends = ([u8; 4], [u8; 4], (u16, u16), (u32, u32));
 
-    fn event(id: u32, chain: (&str, &str), fate: Fate, ends: Option<Ends>) -> Event {
-        let seen = ends.map(|(source, target, (from, to), (came, leaves))| Seen {
+    /// From the sender's cable, by the interface 3.
+    fn seen((source, target, (from, to), (came, leaves)): Ends) -> Seen {
+        Seen {
+            mac: (came == 3).then_some(MAC),
             source: source.into(),
             target: target.into(),
             protocol: 6,
             transport: [from.to_be_bytes(), to.to_be_bytes()].concat(),
             came,
             leaves,
-        });
+        }
+    }
+
+    fn event(id: u32, chain: (&str, &str), fate: Fate, ends: Option<Ends>) -> Event {
         Event {
             id,
             chain: Place {
@@ -219,7 +219,7 @@ mod tests {
             },
             by: By::Rule(1),
             fate,
-            seen,
+            seen: ends.map(seen),
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
     fn a_masqueraded_packet_and_its_answer_are_followed_and_those_of_others_are_not() {
         let (last, forward) = ((TABLE, LAST), ("filter", "FORWARD"));
         let (first, answers) = ((TABLE, "first"), (TABLE, "answers"));
-        let others = (A, B, (61001, 80), (3, 4));
+        let others = ([10, 17, 3, 21], B, (61001, 80), (5, 4));
         let events = [
             event(1, first, Fate::Continue, Some((A, B, THERE, (3, 0)))),
             event(7, forward, Fate::Drop, Some(others)),

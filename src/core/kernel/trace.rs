@@ -29,6 +29,7 @@ const RULE_HANDLE: u16 = 3;
 const TYPE: u16 = 4;
 const VERDICT: u16 = 5;
 const ID: u16 = 6;
+const LL_HEADER: u16 = 7;
 const NETWORK_HEADER: u16 = 8;
 const TRANSPORT_HEADER: u16 = 9;
 const IIF: u16 = 10;
@@ -75,6 +76,9 @@ fn word(family: u8) -> Option<&'static str> {
     }
 }
 
+/// To, from, and what is in it.
+const ETHERNET: usize = 14;
+
 /// What the kernel keeps for us until we read, in bytes: a connection has hundreds of events.
 const BACKLOG: usize = 8 * 1024 * 1024;
 
@@ -111,6 +115,8 @@ pub enum By {
 /// A packet as a base chain sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    /// From, on the Ethernet that it came by; nothing where it came by none.
+    pub mac: Option<[u8; 6]>,
     /// From.
     pub source: IpAddr,
     /// To.
@@ -220,7 +226,9 @@ fn seen(bytes: &[u8]) -> Option<Seen> {
     let header = attribute(bytes, NETWORK_HEADER)?;
     let (source, target, protocol) = addresses(header)?;
     let interface = |kind| attribute(bytes, kind).map_or(0, be32);
+    let ethernet = attribute(bytes, LL_HEADER).filter(|header| header.len() == ETHERNET);
     Some(Seen {
+        mac: ethernet.and_then(|header| header.get(6..)?.first_chunk().copied()),
         source,
         target,
         protocol,
@@ -272,6 +280,7 @@ mod tests {
             written(RULE_HANDLE, &7_u64.to_be_bytes()),
             written(TYPE, &TYPE_RULE.to_be_bytes()),
             nested(VERDICT, &verdict.concat()),
+            written(LL_HEADER, &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]),
             written(NETWORK_HEADER, &header),
             written(IIF, &3_u32.to_be_bytes()),
         ];
@@ -290,6 +299,7 @@ mod tests {
         let seen = event.seen.unwrap();
         assert_eq!(seen.source.to_string(), "10.17.3.21");
         assert_eq!(seen.target.to_string(), "10.17.4.21");
+        assert_eq!(seen.mac, Some([2, 0, 0, 0, 0, 9]));
         assert_eq!((seen.protocol, seen.came, seen.leaves), (6, 3, 0));
         let without_handle = [&attributes[..2], &attributes[3..]].concat().concat();
         let object = Object {
