@@ -37,7 +37,9 @@ use crate::{
     host::Host,
     libvirt,
     networks::Networks,
-    output, settings,
+    output,
+    paint::Screen,
+    settings,
 };
 
 /// How often, and for how long, a run that is under way is waited for.
@@ -51,7 +53,7 @@ pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
     let report = Report::new(Patient::new(args)?.findings());
     let text = match json {
         true => serde_json::to_string_pretty(&report)? + "\n",
-        false => report.for_people(),
+        false => report.for_people(&Screen::of_stdout(args.color)),
     };
     output::print(&text)?;
     match report.is_all_right() {

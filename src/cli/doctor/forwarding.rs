@@ -1,5 +1,7 @@
 //! Settings of the kernel, and routes: what keeps packets from going where they should.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use ipnet::IpNet;
 use virt_forward_core::{
     network::{Mode, Network},
@@ -52,44 +54,52 @@ fn way_out(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Vec<Finding
         with.map(|network| shown(&network.name)).collect()
     };
     let mut found = Vec::new();
-    let four = names(|network| !network.subnets4().is_empty());
-    let any4 = std::net::Ipv4Addr::UNSPECIFIED.into();
-    if let Some(uplink) = scene.host.way_to(any4).map(|way| &way.interface)
-        && !four.is_empty()
-        && !scene.settings.forwards(uplink, true)
-    {
-        let what = format!(
-            "answers from outside do not get to {}: this host forwards no IPv4 that comes in by {uplink}",
-            four.join(", ")
-        );
-        // The switch for all only reaches each interface when it is turned.
-        let key = match root.number("/proc/sys/net/ipv4/ip_forward") {
-            Some(1) => format!("net.ipv4.conf.{}.forwarding", dotted(uplink)),
-            _ => "net.ipv4.ip_forward".to_owned(),
+    for is_ipv4 in [true, false] {
+        let (any, names): (IpAddr, _) = match is_ipv4 {
+            true => (
+                Ipv4Addr::UNSPECIFIED.into(),
+                names(|one| !one.subnets4().is_empty()),
+            ),
+            false => (
+                Ipv6Addr::UNSPECIFIED.into(),
+                names(|one| !one.subnets6().is_empty()),
+            ),
         };
-        found.push(Finding::wrong(FORWARDING, what).with(format!("sysctl {key}=1")));
-    }
-    let six = names(|network| !network.subnets6().is_empty());
-    let any6 = std::net::Ipv6Addr::UNSPECIFIED.into();
-    if let Some(uplink) = scene.host.way_to(any6).map(|way| &way.interface)
-        && !six.is_empty()
-        && !scene.settings.forwards(uplink, false)
-    {
-        let what = format!(
-            "answers from outside do not get to {}: this host forwards no IPv6 that comes in by {uplink}",
-            six.join(", ")
-        );
-        let keep = autoconfigured
-            .iter()
-            .filter(|one| accept_ra(root, one) == Some(1));
-        let keep = keep.map(|one| format!("sysctl net.ipv6.conf.{}.accept_ra=2", dotted(one)));
-        found.push(
-            Finding::wrong(FORWARDING, what)
-                .with_all(keep)
-                .with("sysctl net.ipv6.conf.all.forwarding=1"),
-        );
+        if let Some(uplink) = scene.host.way_to(any).map(|way| &way.interface)
+            && !names.is_empty()
+            && !scene.settings.forwards(uplink, is_ipv4)
+        {
+            let what = format!(
+                "answers from outside do not get to {}: this host forwards no {} that comes in by {uplink}",
+                names.join(", "),
+                if is_ipv4 { "IPv4" } else { "IPv6" },
+            );
+            let remedy = match is_ipv4 {
+                true => forwarded4(root, uplink),
+                false => forwarded6(root, autoconfigured),
+            };
+            found.push(Finding::wrong(FORWARDING, what).with_all(remedy));
+        }
     }
     found
+}
+
+/// The switch for all only reaches each interface when it is turned.
+fn forwarded4(root: &Root, uplink: &str) -> Vec<String> {
+    let key = match root.number("/proc/sys/net/ipv4/ip_forward") {
+        Some(1) => format!("net.ipv4.conf.{}.forwarding", dotted(uplink)),
+        _ => "net.ipv4.ip_forward".to_owned(),
+    };
+    vec![format!("sysctl {key}=1")]
+}
+
+fn forwarded6(root: &Root, autoconfigured: &[String]) -> Vec<String> {
+    let kept = autoconfigured
+        .iter()
+        .filter(|one| accept_ra(root, one) == Some(1));
+    let kept = kept.map(|one| format!("sysctl net.ipv6.conf.{}.accept_ra=2", dotted(one)));
+    kept.chain(["sysctl net.ipv6.conf.all.forwarding=1".to_owned()])
+        .collect()
 }
 
 /// A dot in a name is a slash for sysctl(8).

@@ -3,19 +3,20 @@
 use std::fmt::Write;
 
 use super::{Finding, Report, State};
-use crate::output;
+use crate::{
+    output,
+    paint::{Screen, Tone},
+};
 
-/// What a terminal is wide.
-const WIDTH: usize = 80;
 /// How far a remedy is from the left.
 const INDENT: usize = 4;
 
 impl Report {
     /// A line a finding, with what to do under what is wrong, and a sentence.
-    pub(crate) fn for_people(&self) -> String {
+    pub(crate) fn for_people(&self, screen: &Screen) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&finding.for_people());
+            text.push_str(&finding.for_people(screen));
         }
         let wrong = self.findings.iter().filter(|one| one.state == State::Wrong);
         let mut names: Vec<_> = wrong.map(|one| one.check).collect();
@@ -26,25 +27,26 @@ impl Report {
             1 => format!("1 thing is wrong: {names}."),
             wrong => format!("{wrong} things are wrong: {names}."),
         };
-        let _ = writeln!(text, "\n{}", output::wrapped(&sentence, WIDTH));
+        let tone = match self.wrong {
+            0 => Tone::Good,
+            _ => Tone::Bad,
+        };
+        let sentence = output::wrapped(&sentence, screen.text_width());
+        let _ = writeln!(text, "\n{}", screen.paint(tone, &sentence));
         text
     }
 }
 
 impl Finding {
-    fn for_people(&self) -> String {
+    fn for_people(&self, screen: &Screen) -> String {
         let mark = match self.state {
-            State::Ok => "ok",
-            State::Wrong => "WRONG",
-            State::Note => "note",
+            State::Ok => (Tone::Good, "ok"),
+            State::Wrong => (Tone::Bad, "WRONG"),
+            State::Note => (Tone::Partial, "note"),
         };
-        let head = format!("{mark:<8} {:<11} ", self.check);
-        let indent = " ".repeat(head.len());
-        let what = output::wrapped(&self.what, WIDTH - head.len());
-        let what = what.replace('\n', &format!("\n{indent}"));
-        let mut text = format!("{head}{what}\n");
+        let mut text = output::looked_at(screen, mark, self.check, &self.what);
         for line in &self.remedy {
-            for part in folded(line) {
+            for part in folded(line, screen.text_width()) {
                 let _ = writeln!(text, "{:INDENT$}{part}", "");
             }
         }
@@ -54,16 +56,16 @@ impl Finding {
 
 /// A line for a shell in parts that fit, each but the last with the backslash that a shell
 /// takes for no end; one for a person with words only.
-fn folded(line: &str) -> Vec<String> {
-    let most = WIDTH - INDENT;
+fn folded(line: &str, width: usize) -> Vec<String> {
+    let most = width.saturating_sub(INDENT);
     if line.chars().count() <= most {
         return vec![line.to_owned()];
     }
     if let Some(remark) = line.strip_prefix("# ") {
-        let wrapped = output::wrapped(remark, most - 2);
+        let wrapped = output::wrapped(remark, most.saturating_sub(2));
         return wrapped.lines().map(|part| format!("# {part}")).collect();
     }
-    let wrapped = output::wrapped(line, most - 4);
+    let wrapped = output::wrapped(line, most.saturating_sub(4));
     let mut parts: Vec<_> = wrapped.lines().map(|part| format!("  {part} \\")).collect();
     if let Some(first) = parts.first_mut() {
         *first = first.trim_start().to_owned();
@@ -90,9 +92,9 @@ mod tests {
                 .with("short"),
             Finding::note("watch", "one"),
         ]);
-        let text = report.for_people();
+        let text = report.for_people(&Screen::plain(80));
         for line in text.lines() {
-            assert!(line.chars().count() <= WIDTH, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
         }
         let joined = text.replace(" \\\n      ", " ");
         assert!(joined.contains(command.trim_end()), "{text}");
@@ -105,13 +107,13 @@ mod tests {
     fn the_last_sentence_counts() {
         assert!(
             Report::new(vec![])
-                .for_people()
+                .for_people(&Screen::plain(80))
                 .contains("Nothing is wrong.")
         );
         let two = vec![Finding::wrong("a", ""), Finding::wrong("b", "")];
         assert!(
             Report::new(two)
-                .for_people()
+                .for_people(&Screen::plain(80))
                 .contains("2 things are wrong: a, b.")
         );
     }

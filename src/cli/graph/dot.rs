@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::model::{Card, End, Graph, Kind, Link, Look};
+use super::model::{End, Graph, Kind, Link, Look};
 
 pub(super) fn text(graph: &Graph) -> String {
     let mut text = String::from("digraph \"virt-forward\" {\n");
@@ -66,18 +66,9 @@ fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
         let _ = writeln!(
             text,
             "{indent}n{at} [label={}, {style}];",
-            quoted(&lines(card).join("\n"))
+            quoted(&card.lines().join("\n"))
         );
     }
-}
-
-fn lines(card: &Card) -> Vec<String> {
-    let mut lines = vec![format!("{} ({})", card.name, card.state), card.kind.clone()];
-    lines.extend(card.subnets.iter().cloned());
-    lines.extend(card.notes.iter().cloned());
-    lines.extend(card.fault.clone());
-    lines.extend(card.guests.iter().map(|guest| format!("• {guest}")));
-    lines
 }
 
 /// One edge between two ends; else a node of its own that all lead to.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::model::{Card, End, Graph, Kind, Link, Look};
+use super::model::{End, Graph, Kind, Link, Look};
 
 const CLASSES: &str = "  classDef open fill:#dafbe1,stroke:#1a7f37,color:#1f2328
   classDef partial fill:#fff8c5,stroke:#9a6700,color:#1f2328
@@ -50,17 +50,8 @@ fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
             Look::Wrong => "wrong",
             Look::Inactive => "inactive",
         };
-        let _ = writeln!(text, "{indent}n{at}[{}]:::{class}", label(&lines(card)));
+        let _ = writeln!(text, "{indent}n{at}[{}]:::{class}", label(&card.lines()));
     }
-}
-
-fn lines(card: &Card) -> Vec<String> {
-    let mut lines = vec![format!("{} ({})", card.name, card.state), card.kind.clone()];
-    lines.extend(card.subnets.iter().cloned());
-    lines.extend(card.notes.iter().cloned());
-    lines.extend(card.fault.clone());
-    lines.extend(card.guests.iter().map(|guest| format!("• {guest}")));
-    lines
 }
 
 /// One edge between two ends; else a node of its own that all lead to.

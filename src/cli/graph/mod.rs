@@ -45,17 +45,13 @@ mod tests {
         guests::{Guest, Guests},
         status::example,
     };
-    use virt_forward_core::{config::Config, network::Network, policy, state::Record};
+    use virt_forward_core::{config::Config, network::Network, state::Record};
 
     fn graph(config: &Config, networks: Vec<Network>, guests: &Guests) -> Graph {
         let status = example::status(config, networks.clone());
         let records: Vec<_> = networks
             .into_iter()
-            .map(|network| Record {
-                access: policy::access_of(config, &network),
-                network,
-                is_held: false,
-            })
+            .map(|network| Record::new(config, network))
             .collect();
         Graph::of(&Source {
             title: "Virtual networks of kvm1".to_owned(),

@@ -70,6 +70,18 @@ pub(crate) struct Card {
     pub(crate) groups: Vec<usize>,
 }
 
+impl Card {
+    /// All of it, for pictures that have text alone.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} ({})", self.name, self.state), self.kind.clone()];
+        lines.extend(self.subnets.iter().cloned());
+        lines.extend(self.notes.iter().cloned());
+        lines.extend(self.fault.clone());
+        lines.extend(self.guests.iter().map(|guest| format!("• {guest}")));
+        lines
+    }
+}
+
 /// Networks that reach each other.
 #[derive(Debug)]
 pub(crate) struct Group {

@@ -4,7 +4,6 @@ use virt_forward_core::{
     config::Config,
     gates::Survey,
     network::{self, Network},
-    policy,
     reconcile::{Inspection, Preview},
     state::Record,
 };
@@ -96,11 +95,7 @@ pub(crate) fn status(config: &Config, networks: Vec<Network>) -> Status {
 fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
     let records: Vec<_> = networks
         .into_iter()
-        .map(|network| Record {
-            access: policy::access_of(config, &network),
-            network,
-            is_held: false,
-        })
+        .map(|network| Record::new(config, network))
         .collect();
     let bridges = records.iter().filter_map(|one| one.network.bridge.as_ref());
     let table: String = bridges.map(|bridge| format!("\"{bridge}\"\n")).collect();
