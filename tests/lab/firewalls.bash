@@ -168,10 +168,10 @@ stop_watch() {
 
 # ---- How long until -------------------------------------------------------------------------------------------------
 
-readonly LAB_GIVE_UP_MS=10000
+readonly LAB_GIVE_UP_MS=20000
 
 # Asks every 20 ms, each time anew, until TO answers FROM and sees its own address. Prints the milliseconds since then;
-# fails after 10 s.
+# fails after 20 s.
 back_after() { # FROM TO tcp|udp FAMILY EPOCHREALTIME
   in_guest "$1" bash -s -- "$3" "$(lab_address "$2" "$4")" "$LAB_PORT" "$(lab_address "$1" "$4")" "$5" \
     "$LAB_GIVE_UP_MS" << 'EOF'

@@ -217,36 +217,26 @@ impl Performance<'_> {
             packet,
             ref entry,
             receiver,
-            ..
         } = *self.seats;
-        let receiver = match receiver {
-            Some(bridge) => Some(Stand::new(
-                &Entry::Bridge(bridge),
-                1,
-                target,
-                source,
-                self.deadline,
-            )?),
-            None => None,
-        };
-        let sender = Stand::new(entry, 0, source, target, self.deadline)?;
-        let served = match &receiver {
-            Some(stand) => Some(
-                stand
-                    .inside(|| Target::new(packet, target))?
-                    .context("cannot listen at the other end")?,
-            ),
-            None => None,
-        };
+        let deadline = self.deadline;
+        let receiver = receiver.map(|bridge| {
+            let stand = Stand::new(&Entry::Bridge(bridge), 1, target, source, deadline)?;
+            let served = stand.inside(|| Target::new(packet, target))?;
+            anyhow::Ok((stand, served.context("cannot listen at the other end")?))
+        });
+        let receiver = receiver.transpose()?;
+        let sender = Stand::new(entry, 0, source, target, deadline)?;
         let shot = sender
             .inside(|| Shot::load(packet, source, self.port, target))?
             .context("cannot make a socket to send from")?;
         let trace = Trace::start()?;
         let table = format!("{TABLE}_{}", std::process::id());
         let objects = objects(&table, self.seats, self.port, sender.mac);
-        let _lent = Lent::new(&table, &objects, self.deadline)?;
-        let before = iptables::legacy_counts(self.deadline)?;
-        let (answer, events) = fire(&shot, served.as_ref(), &trace)?;
+        // Goes last but for the stands: what still comes must find it.
+        let _lent = Lent::new(&table, &objects, deadline)?;
+        let before = iptables::legacy_counts(deadline)?;
+        let served = receiver.as_ref().map(|(_, served)| served);
+        let (answer, events) = fire(shot, served, &trace)?;
         let known = tracks::Known {
             source,
             target,
@@ -255,8 +245,8 @@ impl Performance<'_> {
             mac: sender.mac,
         };
         let tracks = Tracks::new(&events, &known);
-        let legacy = more(&before, &iptables::legacy_counts(self.deadline)?);
         self.end_connection(&sender, &tracks)?;
+        let legacy = more(&before, &iptables::legacy_counts(deadline)?);
         self.findings(&tracks, answer, legacy)
     }
 
@@ -310,7 +300,7 @@ impl Performance<'_> {
 }
 
 /// Sends it while somebody answers, and listens to what the kernel tells of it.
-fn fire(shot: &Shot, served: Option<&Target>, trace: &Trace) -> Result<(Answer, Vec<Event>)> {
+fn fire(shot: Shot, served: Option<&Target>, trace: &Trace) -> Result<(Answer, Vec<Event>)> {
     let is_over = AtomicBool::new(false);
     let goes_on = || !is_over.load(Ordering::Relaxed);
     thread::scope(|scope| {
@@ -319,6 +309,8 @@ fn fire(shot: &Shot, served: Option<&Target>, trace: &Trace) -> Result<(Answer, 
         }
         let heard = scope.spawn(|| listen(trace, goes_on));
         let answer = shot.fire();
+        // Before TCP sends again: nobody would be there to keep the answer.
+        drop(shot);
         thread::sleep(AFTERMATH);
         is_over.store(true, Ordering::Relaxed);
         let answer = answer.map_err(|why: io::Error| anyhow!("cannot send the packet: {why}"))?;
