@@ -27,7 +27,48 @@ Examples:
   virt-forward routes            the routes that a machine of the LAN needs
   virt-forward graph > a.svg     a picture of it all
 
+Each command has examples of its own: virt-forward check --help
+All of it: man virt-forward, man virt-forward.toml, man virt-forward-hook
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  virt-forward apply                 after a change of the config
+  virt-forward apply kube02          one network, after it was closed by remove
+  virt-forward apply --dry-run       the rules as they would be, and nothing else
+  virt-forward --config new.toml apply --dry-run
+                                     is that file right, and what would it open?";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  virt-forward remove kube02         closed until it starts again, or by apply
+  virt-forward remove --all          nothing of virt-forward is left in the kernel
+  virt-forward hook uninstall && virt-forward remove --all
+                                     and nothing opens again either";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  systemctl enable --now virt-forward    as packages do
+  systemctl reload virt-forward          open all again, as apply does
+  journalctl -t virt-forward             what it mended, and after whose change";
+
+const HOOK_EXAMPLES: &str = "\
+Examples:
+  virt-forward hook install
+  systemctl try-restart libvirtd     if it had no network hook before
+  virt-forward doctor                whether libvirt runs it
+  virt-forward hook uninstall";
+
+const HOOK_INSTALL_EXAMPLES: &str = "\
+Examples:
+  virt-forward hook install
+  virt-forward hook install --from target/release/virt-forward-hook";
+
+const HOOK_UNINSTALL_EXAMPLES: &str = "\
+Examples:
+  virt-forward hook uninstall        networks that are open stay so
+  virt-forward remove --all          and with this they do not";
 
 /// Lets libvirt's virtual networks reach each other.
 #[derive(Debug, Parser)]
@@ -56,6 +97,7 @@ pub(crate) enum Command {
     ///
     /// Without names: all of them, and what is stale is dropped. The hook does the same at each
     /// start; this is for after a change of the config, or when somebody flushed the rules.
+    #[command(after_help = APPLY_EXAMPLES)]
     Apply {
         /// Networks that are active; all of them if none is named
         #[arg(value_name = "NAME")]
@@ -65,7 +107,7 @@ pub(crate) enum Command {
         dry_run: bool,
     },
     /// Close networks
-    #[command(arg_required_else_help = true)]
+    #[command(arg_required_else_help = true, after_help = REMOVE_EXAMPLES)]
     Remove {
         /// Networks that are open; they open again at their next start, or by apply
         #[arg(value_name = "NAME", required_unless_present = "all")]
@@ -111,8 +153,13 @@ pub(crate) enum Command {
     /// Listens to the kernel and to libvirt, and mends what somebody flushed, restarted or
     /// switched off. Says what it mended in syslog. What was closed by remove stays closed.
     /// SIGHUP makes it do what apply does.
+    #[command(after_help = WATCH_EXAMPLES)]
     Watch,
     /// Put the libvirt hook in its place, or take it away
+    ///
+    /// libvirtd runs it at each start and stop of a network. Where SELinux would not let it, install
+    /// refuses, for then no network would start, and tells what allows it.
+    #[command(after_help = HOOK_EXAMPLES)]
     Hook {
         #[command(subcommand)]
         action: HookAction,
@@ -243,6 +290,7 @@ pub(crate) struct RoutesArgs {
 pub(crate) enum HookAction {
     /// Copy the hook to /etc/libvirt/hooks/network, or, where an admin's own hook is there,
     /// to /etc/libvirt/hooks/network.d/50-virt-forward
+    #[command(after_help = HOOK_INSTALL_EXAMPLES)]
     Install {
         /// The hook's program [default: virt-forward-hook beside this program, else in
         /// /usr/lib/virt-forward]
@@ -250,6 +298,7 @@ pub(crate) enum HookAction {
         from: Option<PathBuf>,
     },
     /// Take the hook away; an admin's own hook is never touched
+    #[command(after_help = HOOK_UNINSTALL_EXAMPLES)]
     Uninstall,
 }
 
@@ -267,11 +316,32 @@ mod tests {
     fn the_help_fits_80_columns() {
         let mut all = Args::command().term_width(80);
         all.build();
-        let of_each = all.get_subcommands_mut().map(|one| one.render_long_help());
-        let mut texts: Vec<_> = of_each.map(|help| help.to_string()).collect();
-        texts.push(all.render_long_help().to_string());
+        let mut texts = Vec::new();
+        help_of(&mut all, &mut texts);
+        assert!(texts.len() > 12, "subcommands of subcommands too");
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    /// Of it and all below it.
+    fn help_of(command: &mut clap::Command, texts: &mut Vec<String>) {
+        texts.push(command.render_long_help().to_string());
+        for below in command.get_subcommands_mut() {
+            help_of(below, texts);
+        }
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        let mut all = Args::command();
+        all.build();
+        let mut texts = Vec::new();
+        help_of(&mut all, &mut texts);
+        let of_help =
+            |text: &&String| text.contains("help [COMMAND]") || text.starts_with("Print this");
+        for text in texts.iter().filter(|text| !of_help(text)) {
+            assert!(text.contains("Examples:\n"), "{text}");
         }
     }
 }

@@ -1,0 +1,48 @@
+//! `virt-forward`: what the hook does, by hand, and what there is to see.
+//!
+//! A library so that the manual and the completions of shells are made from the command line's
+//! own definition (packaging/manual).
+
+mod args;
+mod check;
+mod commands;
+mod doctor;
+mod exit;
+mod graph;
+mod guests;
+mod hooks;
+mod host;
+mod libvirt;
+mod neighbours;
+mod netlink;
+mod networks;
+mod output;
+mod paint;
+mod probe;
+mod routes;
+mod settings;
+mod status;
+mod ways;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::{args::Args, exit::Exit};
+
+/// Does what this process was called for; how it is to end.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    match commands::run(&args) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// The command line's definition.
+pub fn command_line() -> clap::Command {
+    Args::command()
+}
