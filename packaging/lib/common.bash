@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What packaging/install and packaging/uninstall share: where things are, and how they speak. To be sourced.
+# What the programs of packaging/ share: where things are, and how they speak. To be sourced.
 
 REPO=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 # Against the caller's folder, as cargo takes it.
@@ -8,7 +8,7 @@ readonly REPO TARGET
 # shellcheck disable=SC2034 # for those who source this
 readonly BUILT=$TARGET/release CLI=/usr/sbin/virt-forward LIBRARY=/usr/lib/virt-forward STATE=/run/virt-forward \
   CONFIG=/etc/virt-forward/config.toml HOOKS=/etc/libvirt/hooks UNITS=/usr/lib/systemd/system \
-  SERVICE=virt-forward.service POLICY=/usr/lib/firewalld/policies/virt-forward.xml
+  SERVICE=virt-forward.service SHARE=/usr/share POLICY=/usr/lib/firewalld/policies/virt-forward.xml
 # Where `virt-forward hook install` may put the hook.
 readonly HOOK_PLACES=("$HOOKS/network" "$HOOKS/network.d/50-virt-forward")
 # What the hook's program holds and no other does (HOOK_MARKER in src/core/lib.rs).

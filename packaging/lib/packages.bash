@@ -116,3 +116,17 @@ bring_static_libc() {
   step "installing package: glibc-static (not needed; with it the hook starts quicker)"
   install_with_dnf glibc-static < /dev/null || step "there is no glibc-static: going on without"
 }
+
+# What a package has installed is the package manager's to replace and to remove.
+need_no_package() {
+  local owner=''
+  [[ -e $CLI ]] || return 0
+  if has dpkg-query && dpkg-query --search "$CLI" > /dev/null 2>&1; then
+    owner="apt purge virt-forward"
+  elif has rpm && rpm --query --file "$CLI" > /dev/null 2>&1; then
+    owner="dnf remove virt-forward"
+  elif has pacman && pacman --query --owns "$CLI" > /dev/null 2>&1; then
+    owner="pacman -R virt-forward"
+  fi
+  [[ -z $owner ]] || die "virt-forward is installed here by a package. Nothing was changed. Without it: $owner"
+}

@@ -15,6 +15,7 @@ use virt_forward_core::paths;
 
 use crate::{
     args::HookAction,
+    doctor::{Root, confinement::Confinement},
     exit::Exit,
     hooks::{self, BESIDE_ANOTHER, MAIN, is_ours},
     output,
@@ -28,11 +29,26 @@ const PACKAGED: &str = "/usr/lib/virt-forward/virt-forward-hook";
 pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
     let hooks = Path::new(paths::HOOKS);
     let said = match action {
-        HookAction::Install { from } => install(hooks, &source(from.clone())?)?,
+        HookAction::Install { from } => {
+            may_be_run()?;
+            install(hooks, &source(from.clone())?)?
+        }
         HookAction::Uninstall => uninstall(hooks)?,
     };
     output::print(&said)?;
     Ok(Exit::Done)
+}
+
+/// Refuses where a hook would stop every network.
+fn may_be_run() -> Result<()> {
+    match Confinement::look(&Root::host(), None).missing_for_hooks() {
+        None => Ok(()),
+        Some(remedy) => bail!(
+            "cannot install the hook: SELinux lets libvirt run none here, and with one that it \
+             may not run, libvirt starts no network at all. Allow it, and run this again:\n  \
+             {remedy}\n  virt-forward hook install"
+        ),
+    }
 }
 
 fn install(hooks: &Path, source: &Path) -> Result<String> {

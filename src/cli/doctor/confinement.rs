@@ -12,6 +12,7 @@ const HOOKS: &str = "/etc/libvirt/hooks/";
 /// The type that the policy gives what is in that folder (fedora-selinux, virt.fc).
 const HOOK_TYPE: &str = "virt_hook_t";
 const BOOLEAN: &str = "/sys/fs/selinux/booleans/virt_hooks_unconfined";
+const ALLOW_HOOKS: &str = "setsebool -P virt_hooks_unconfined on";
 
 /// What there is.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,13 @@ impl Confinement {
                 allows: allows.map(|values| values.starts_with('1')),
             }),
         }
+    }
+
+    /// What lets libvirt run hooks, where SELinux does not just now: with a hook that it may not
+    /// run, libvirt starts no network.
+    pub(crate) fn missing_for_hooks(&self) -> Option<&'static str> {
+        let selinux = self.selinux.as_ref()?;
+        (selinux.enforces && selinux.allows == Some(false)).then_some(ALLOW_HOOKS)
     }
 
     pub(crate) fn findings(&self, asked: &[Asked<'_>]) -> Vec<Finding> {
@@ -156,7 +164,7 @@ impl SeLinux {
         };
         if self.allows == Some(false) {
             let what = format!("SELinux {would} libvirt run no hook: then no network can start");
-            return refused(CHECK, what).with("setsebool -P virt_hooks_unconfined on");
+            return refused(CHECK, what).with(ALLOW_HOOKS);
         }
         let is_labelled = |asked: &&Asked<'_>| {
             let label = asked.label.as_deref().unwrap_or_default();
@@ -272,6 +280,22 @@ mod tests {
         host.root()
             .put("/proc/50/attr/apparmor/current", "libvirtd (enforce)\n");
         assert!(host.found(opt, None).starts_with("wrong"));
+    }
+
+    #[test]
+    fn a_hook_that_selinux_forbids_is_known_before() {
+        let host = Host::new();
+        let missing = || Confinement::look(&host.root(), None).missing_for_hooks();
+        assert_eq!(missing(), None);
+        host.root().put("/sys/fs/selinux/enforce", "1");
+        assert_eq!(missing(), None, "a policy without the boolean");
+        host.root().put(BOOLEAN, "0 0");
+        assert_eq!(missing(), Some("setsebool -P virt_hooks_unconfined on"));
+        host.root().put(BOOLEAN, "1 1");
+        assert_eq!(missing(), None);
+        host.root().put(BOOLEAN, "0 0");
+        host.root().put("/sys/fs/selinux/enforce", "0");
+        assert_eq!(missing(), None, "it does not enforce");
     }
 
     #[test]
