@@ -52,14 +52,14 @@ lab_note() {
 
 # ---- The lab itself ------------------------------------------------------------------------------------------------
 
-# Starts a lab, with libvirtd running and no network started.
-lab_start() { # SUITE
+# Starts a lab, with libvirtd running and no network started; in a clean root there is little beside it.
+lab_start() { # SUITE [clean]
   local root
   [[ -z $LAB_PID ]] || lab_die "already started"
   ((EUID == 0)) || lab_die "must be run as root"
   LAB_SUITE=$1
   lab_build_probe
-  root=$("$LAB_HOME/root" "$LAB_SUITE")
+  root=$("$LAB_HOME/root" "$@")
   LAB_DIR=$(mktemp -d "${TMPDIR:-/tmp}/virt-forward-lab.XXXXXX")
   mkdir "$LAB_DIR/scratch"
   trap lab_stop EXIT
@@ -80,7 +80,7 @@ lab_build_probe() {
 
 lab_enter_root() { # ROOT
   # Held until the lab ends: tests/lab/root does not change a root that is in use.
-  exec {LAB_LOCK}>> "$LAB_TARGET/lab/$LAB_SUITE.lock"
+  exec {LAB_LOCK}>> "$1.lock"
   flock --shared "$LAB_LOCK"
   # The signal on the parent's death is for the day the test itself is killed with SIGKILL and no trap is run.
   setpriv --pdeathsig KILL \
@@ -270,6 +270,11 @@ guest_add() { # NETWORK
   lab_serve "$1"
 }
 
+# Puts a guest back into its network, which was stopped and is running again.
+guest_plug() { # NETWORK
+  on_host ip link set "tap${LAB_SUBNET[$1]}" master "${LAB_BRIDGE[$1]}" up
+}
+
 # The founding case: a routed network, two NAT networks, an isolated one, and a guest in each.
 readonly FOUNDING=(kube02 kube03 kube05 isolated)
 
@@ -298,6 +303,13 @@ place_virt_forward() { # [CONFIG]
   install -m 0755 "$built/virt-forward" "$(lab_path /usr/sbin/virt-forward)"
   install -D -m 0755 "$built/virt-forward-watch" "$(lab_path /usr/lib/virt-forward/virt-forward-watch)"
   (($# == 0)) || set_config "$1"
+}
+
+# A checkout with what `cargo build --release` has made, as packaging/install wants it.
+furnish_tree() { # DIR
+  mkdir -p -- "$(lab_path "$1/target/release")"
+  (cd -- "$LAB_REPO" && tar -c Cargo.toml Cargo.lock packaging docs README*.md LICENSE-*) | tar -C "$(lab_path "$1")" -x
+  cp -- "$LAB_TARGET"/release/virt-forward{,-hook,-watch} "$(lab_path "$1/target/release")"
 }
 
 set_config() { # CONFIG
