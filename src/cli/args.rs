@@ -318,7 +318,7 @@ mod tests {
         all.build();
         let mut texts = Vec::new();
         help_of(&mut all, &mut texts);
-        assert!(texts.len() > 12, "subcommands of subcommands too");
+        assert!(texts.len() > 10, "subcommands of subcommands too");
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
@@ -327,7 +327,9 @@ mod tests {
     /// Of it and all below it.
     fn help_of(command: &mut clap::Command, texts: &mut Vec<String>) {
         texts.push(command.render_long_help().to_string());
-        for below in command.get_subcommands_mut() {
+        // clap's own `help` has every command again, without what it takes.
+        let below = command.get_subcommands_mut();
+        for below in below.filter(|below| below.get_name() != "help") {
             help_of(below, texts);
         }
     }
@@ -338,9 +340,7 @@ mod tests {
         all.build();
         let mut texts = Vec::new();
         help_of(&mut all, &mut texts);
-        let of_help =
-            |text: &&String| text.contains("help [COMMAND]") || text.starts_with("Print this");
-        for text in texts.iter().filter(|text| !of_help(text)) {
+        for text in &texts {
             assert!(text.contains("Examples:\n"), "{text}");
         }
     }
