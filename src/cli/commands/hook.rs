@@ -44,9 +44,9 @@ fn may_be_run() -> Result<()> {
     match Confinement::look(&Root::host(), None).missing_for_hooks() {
         None => Ok(()),
         Some(remedy) => bail!(
-            "cannot install the hook: SELinux lets libvirt run none here, and with one that it \
-             may not run, libvirt starts no network at all. Allow it, and run this again:\n  \
-             {remedy}\n  virt-forward hook install"
+            "cannot install the hook: SELinux lets libvirt run none here, and\n\
+             with one that it may not run, libvirt starts no network at all. Allow it, and\n\
+             run this again:\n  {remedy}\n  virt-forward hook install"
         ),
     }
 }
