@@ -42,6 +42,22 @@ pack() { # ARCHIVE.tar.xz|.tar.gz PARENT FOLDER
   mv -T -- "$1.new" "$1"
 }
 
+# Makes SCRATCH, a folder that goes with this program.
+make_scratch() {
+  SCRATCH=$(mktemp -d)
+  trap 'rm -rf -- "$SCRATCH"' EXIT
+}
+
+# Puts what was made where packages are, and tells where that is; what is not there is not told.
+deliver() { # FILE…
+  local file
+  for file in "$@"; do
+    [[ -e $file ]] || continue
+    mv -f -- "$file" "$PACKAGES/"
+    say "$PACKAGES/$(basename -- "$file")"
+  done
+}
+
 need_programs() { # PACKAGES-TO-INSTALL PROGRAM…
   local program
   for program in "${@:2}"; do
