@@ -2,6 +2,8 @@
 # A real systemd in a lab, whose libvirtd is its service then. To be sourced, after lib.bash.
 
 readonly LAB_GROUP=virt-forward-lab.$$
+# shellcheck disable=SC2034 # for those who source this
+readonly SERVICE=virt-forward.service
 # The process of systemd, as the lab numbers it.
 LAB_SYSTEMD=''
 
@@ -59,4 +61,14 @@ lab_stop_systemd() {
   # shellcheck disable=SC2016 # the inner shell expands it
   unshare --mount bash -c 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && find "/sys/fs/cgroup/$1" -type d -delete' \
     bash "$LAB_GROUP" 2> /dev/null || true
+}
+
+# ---- Our service, and what it keeps ----------------------------------------------------------------------------------
+
+property() { # NAME
+  on_host systemctl show --property="$1" --value "$SERVICE"
+}
+
+is_as_wanted() {
+  on_host virt-forward status --check > /dev/null 2>&1
 }

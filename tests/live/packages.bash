@@ -6,7 +6,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lab/systemd.bash"
 
 # shellcheck disable=SC2034 # for those who source this
-readonly CONFIG=/etc/virt-forward/config.toml SERVICE=virt-forward.service
+readonly CONFIG=/etc/virt-forward/config.toml
 readonly HOOKS=/etc/libvirt/hooks PROGRAM=/usr/lib/virt-forward/virt-forward-hook
 # shellcheck disable=SC2016,SC2034 # as it stands, for those who source this
 readonly ADMINS_HOOK='#!/bin/sh
@@ -49,7 +49,9 @@ state_in_any_order() {
   lab_state | sort
 }
 
+# libvirt's daemon answers before all of its rules are loaded again.
 remember() {
+  lab_rules_at_rest
   state_in_any_order > "$LAB_DIR/remembered.state"
   files_in /etc > "$LAB_DIR/remembered.etc"
 }
@@ -74,16 +76,8 @@ nothing_runs() { # WHAT
   equal "$1: systemd knows no such service" "not-found inactive" "$(property LoadState) $(property ActiveState)"
 }
 
-property() { # NAME
-  on_host systemctl show --property="$1" --value "$SERVICE"
-}
-
 libvirtds_process() {
   on_host systemctl show --property=MainPID --value libvirtd.service
-}
-
-is_as_wanted() {
-  on_host virt-forward status --check > /dev/null 2>&1
 }
 
 in_place() { # HOOK
@@ -97,9 +91,9 @@ in_place() { # HOOK
 
 # ---- Networks that start and stop ------------------------------------------------------------------------------------
 
-# Networks start and stop all the while. What fails is written down.
+# Networks start and stop all the while, and no longer than the lab is there. What fails is written down.
 load_begins() {
-  rm -f -- "$LAB_DIR/stop"
+  touch "$LAB_DIR/going"
   : > "$LAB_DIR/load"
   load &
   LOAD=$!
@@ -107,7 +101,7 @@ load_begins() {
 
 load() {
   local name verb
-  while [[ ! -e $LAB_DIR/stop ]]; do
+  while [[ -e $LAB_DIR/going ]]; do
     for name in extra open; do
       for verb in net-start net-destroy; do
         if on_host virsh --quiet "$verb" "$name" > "$LAB_DIR/virsh.log" 2>&1; then
@@ -121,7 +115,7 @@ load() {
 }
 
 load_ends() { # WHAT
-  touch "$LAB_DIR/stop"
+  rm -f -- "$LAB_DIR/going"
   wait "$LOAD" || true
   equal "$1: no network failed to start or stop" "" "$(grep -v '^ok ' "$LAB_DIR/load" | sort | uniq -c || true)"
   check "$1: $(grep -c '^ok net-start' "$LAB_DIR/load") networks were started meanwhile" \
