@@ -56,6 +56,16 @@ remember() {
   files_in /etc > "$LAB_DIR/remembered.etc"
 }
 
+# libvirt's daemon, when it restarts, takes its rules away and loads them again one by one, also after it has answered, and
+# all that they refuse passes meanwhile, with or without virt-forward: no packet says anything before they are back.
+libvirts_rules_come_back() {
+  check "all rules of libvirt's are there again" lab_wait_for 100 no_rule_is_missing
+}
+
+no_rule_is_missing() {
+  [[ -z $(diff "$LAB_DIR/remembered.state" <(state_in_any_order) | grep '^<' || true) ]]
+}
+
 rules_as_remembered() { # WHAT
   equal "$1: rules and settings are as before" "" "$(diff "$LAB_DIR/remembered.state" <(state_in_any_order) || true)"
 }
