@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::Store;
+use super::{LOCK, Store, make};
 use crate::{Error, Result, kernel::deadline::Deadline};
 
 /// How often a lock that another holds is tried again. There is no waiting for it with a
@@ -24,10 +24,12 @@ pub struct Lock(#[expect(dead_code, reason = "it is held, not read")] File);
 impl Lock {
     /// Waits for the lock of `store`, which is made if it is not there.
     pub fn take(store: &Store, deadline: Deadline) -> Result<Self> {
-        let path = store.dir().join("lock");
+        let path = store.dir().join(LOCK);
         loop {
-            store.create()?;
+            // No more than what the lock lies in: the rest is for who holds it.
+            make(store.dir().to_owned())?;
             if let Some(lock) = Self::attempt(&path)? {
+                store.create()?;
                 return Ok(lock);
             }
             if deadline.is_over() {
@@ -81,6 +83,25 @@ mod tests {
         assert!(matches!(Lock::take(&store, soon()), Err(Error::Locked(_))));
         drop(held);
         Lock::take(&store, soon()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_wait_for_can_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("s"));
+        let later = || Deadline::after(Duration::from_secs(60));
+        let destroy_often = || {
+            for _ in 0..2000 {
+                let _lock = Lock::take(&store, later()).unwrap();
+                store.begin().unwrap();
+                store.destroy().unwrap();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(destroy_often);
+            scope.spawn(destroy_often);
+        });
+        assert!(!store.is_there());
     }
 
     #[test]

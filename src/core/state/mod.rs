@@ -18,8 +18,12 @@
 mod lock;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions},
+    io::{
+        self,
+        ErrorKind::{DirectoryNotEmpty, NotFound},
+        Write,
+    },
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -39,6 +43,7 @@ use crate::{
 
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
+const LOCK: &str = "lock";
 const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
 const BUILT: &str = "built";
@@ -109,17 +114,11 @@ impl Store {
         self.dir.exists()
     }
 
-    /// Makes the folder. Only root may look into it: names of networks are nobody's business.
+    /// Makes the folder, with all that is in it from the start. Whoever holds its lock may.
     pub fn create(&self) -> Result<()> {
-        for dir in [self.dir.clone(), self.dir.join(OPEN), self.dir.join(CLOSED)] {
-            match DirBuilder::new().mode(0o700).create(&dir) {
-                Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(state("make", dir, why));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        make(self.dir.clone())?;
+        make(self.dir.join(OPEN))?;
+        make(self.dir.join(CLOSED))
     }
 
     /// Says that a run begins to change things.
@@ -231,12 +230,21 @@ impl Store {
         self.delete(SYSCTLS)
     }
 
-    /// Takes the folder away, the lock with it: whoever waits for it makes a new one.
+    /// Takes the folder away, the lock with it: whoever waits for it makes a new one. The lock
+    /// goes last, so that nobody else begins while half of the rest is there still; who then is
+    /// quicker than the folder goes has it, and it stays.
     pub fn destroy(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => {
-                Err(state("remove", self.dir.clone(), why))
-            }
+        let failed = |why| state("remove", self.dir.clone(), why);
+        let entries = match fs::read_dir(&self.dir) {
+            Err(why) if why.kind() == NotFound => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries.flatten().filter(|entry| entry.file_name() != LOCK) {
+            remove_whole(&entry).map_err(failed)?;
+        }
+        self.delete(LOCK)?;
+        match fs::remove_dir(&self.dir) {
+            Err(why) if ![NotFound, DirectoryNotEmpty].contains(&why.kind()) => Err(failed(why)),
             _ => Ok(()),
         }
     }
@@ -271,7 +279,7 @@ impl Store {
     fn delete(&self, name: impl AsRef<Path>) -> Result<()> {
         let path = self.dir.join(name);
         match fs::remove_file(&path) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(state("remove", path, why)),
+            Err(why) if why.kind() != NotFound => Err(state("remove", path, why)),
             _ => Ok(()),
         }
     }
@@ -332,6 +340,21 @@ fn file(folder: &str, bridge: &BridgeName) -> PathBuf {
 /// Our own types: plain maps, lists and texts always have a JSON form.
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Only root may look into it: names of networks are nobody's business.
+fn make(dir: PathBuf) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(&dir) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(state("make", dir, why)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_whole(entry: &DirEntry) -> io::Result<()> {
+    match entry.file_type()?.is_dir() {
+        true => fs::remove_dir_all(entry.path()),
+        false => fs::remove_file(entry.path()),
+    }
 }
 
 fn private(path: &Path) -> io::Result<File> {
