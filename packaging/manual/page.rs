@@ -48,6 +48,21 @@ const FILES: [(&str, &str); 7] = [
     ),
 ];
 
+const ENVIRONMENT: [(&str, &str); 3] = [
+    (
+        "NO_COLOR",
+        "If set and not empty: no colours, where --color does not say otherwise.",
+    ),
+    (
+        "TERM",
+        "If not set, or dumb: no colours, where --color does not say otherwise.",
+    ),
+    (
+        "COLUMNS",
+        "How wide a line may be, where stdout is no terminal that says so. If not set: 80.",
+    ),
+];
+
 const EXIT_STATUS: [(&str, &str); 4] = [
     (
         "0",
@@ -99,14 +114,7 @@ pub(crate) fn page() -> String {
         argument(&mut page, arg);
     }
     listed(&mut page, "FILES", &FILES);
-    listed(
-        &mut page,
-        "ENVIRONMENT",
-        &[(
-            "NO_COLOR",
-            "If set and not empty: no colours, where --color does not say otherwise.",
-        )],
-    );
+    listed(&mut page, "ENVIRONMENT", &ENVIRONMENT);
     listed(&mut page, "EXIT STATUS", &EXIT_STATUS);
     after(&mut page, "EXAMPLES", &command);
     section(&mut page, "SEE ALSO");

@@ -22,13 +22,10 @@ impl Case<'_> {
 impl Walk<'_> {
     /// What lets it pass, or does not.
     pub(super) fn firewalls(&mut self, judgement: &Judgement) {
-        if matches!(judgement, Judgement::Ours { .. }) {
-            self.table();
-            let case = self.case;
-            let sites = case.inspection.wanted.survey.sites.iter();
-            for site in sites.filter(|site| case.sees(site.base.family)) {
-                self.gate(site);
-            }
+        match judgement {
+            Judgement::Ours { .. } => self.gates(),
+            Judgement::Libvirts { .. } => self.refusing(),
+            Judgement::Refused { .. } => {}
         }
         self.obstacles();
         if self.is_libvirt_flushed() {
@@ -79,6 +76,15 @@ impl Walk<'_> {
         self.fault("our table", fault.to_owned(), self.is_mark_needed());
     }
 
+    fn gates(&mut self) {
+        self.table();
+        let case = self.case;
+        let sites = case.inspection.wanted.survey.sites.iter();
+        for site in sites.filter(|site| case.sees(site.base.family)) {
+            self.gate(site);
+        }
+    }
+
     fn gate(&mut self, site: &Site) {
         let (chain, owner) = (site.chain(), site.owner);
         let keeps_out = owner != "libvirt" || !self.passes_libvirt();
@@ -98,6 +104,24 @@ impl Walk<'_> {
                 let what = format!("other rules stand before the gate in {chain} ({owner})");
                 self.fault("gate", what, keeps_out);
             }
+        }
+    }
+
+    /// Chains whose gate lets nothing pass that we do not mark: only their own rules can. In a
+    /// chain of libvirt's, those are libvirt's.
+    fn refusing(&mut self) {
+        let case = self.case;
+        let sites = case.inspection.wanted.survey.sites.iter();
+        let refusing = |site: &&Site| site.refuses && site.owner != "libvirt";
+        for site in sites
+            .filter(|site| case.sees(site.base.family))
+            .filter(refusing)
+        {
+            let (chain, owner) = (&site.base, site.owner);
+            let what = format!(
+                "{chain} ({owner}) refuses it, unless a rule of its own accepts it: virt-forward opens what the config names, and not this"
+            );
+            self.unclear("chain", what, &["virt-forward doctor".to_owned()]);
         }
     }
 

@@ -124,7 +124,9 @@ impl<'a> Faults<'a> {
         {
             close(
                 cell,
-                format!("{chain} refuses what no group and no rule opens"),
+                format!(
+                    "{chain} refuses what no group, no rule of the config and no rule of its own opens"
+                ),
             );
         }
     }
