@@ -15,7 +15,7 @@ use std::{
 
 use virt_forward_core::{
     event::{Event, Operation},
-    kernel::log,
+    kernel::{log, privileges},
     text::shown,
 };
 
@@ -43,6 +43,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    // Before there is another thread, and before anything is read.
+    privileges::shed();
     give_up_in_time(shown(&event.network));
     match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,

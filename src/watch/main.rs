@@ -3,7 +3,10 @@
 
 use std::{env, path::Path, process::ExitCode};
 
-use virt_forward_core::{kernel::log, paths};
+use virt_forward_core::{
+    kernel::{log, privileges},
+    paths,
+};
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
@@ -11,6 +14,8 @@ fn main() -> ExitCode {
     let config = config
         .as_deref()
         .map_or(Path::new(paths::CONFIG), Path::new);
+    // As its unit has it, for who is started otherwise.
+    privileges::shed();
     match virt_forward_watch::watch(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

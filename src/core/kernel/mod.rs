@@ -15,6 +15,7 @@ mod netlink;
 pub mod nft;
 mod numbers;
 pub mod own;
+pub mod privileges;
 mod program;
 pub mod rules;
 pub mod scratch;

@@ -21,10 +21,10 @@ use std::{
     fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{
         self,
-        ErrorKind::{DirectoryNotEmpty, NotFound},
+        ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound},
         Write,
     },
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -43,6 +43,8 @@ use crate::{
 
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
+/// `S_IWGRP`, `S_IWOTH`
+const OTHERS_WRITE: u32 = 0o022;
 const LOCK: &str = "lock";
 const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
@@ -235,6 +237,9 @@ impl Store {
     /// quicker than the folder goes has it, and it stays.
     pub fn destroy(&self) -> Result<()> {
         let failed = |why| state("remove", self.dir.clone(), why);
+        if self.dir.is_symlink() {
+            trust(&self.dir)?;
+        }
         let entries = match fs::read_dir(&self.dir) {
             Err(why) if why.kind() == NotFound => return Ok(()),
             entries => entries.map_err(failed)?,
@@ -345,9 +350,33 @@ fn json<T: Serialize>(value: &T) -> String {
 /// Only root may look into it: names of networks are nobody's business.
 fn make(dir: PathBuf) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(&dir) {
-        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(state("make", dir, why)),
-        _ => Ok(()),
+        Err(why) if why.kind() == AlreadyExists => trust(&dir),
+        made => made.map_err(|why| state("make", dir, why)),
     }
+}
+
+/// That it is a folder in which nobody else can have put anything: what is read there goes into
+/// rules, and what is written there goes nowhere else.
+fn trust(dir: &Path) -> Result<()> {
+    let failed = |why| state("use", dir.to_owned(), why);
+    let found = match fs::symlink_metadata(dir) {
+        // Whoever had the lock has taken it away just now.
+        Err(why) if why.kind() == NotFound => return Ok(()),
+        found => found.map_err(failed)?,
+    };
+    let fault = if found.is_symlink() {
+        "it is a link"
+    } else if !found.is_dir() {
+        "it is no folder"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if found.mode() & OTHERS_WRITE != 0 {
+        "others may write to it"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{fault}. Take it away (rm -r), and run: virt-forward apply");
+    Err(failed(io::Error::other(what)))
 }
 
 fn remove_whole(entry: &DirEntry) -> io::Result<()> {
@@ -360,7 +389,7 @@ fn remove_whole(entry: &DirEntry) -> io::Result<()> {
 fn private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)
+    options.custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 fn state(doing: &'static str, path: PathBuf, why: io::Error) -> Error {
@@ -369,6 +398,8 @@ fn state(doing: &'static str, path: PathBuf, why: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::network::Mode;
 
@@ -441,6 +472,37 @@ mod tests {
         let record = store.record(&"virbr0".parse().unwrap()).unwrap();
         assert_eq!(record.access.to_string(), "open to group all");
         assert!(!record.is_held && record.network.groups.is_none());
+    }
+
+    #[test]
+    fn what_others_may_have_made_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("theirs"), "theirs").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        for refused in [Store::at(&link).create(), Store::at(&link).destroy()] {
+            let why = refused.unwrap_err().to_string();
+            assert!(why.contains("it is a link"), "{why}");
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+        let open = dir.path().join("open-to-all");
+        DirBuilder::new().create(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let why = Store::at(&open).create().unwrap_err().to_string();
+        assert!(why.contains("others may write to it"), "{why}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_not_followed() {
+        let (dir, store) = store();
+        let theirs = dir.path().join("theirs");
+        fs::write(&theirs, "theirs").unwrap();
+        std::os::unix::fs::symlink(&theirs, store.dir().join("layout.new")).unwrap();
+        let layout = Layout::of(&Config::default(), &[]);
+        assert!(store.set_layout(&layout).is_err());
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     }
 
     #[test]
