@@ -47,7 +47,7 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
             };
             let network = described(event)?;
             let run = Run::begin(&store, &config, deadline)?;
-            if event.operation == Operation::Updated && run.is_held(&network) {
+            if event.operation == Operation::Updated && run.is_held(&network)? {
                 return Ok(Some("stays closed, as it was closed by hand".to_owned()));
             }
             let outcome = run

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -72,33 +74,34 @@ pub struct Need<'a> {
 
 /// What the kernel says now.
 pub trait Seen {
-    /// A setting's value without the newline; `None` where this kernel has no such setting.
-    fn value(&self, key: &Key) -> Option<String>;
+    /// A setting's value without the newline; `None` where this kernel has no such setting. An
+    /// error where that cannot be told: to take it for off would switch on more than is needed.
+    fn value(&self, key: &Key) -> Result<Option<String>>;
     /// Interfaces with routes that router advertisements brought.
-    fn autoconfigured(&self) -> Vec<String>;
+    fn autoconfigured(&self) -> Result<Vec<String>>;
 }
 
 /// The settings that `needs` want, in the order to write them in.
-pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Vec<Setting> {
+pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     let mut all_of_ipv6 = false;
     for need in needs {
         if need.ipv4 {
             settings.push(on(Key::of_interface("ipv4", need.interface, "forwarding")));
         }
-        if need.ipv6 && !is_on(&ipv6_all(), seen) {
+        if need.ipv6 && !is_on(&ipv6_all(), seen)? {
             let force = Key::of_interface("ipv6", need.interface, "force_forwarding");
-            match seen.value(&force) {
+            match seen.value(&force)? {
                 Some(_) => settings.push(on(force)),
                 None => all_of_ipv6 = true,
             }
         }
     }
     if all_of_ipv6 {
-        settings.extend(keep_router_advertisements(seen));
+        settings.extend(keep_router_advertisements(seen)?);
         settings.push(on(ipv6_all()));
     }
-    settings
+    Ok(settings)
 }
 
 /// Whether a changed setting may go back to what it was, now that we need it no more.
@@ -106,28 +109,28 @@ pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Ve
 /// Not where it is no longer what we made of it. And not where another has switched the
 /// same on for all interfaces since: libvirt writes `ip_forward` at the start of a network
 /// that needs it, which finds our 1 there, and counts on it from then on.
-pub fn may_restore(changed: &Changed, seen: &impl Seen) -> bool {
-    let untouched = seen.value(&changed.key).as_ref() == Some(&changed.set);
+pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
+    let untouched = seen.value(&changed.key)?.as_ref() == Some(&changed.set);
     let all = match changed.key.0.get(1).map(String::as_str) {
         Some("ipv4") => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
         _ => ipv6_all(),
     };
-    untouched && (changed.key == all || !is_on(&all, seen))
+    Ok(untouched && (changed.key == all || !is_on(&all, seen)?))
 }
 
 /// Forwarding makes the kernel drop the routes it learnt from router advertisements, unless
 /// `accept_ra` is 2. libvirt refuses to start a network then (src/util/virnetdevip.c,
 /// `virNetDevIPCheckIPv6Forwarding`); we raise it, only where it is 1, and only there.
-fn keep_router_advertisements(seen: &impl Seen) -> Vec<Setting> {
-    let interfaces = seen.autoconfigured().into_iter();
-    let keys = interfaces.map(|name| Key::of_interface("ipv6", &name, "accept_ra"));
-    let at_risk = keys.filter(|key| seen.value(key).as_deref() == Some("1"));
-    at_risk
-        .map(|key| Setting {
-            key,
-            value: "2".to_owned(),
-        })
-        .collect()
+fn keep_router_advertisements(seen: &impl Seen) -> Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    for name in seen.autoconfigured()? {
+        let key = Key::of_interface("ipv6", &name, "accept_ra");
+        if seen.value(&key)?.as_deref() == Some("1") {
+            let value = "2".to_owned();
+            settings.push(Setting { key, value });
+        }
+    }
+    Ok(settings)
 }
 
 fn ipv6_all() -> Key {
@@ -141,8 +144,8 @@ fn on(key: Key) -> Setting {
     }
 }
 
-fn is_on(key: &Key, seen: &impl Seen) -> bool {
-    seen.value(key).is_some_and(|value| value != "0")
+fn is_on(key: &Key, seen: &impl Seen) -> Result<bool> {
+    Ok(seen.value(key)?.is_some_and(|value| value != "0"))
 }
 
 #[cfg(test)]
@@ -153,11 +156,11 @@ mod tests {
     struct Fake(BTreeMap<String, String>, Vec<String>);
 
     impl Seen for Fake {
-        fn value(&self, key: &Key) -> Option<String> {
-            self.0.get(&key.name()).cloned()
+        fn value(&self, key: &Key) -> Result<Option<String>> {
+            Ok(self.0.get(&key.name()).cloned())
         }
-        fn autoconfigured(&self) -> Vec<String> {
-            self.1.clone()
+        fn autoconfigured(&self) -> Result<Vec<String>> {
+            Ok(self.1.clone())
         }
     }
 
@@ -175,7 +178,7 @@ mod tests {
             ipv4: true,
             ipv6,
         };
-        let settings = wanted([need].into_iter(), seen).into_iter();
+        let settings = wanted([need].into_iter(), seen).unwrap().into_iter();
         settings
             .map(|s| format!("{}={}", s.key.name(), s.value))
             .collect()
@@ -224,19 +227,31 @@ mod tests {
             set: "1".into(),
         };
         let off = ("net.ipv4.ip_forward", "0");
-        assert!(may_restore(
-            &changed,
-            &fake(&[("net.ipv4.conf.br0.forwarding", "1"), off])
-        ));
-        assert!(!may_restore(
-            &changed,
-            &fake(&[("net.ipv4.conf.br0.forwarding", "0"), off])
-        ));
-        assert!(!may_restore(&changed, &fake(&[off])), "the bridge is gone");
+        assert!(
+            may_restore(
+                &changed,
+                &fake(&[("net.ipv4.conf.br0.forwarding", "1"), off])
+            )
+            .unwrap()
+        );
+        assert!(
+            !may_restore(
+                &changed,
+                &fake(&[("net.ipv4.conf.br0.forwarding", "0"), off])
+            )
+            .unwrap()
+        );
+        assert!(
+            !may_restore(&changed, &fake(&[off])).unwrap(),
+            "the bridge is gone"
+        );
         let on_for_all = ("net.ipv4.ip_forward", "1");
-        assert!(!may_restore(
-            &changed,
-            &fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all])
-        ));
+        assert!(
+            !may_restore(
+                &changed,
+                &fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all])
+            )
+            .unwrap()
+        );
     }
 }

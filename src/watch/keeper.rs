@@ -177,7 +177,7 @@ impl Keeper {
         let store = self.store.clone();
         let run = Run::begin(&store, &config, deadline)?;
         let kept = self.passes(&run, deadline)?;
-        let records = store.records().into_iter();
+        let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.routed_bridge().cloned());
         self.bridges = bridges.map(|bridge| bridge.to_string()).collect();
         Ok(kept)

@@ -36,7 +36,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
         let mut networks = networks.iter();
         networks.any(|network| network.name == record.network.name)
     };
-    let records = store.records();
+    let records = store.records()?;
     let records = records.iter().filter(is_meant);
     let said: String = records.map(|record| said(record) + "\n").collect();
     for chain in run.still_closed() {
@@ -58,11 +58,11 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let unknown = Error::unknown_ends(&config, |name| networks.has(name));
     let mut networks = networks.meant(names)?;
     if !names.is_empty() {
-        let others = store().records().into_iter().map(|record| record.network);
+        let others = store().records()?.into_iter().map(|record| record.network);
         networks.extend(others.filter(|other| !names.contains(&other.name)));
     }
     let held: Vec<_> = store()
-        .records()
+        .records()?
         .into_iter()
         .filter(|record| record.is_held)
         .collect();

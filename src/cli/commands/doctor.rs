@@ -213,7 +213,7 @@ impl<'a> Patient<'a> {
     }
 
     fn of_scene(&self, scene: &Scene) -> Vec<Finding> {
-        let autoconfigured = Kernel.autoconfigured();
+        let autoconfigured = Kernel.autoconfigured().unwrap_or_default();
         [
             bridges_of::findings(scene),
             subnets::findings(scene),

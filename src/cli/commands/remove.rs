@@ -11,7 +11,7 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
-    let known = store.records();
+    let known = store.records()?;
     let unknown = run.remove(names)?;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
         output::print(&format!("{}: closed\n", shown(name)))?;

@@ -26,14 +26,16 @@ impl Known {
         has: impl Fn(&BridgeName) -> bool,
         is_over: impl Fn(&str) -> bool,
     ) -> Self {
-        let records = store.records();
+        // What cannot be read, `apply` complains of.
+        let records = store.records().unwrap_or_default();
         let bridges: Vec<_> = records.iter().filter_map(bridge).collect();
         let gone = records.iter().filter(|record| {
             let is_gone = bridge(record).is_some_and(|one| !has(one));
             is_gone && is_over(&record.network.name)
         });
-        let files = store
-            .open()
+        let open = store.open().unwrap_or_default();
+        let files = open
+            .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
         Self {
             is_pending: store.is_pending(),

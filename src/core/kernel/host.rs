@@ -15,9 +15,11 @@ use crate::{network::BridgeName, paths};
 const UP: u32 = 0x1;
 const REJECT: u32 = 0x200;
 
-/// Whether there is such an interface now.
+/// Whether there is such an interface now. Where that cannot be told, there is: to forget a
+/// network closes it, and one too many opens nothing.
 pub fn has(bridge: &BridgeName) -> bool {
-    Path::new(paths::INTERFACES).join(bridge.as_str()).exists()
+    let path = Path::new(paths::INTERFACES).join(bridge.as_str());
+    path.try_exists().unwrap_or(true)
 }
 
 /// The interfaces that packets to `subnet`, or to some address in it, leave by, as the main

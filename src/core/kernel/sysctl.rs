@@ -1,6 +1,9 @@
 //! /proc/sys and what else [`sysctls`](crate::sysctls) asks about.
 
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Error, Result, paths,
@@ -15,17 +18,30 @@ const RTF_ADDRCONF: u32 = 0x0004_0000;
 pub struct Kernel;
 
 impl Seen for Kernel {
-    fn value(&self, key: &Key) -> Option<String> {
-        let text = fs::read_to_string(Path::new(paths::SYSCTLS).join(key.path())).ok()?;
-        Some(text.trim_end().to_owned())
+    fn value(&self, key: &Key) -> Result<Option<String>> {
+        let text = read(Path::new(paths::SYSCTLS).join(key.path()))?;
+        Ok(text.map(|text| text.trim_end().to_owned()))
     }
 
-    fn autoconfigured(&self) -> Vec<String> {
-        let routes = fs::read_to_string(paths::IPV6_ROUTES).unwrap_or_default();
+    fn autoconfigured(&self) -> Result<Vec<String>> {
+        let routes = read(PathBuf::from(paths::IPV6_ROUTES))?.unwrap_or_default();
         let mut interfaces: Vec<_> = routes.lines().filter_map(autoconfigured).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
-        interfaces.into_iter().map(str::to_owned).collect()
+        Ok(interfaces.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// Nothing where there is no such file.
+fn read(path: PathBuf) -> Result<Option<String>> {
+    match fs::read_to_string(&path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Error::State {
+            doing: "read",
+            path,
+            why,
+        }),
+        Ok(text) => Ok(Some(text)),
     }
 }
 

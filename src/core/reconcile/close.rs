@@ -35,7 +35,7 @@ impl Run<'_> {
         let Some(bridge) = network.routed_bridge() else {
             return Ok(Outcome::WasNotOpen);
         };
-        match self.store.record(bridge) {
+        match self.store.record(bridge)? {
             Some(record) if record.network.name == network.name => {
                 self.close(&[record], Afterwards::Forgotten)?;
                 Ok(Outcome::Closed)
@@ -57,7 +57,7 @@ impl Run<'_> {
         if !host::has(&bridge) {
             return Ok(());
         }
-        match self.store.record(&bridge) {
+        match self.store.record(&bridge)? {
             Some(known) if known.network.name == network.name => return Ok(()),
             // Nobody told us that the last network with that bridge has stopped.
             Some(known) => self.close(&[known], Afterwards::Forgotten)?,
@@ -80,7 +80,7 @@ impl Run<'_> {
 
     /// Closes the networks of these names; the names that are not known.
     pub fn remove(&self, names: &[String]) -> Result<Vec<String>> {
-        let known = self.store.records();
+        let known = self.store.records()?;
         let is_meant = |record: &Record| names.contains(&record.network.name);
         let (meant, _): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
         let found: BTreeSet<_> = meant
@@ -97,12 +97,13 @@ impl Run<'_> {
     /// Takes everything of ours out of the kernel and off the disk, known or not.
     pub fn remove_all(&self) -> Result<()> {
         self.store.begin()?;
-        self.tear_down(&self.store.records())?;
+        // What cannot be read is no reason to keep anything.
+        self.tear_down(&self.store.records().unwrap_or_default())?;
         self.store.destroy()
     }
 
     /// Whether a network was closed by hand, and has not started again since.
-    pub fn is_held(&self, network: &Network) -> bool {
+    pub fn is_held(&self, network: &Network) -> Result<bool> {
         is_held(self.store, network)
     }
 
@@ -111,7 +112,7 @@ impl Run<'_> {
         for network in networks {
             if let Some(bridge) = network.routed_bridge().cloned()
                 && host::has(&bridge)
-                && self.store.record(&bridge).is_none()
+                && self.store.record(&bridge)?.is_none()
             {
                 self.store.put(&bridge, &Record::held(network))?;
             }
@@ -177,9 +178,10 @@ impl Run<'_> {
 }
 
 /// Whether a network was closed by hand, and has not started again since.
-pub(super) fn is_held(store: &Store, network: &Network) -> bool {
-    let record = network
-        .routed_bridge()
-        .and_then(|bridge| store.record(bridge));
-    record.is_some_and(|record| record.is_held && record.network.name == network.name)
+pub(super) fn is_held(store: &Store, network: &Network) -> Result<bool> {
+    let Some(bridge) = network.routed_bridge() else {
+        return Ok(false);
+    };
+    let record = store.record(bridge)?;
+    Ok(record.is_some_and(|record| record.is_held && record.network.name == network.name))
 }

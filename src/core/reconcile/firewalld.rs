@@ -30,7 +30,7 @@ fn missing(
     deadline: Deadline,
 ) -> Result<Option<FirewalldRules>> {
     let rules = wanted(config, records);
-    let known = store.firewalld();
+    let known = store.firewalld()?;
     if rules.is_empty() && known.is_none() {
         return Ok(None);
     }

@@ -139,12 +139,12 @@ pub fn preview(
             .filter_map(|record| record.network.routed_bridge());
         bridges.any(|bridge| bridge.as_str() == name)
     };
-    let settings = settings::wanted(config, &records, is_bridge)
-        .into_iter()
-        .map(|wanted| SettingSeen {
-            value: sysctl::Kernel.value(&wanted.key),
-            wanted,
-        });
+    let settings = settings::wanted(config, &records, is_bridge)?.into_iter();
+    let settings = settings.map(|wanted| {
+        let value = sysctl::Kernel.value(&wanted.key)?;
+        Ok(SettingSeen { wanted, value })
+    });
+    let settings: Result<Vec<_>> = settings.collect();
     let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
     let survey = seen.survey;
     Ok(Preview {
@@ -156,7 +156,7 @@ pub fn preview(
         outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
         misfits,
-        settings: settings.collect(),
+        settings: settings?,
         records,
     })
 }
@@ -173,7 +173,8 @@ pub fn inspect(config: &Config, networks: Vec<Network>, deadline: Deadline) -> R
         wanted: preview(
             config,
             networks,
-            |network| is_held(&store, network),
+            // To show it as open where that cannot be read changes nothing.
+            |network| is_held(&store, network).unwrap_or_default(),
             deadline,
         )?,
         table: nft::list(TABLE, deadline)?,

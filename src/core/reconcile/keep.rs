@@ -51,14 +51,14 @@ impl Run<'_> {
         for network in started {
             kept.started.extend(self.take_in(network)?);
         }
-        let records = self.store.records();
+        let records = self.store.records()?;
         if records.is_empty() && self.store.layout().is_none() && faults.is_empty() {
             // Not even a folder is left where there is nothing to keep.
             self.store.destroy()?;
             return Ok(kept);
         }
         faults.extend(self.faults_of_records(&records, leaving));
-        if faults.is_empty() && self.store.is_any_open() {
+        if faults.is_empty() && self.store.is_any_open()? {
             faults.extend(self.fault_of_table(&records)?);
         }
         let gates = self.gates(Wish::of(self.config), false, Reach::Near)?;
@@ -68,7 +68,7 @@ impl Run<'_> {
             // What was never there is no fault.
             kept.mended.clear();
         }
-        kept.is_any_open = self.store.is_any_open();
+        kept.is_any_open = self.store.is_any_open()?;
         kept.survey = gates.into_survey();
         kept.troubles.extend(self.troubles.take());
         Ok(kept)
@@ -84,11 +84,11 @@ impl Run<'_> {
     ) -> Result<()> {
         let anew = !faults.is_empty() || !kept.started.is_empty();
         kept.mended = faults;
-        if self.store.is_any_open() {
+        if self.store.is_any_open()? {
             let gate = |place| format!("the gate in {place} was gone or outranked");
             kept.mended.extend(gates.places().map(gate));
             kept.mended
-                .extend(settings::wrong(self.store, &self.usable(), records));
+                .extend(settings::wrong(self.store, &self.usable(), records)?);
         }
         if anew {
             self.store.begin()?;
@@ -114,11 +114,11 @@ impl Run<'_> {
             return Ok(None);
         };
         // By hand it was closed, by hand or by a start it opens.
-        if self.is_held(&network) {
+        if self.is_held(&network)? {
             return Ok(None);
         }
         let record = self.record(network);
-        if !host::has(&bridge) || self.store.record(&bridge).as_ref() == Some(&record) {
+        if !host::has(&bridge) || self.store.record(&bridge)?.as_ref() == Some(&record) {
             return Ok(None);
         }
         self.store.begin()?;

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
             return Ok(Outcome::NotActive);
         }
         let record = self.record(network);
-        let known = self.store.record(&bridge);
+        let known = self.store.record(&bridge)?;
         let as_before = known.as_ref().is_none_or(|known| *known == record);
         let outcome = outcome(&record);
         let networks = || std::iter::once(&record.network);
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
     /// `others` are active too: where they are not known yet, they are held.
     pub fn apply(&self, networks: Vec<Network>, others: Option<Vec<Network>>) -> Result<()> {
         self.store.begin()?;
-        let known = self.store.records();
+        let known = self.store.records()?;
         let only = others.is_none();
         self.hold_strangers(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
         self.rebuild(&[])?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(self.misfits(&self.store.records()));
+        troubles.extend(self.misfits(&self.store.records()?));
         Error::all(troubles)
     }
 
@@ -206,9 +206,10 @@ impl<'a> Run<'a> {
     /// are only looked at where there are few: an event is to cost the same with any number.
     fn is_table_as_built(&self) -> bool {
         let built = self.store.built();
-        let is_few = || self.store.open().take(FEW + 1).count() <= FEW;
+        let is_few = || self.store.open().is_ok_and(|open| open.len() <= FEW);
         let are_elements_right = || {
-            let fault = self.fault_of_elements(&self.store.records());
+            let records = self.store.records();
+            let fault = records.and_then(|records| self.fault_of_elements(&records));
             fault.is_ok_and(|fault| fault.is_none())
         };
         built.is_none()
@@ -219,10 +220,10 @@ impl<'a> Run<'a> {
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
     /// for a while.
     fn firewalld(&self) -> Result<bool> {
-        if !self.config.lets_in() && self.store.firewalld().is_none() {
+        if !self.config.lets_in() && self.store.firewalld()?.is_none() {
             return Ok(false);
         }
-        let records = self.store.records();
+        let records = self.store.records()?;
         firewalld::make(self.store, &self.usable(), &records, self.deadline)
     }
 
@@ -241,7 +242,7 @@ impl<'a> Run<'a> {
         let mut batch = Batch::default();
         elements(&mut batch)?;
         let built = self.store.layout();
-        let wish = match (self.store.is_any_open(), &built) {
+        let wish = match (self.store.is_any_open()?, &built) {
             // Nothing was open, and nothing is.
             (false, None) if !anew => return Ok(()),
             (true, Some(built)) if !anew => wish_of(built),
@@ -274,7 +275,7 @@ impl<'a> Run<'a> {
             let active = status::active().into_iter();
             self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
         }
-        let (records, stale) = self.current();
+        let (records, stale) = self.current()?;
         for bridge in &stale {
             self.store.forget(bridge)?;
         }
@@ -323,16 +324,16 @@ impl<'a> Run<'a> {
     }
 
     /// The records as the config would have them now, and bridges that are gone.
-    fn current(&self) -> (Vec<Record>, Vec<BridgeName>) {
+    fn current(&self) -> Result<(Vec<Record>, Vec<BridgeName>)> {
         let mut stale = Vec::new();
         let mut records = Vec::new();
-        for record in self.store.records() {
+        for record in self.store.records()? {
             match record.network.routed_bridge() {
                 Some(bridge) if !host::has(bridge) => stale.push(bridge.clone()),
                 _ => records.push(self.renewed(record)),
             }
         }
-        (records, stale)
+        Ok((records, stale))
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn wanted(
     config: &Config,
     records: &[Record],
     is_bridge: impl Fn(&str) -> bool,
-) -> Vec<Setting> {
+) -> Result<Vec<Setting>> {
     let open = records.iter().filter(|record| !record.access.is_none());
     let bridges = open.clone().filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
@@ -56,21 +56,22 @@ fn uplinks(config: &Config, records: &[Record]) -> BTreeSet<(String, bool)> {
 
 fn is_known(store: &Store, interface: &str) -> bool {
     let name = interface.parse::<BridgeName>();
-    name.is_ok_and(|bridge| store.record(&bridge).is_some())
+    let is_known = |bridge| store.record(&bridge).is_ok_and(|record| record.is_some());
+    name.is_ok_and(is_known)
 }
 
 /// Makes the settings so. Those that are already cost a look and are not ours to give back.
 pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result<()> {
     let kernel = sysctl::Kernel;
-    for setting in wanted(config, records, |name| is_known(store, name)) {
+    for setting in wanted(config, records, |name| is_known(store, name))? {
         // The settings of an interface go before the interface does.
         let Some(was) = kernel
-            .value(&setting.key)
+            .value(&setting.key)?
             .filter(|was| *was != setting.value)
         else {
             continue;
         };
-        let mut changed = store.changed();
+        let mut changed = store.changed()?;
         // A setting that we changed before keeps its first value: that is the one to give back.
         if !changed.iter().any(|known| known.key == setting.key) {
             changed.push(Changed {
@@ -81,7 +82,7 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
             store.set_changed(&changed)?;
         }
         match sysctl::write(&setting.key, &setting.value) {
-            Err(why) if kernel.value(&setting.key).is_some() => return Err(why),
+            Err(why) if kernel.value(&setting.key)?.is_some() => return Err(why),
             // Gone in between.
             _ => {}
         }
@@ -90,13 +91,15 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
 }
 
 /// The settings that are not so, for the log.
-pub(super) fn wrong(store: &Store, config: &Config, records: &[Record]) -> Vec<String> {
-    let wanted = wanted(config, records, |name| is_known(store, name)).into_iter();
-    let wrong = wanted.filter_map(|setting| {
+pub(super) fn wrong(store: &Store, config: &Config, records: &[Record]) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for setting in wanted(config, records, |name| is_known(store, name))? {
         let is = sysctl::Kernel.value(&setting.key)?;
-        (is != setting.value).then(|| format!("{} was {is}", setting.key.name()))
-    });
-    wrong.collect()
+        if let Some(is) = is.filter(|is| *is != setting.value) {
+            wrong.push(format!("{} was {is}", setting.key.name()));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Gives the settings of these networks' bridges back.
@@ -110,7 +113,7 @@ pub(super) fn restore_of(store: &Store, records: &[Record]) -> Result<()> {
             .iter()
             .any(|bridge| bridge.as_str() == changed.key.interface())
     };
-    let known = store.changed();
+    let known = store.changed()?;
     let (theirs, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_theirs);
     if theirs.is_empty() {
         return Ok(());
@@ -133,7 +136,7 @@ pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
         changed.key.name().starts_with("net.ipv6.")
             && !changed.key.name().ends_with(".force_forwarding")
     };
-    let changed = store.changed().into_iter();
+    let changed = store.changed()?.into_iter();
     let changed: Vec<_> = changed
         .filter(|one| !(keep_ipv6 && is_hosts(one)))
         .collect();
@@ -142,8 +145,13 @@ pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
 
 fn restore(changed: &[Changed]) -> Result<()> {
     // Backwards: accept_ra was raised before forwarding was switched on.
-    let mine = changed.iter().rev();
-    let mine = mine.filter(|one| sysctls::may_restore(one, &sysctl::Kernel));
-    let outcomes = mine.map(|one| sysctl::write(&one.key, &one.was));
+    let outcomes =
+        changed
+            .iter()
+            .rev()
+            .map(|one| match sysctls::may_restore(one, &sysctl::Kernel)? {
+                true => sysctl::write(&one.key, &one.was),
+                false => Ok(()),
+            });
     Error::all(outcomes.filter_map(Result::err).collect())
 }

@@ -158,28 +158,31 @@ impl Store {
         self.write(BUILT, built)
     }
 
-    /// The network with that bridge. A file that cannot be read is as none: what it said is
+    /// The network with that bridge. A file that makes no sense is as none: what it said is
     /// lost, and the next network with that bridge replaces it.
-    pub fn record(&self, bridge: &BridgeName) -> Option<Record> {
-        [OPEN, CLOSED]
-            .iter()
-            .find_map(|folder| self.read(&file(folder, bridge)))
+    pub fn record(&self, bridge: &BridgeName) -> Result<Option<Record>> {
+        match self.read(&file(OPEN, bridge))? {
+            None => self.read(&file(CLOSED, bridge)),
+            found => Ok(found),
+        }
     }
 
     /// All networks, by bridge.
-    pub fn records(&self) -> Vec<Record> {
-        let mut names: Vec<_> = self.names(OPEN).chain(self.names(CLOSED)).collect();
+    pub fn records(&self) -> Result<Vec<Record>> {
+        let mut names = self.names(OPEN)?;
+        names.extend(self.names(CLOSED)?);
         names.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
-        names.iter().filter_map(|name| self.read(name)).collect()
+        let records = names.iter().map(|name| self.read(name));
+        records.filter_map(Result::transpose).collect()
     }
 
     /// Whether any network is open.
-    pub fn is_any_open(&self) -> bool {
-        self.open().next().is_some()
+    pub fn is_any_open(&self) -> Result<bool> {
+        self.open().map(|open| !open.is_empty())
     }
 
     /// The files of the networks that are open.
-    pub fn open(&self) -> impl Iterator<Item = PathBuf> {
+    pub fn open(&self) -> Result<Vec<PathBuf>> {
         self.names(OPEN)
     }
 
@@ -200,8 +203,8 @@ impl Store {
     }
 
     /// Settings that were changed.
-    pub fn changed(&self) -> Vec<Changed> {
-        self.read(Path::new(SYSCTLS)).unwrap_or_default()
+    pub fn changed(&self) -> Result<Vec<Changed>> {
+        Ok(self.read(Path::new(SYSCTLS))?.unwrap_or_default())
     }
 
     /// Remembers which settings were changed; before they are, so that none is forgotten.
@@ -213,7 +216,7 @@ impl Store {
     }
 
     /// What firewalld was told last.
-    pub fn firewalld(&self) -> Option<FirewalldRules> {
+    pub fn firewalld(&self) -> Result<Option<FirewalldRules>> {
         self.read(Path::new(FIREWALLD))
     }
 
@@ -256,17 +259,30 @@ impl Store {
 
     /// The records in a folder. A run that was killed may have left half a file of another
     /// name.
-    fn names(&self, folder: &'static str) -> impl Iterator<Item = PathBuf> {
-        let entries = fs::read_dir(self.dir.join(folder)).into_iter().flatten();
-        let names = entries
-            .flatten()
-            .map(move |entry| Path::new(folder).join(entry.file_name()));
-        names.filter(|name| name.extension().is_some_and(|ext| ext == "json"))
+    fn names(&self, folder: &'static str) -> Result<Vec<PathBuf>> {
+        let dir = self.dir.join(folder);
+        let failed = |why| state("read", dir.clone(), why);
+        let entries = match fs::read_dir(&dir) {
+            Err(why) if why.kind() == NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let names = entries.map(|entry| Ok(Path::new(folder).join(entry?.file_name())));
+        let names: io::Result<Vec<_>> = names.collect();
+        let mut names = names.map_err(failed)?;
+        names.retain(|name| name.extension().is_some_and(|ext| ext == "json"));
+        Ok(names)
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &Path) -> Option<T> {
-        let bytes = fs::read(self.dir.join(name)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    /// Nothing where there is no such file, or it makes no sense. One that cannot be read just
+    /// now is an error, and not as none: a network would be closed, or a setting never be given
+    /// back.
+    fn read<T: DeserializeOwned>(&self, name: &Path) -> Result<Option<T>> {
+        let path = self.dir.join(name);
+        match fs::read(&path) {
+            Err(why) if why.kind() == NotFound => Ok(None),
+            Err(why) => Err(state("read", path, why)),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        }
     }
 
     /// Whole or not at all, for who reads it meanwhile and for who is killed.
@@ -440,15 +456,15 @@ mod tests {
         let (_dir, store) = store();
         let (bridge, open) = record("virbr.new", &["all"]);
         store.put(&bridge, &open).unwrap();
-        assert_eq!(store.record(&bridge).unwrap(), open);
-        assert!(store.is_any_open());
+        assert_eq!(store.record(&bridge).unwrap().unwrap(), open);
+        assert!(store.is_any_open().unwrap());
         let (_, closed) = record("virbr.new", &[]);
         store.put(&bridge, &closed).unwrap();
-        assert_eq!(store.records(), [closed]);
-        assert!(!store.is_any_open());
+        assert_eq!(store.records().unwrap(), [closed]);
+        assert!(!store.is_any_open().unwrap());
         store.forget(&bridge).unwrap();
         store.forget(&bridge).unwrap();
-        assert!(store.records().is_empty());
+        assert!(store.records().unwrap().is_empty());
     }
 
     #[test]
@@ -457,10 +473,10 @@ mod tests {
         let (bridge, open) = record("virbr0", &["all"]);
         store.put(&bridge, &open).unwrap();
         fs::write(store.dir().join("open/virbr0.json"), "{\"network\":").unwrap();
-        assert!(store.record(&bridge).is_none());
-        assert!(store.records().is_empty());
+        assert!(store.record(&bridge).unwrap().is_none());
+        assert!(store.records().unwrap().is_empty());
         store.put(&bridge, &open).unwrap();
-        assert_eq!(store.records().len(), 1);
+        assert_eq!(store.records().unwrap().len(), 1);
     }
 
     #[test]
@@ -469,7 +485,7 @@ mod tests {
         let text = r#"{"network":{"name":"n","mode":"nat","bridge":"virbr0","forward_dev":null,
             "nat_ipv6":false,"addresses":["10.0.0.1/24"],"routes":[]},"groups":["all"]}"#;
         fs::write(store.dir().join("open/virbr0.json"), text).unwrap();
-        let record = store.record(&"virbr0".parse().unwrap()).unwrap();
+        let record = store.record(&"virbr0".parse().unwrap()).unwrap().unwrap();
         assert_eq!(record.access.to_string(), "open to group all");
         assert!(!record.is_held && record.network.groups.is_none());
     }
@@ -509,8 +525,8 @@ mod tests {
     fn half_a_file_is_no_network() {
         let (_dir, store) = store();
         fs::write(store.dir().join("open/virbr0.new"), "{").unwrap();
-        assert!(!store.is_any_open());
-        assert!(store.records().is_empty());
+        assert!(!store.is_any_open().unwrap());
+        assert!(store.records().unwrap().is_empty());
     }
 
     #[test]
