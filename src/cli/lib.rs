@@ -27,8 +27,9 @@ mod ways;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use virt_forward_core::{config::MarkBit, kernel::listed::Save};
 
-use crate::{args::Args, exit::Exit};
+use crate::{args::Args, doctor::marks, exit::Exit};
 
 /// Does what this process was called for; how it is to end.
 pub fn run() -> ExitCode {
@@ -45,4 +46,14 @@ pub fn run() -> ExitCode {
 /// The command line's definition.
 pub fn command_line() -> clap::Command {
     Args::command()
+}
+
+/// What `doctor` says of `mark` on a host with these rules: nft's JSON, and what `iptables-save`
+/// says. For tests, which make up listings that no program would.
+pub fn said_of_mark(mark: MarkBit, nft: &str, saves: &[Save]) -> serde_json::Result<Vec<String>> {
+    let findings = marks::findings(mark, &marks::Rules::listed(nft, saves)?, &[]);
+    let said = findings
+        .into_iter()
+        .flat_map(|one| [one.what].into_iter().chain(one.remedy));
+    Ok(said.collect())
 }

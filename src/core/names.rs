@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::shown;
+
 /// The family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,6 +91,15 @@ impl ChainName {
         *self == other.beside(&self.chain)
     }
 
+    /// Whether the names are words that a shell and nft take as they stand.
+    pub fn is_plain(&self) -> bool {
+        let plain = |name: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+            !name.starts_with('-') && name.chars().all(plain)
+        };
+        plain(&self.table) && plain(&self.chain)
+    }
+
     /// Whether the table is one of the iptables programs': they refuse one that holds rules
     /// which they have not made ("incompatible, use 'nft' tool").
     pub fn is_of_iptables(&self) -> bool {
@@ -98,7 +109,8 @@ impl ChainName {
     }
 }
 
-/// `ip filter FORWARD`, as nft names a chain; `iptables-legacy filter FORWARD`.
+/// `ip filter FORWARD`, as nft names a chain; `iptables-legacy filter FORWARD`. The kernel takes
+/// any name.
 impl fmt::Display for ChainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = match (self.engine, self.family) {
@@ -106,6 +118,6 @@ impl fmt::Display for ChainName {
             (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
             (Engine::Legacy, Family::Ip | Family::Inet) => "iptables-legacy",
         };
-        write!(f, "{family} {} {}", self.table, self.chain)
+        write!(f, "{family} {} {}", shown(&self.table), shown(&self.chain))
     }
 }

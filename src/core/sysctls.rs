@@ -13,8 +13,40 @@ use crate::Result;
 
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Key(Vec<String>);
+
+/// Why a list is no [`Key`].
+#[derive(Debug, thiserror::Error)]
+#[error("no setting of virt-forward's")]
+pub struct BadKey;
+
+/// Those that we change, and no other: the list comes from a file, and becomes a path to write to.
+impl TryFrom<Vec<String>> for Key {
+    type Error = BadKey;
+
+    fn try_from(parts: Vec<String>) -> std::result::Result<Self, BadKey> {
+        let ours = ["forwarding", "force_forwarding", "accept_ra"];
+        match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["net", "ipv4" | "ipv6", "conf", interface, setting]
+                if ours.contains(&setting) && is_file_name(interface) =>
+            {
+                Ok(Self(parts))
+            }
+            _ => Err(BadKey),
+        }
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    !["", ".", ".."].contains(&name) && !name.contains(['/', '\0'])
+}
+
+impl From<Key> for Vec<String> {
+    fn from(key: Key) -> Self {
+        key.0
+    }
+}
 
 impl Key {
     fn new(parts: [&str; 5]) -> Self {

@@ -287,23 +287,8 @@ fn mark(mark: MarkBit) -> Vec<Finding> {
 }
 
 fn read_marks() -> Result<(Rules, Vec<Routing>)> {
-    let mut found = Rules::default();
     let saves = listed::of_iptables(deadline())?;
-    for save in &saves {
-        marks::iptables::read(&mut found, save);
-    }
-    // Those that iptables-save has are left out of what nft has; nft alone shows one that
-    // somebody else changed ("incompatible").
-    let is_read = |family: &str, table: &str| {
-        let mut of_family = saves.iter();
-        let head = format!("*{table}");
-        of_family.any(|save| {
-            save.engine == Engine::Nft
-                && save.family.word() == family
-                && save.text.lines().any(|line| line == head)
-        })
-    };
-    marks::nft::read(&mut found, &listed::of_nft(deadline())?, is_read)?;
+    let found = Rules::listed(&listed::of_nft(deadline())?, &saves)?;
     let routing = Host::marked_rules()?.into_iter();
     let routing = routing.map(|(priority, value, mask)| Routing {
         priority,

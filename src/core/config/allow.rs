@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Spanned, Value};
 
 use super::{
-    Fault, Group, Pattern,
+    Fault, Group, Lines, Pattern,
     file::{pattern, subnet},
-    line_of,
 };
 
 /// New connections from one end to the other: these ports of TCP and UDP, and ICMP.
@@ -102,9 +101,9 @@ pub(super) struct AllowTable {
     icmp: Option<bool>,
 }
 
-/// Checks all of them; `text` is the file, for the lines.
+/// Checks all of them.
 pub(super) fn allows(
-    text: &str,
+    lines: &Lines,
     tables: Vec<Spanned<AllowTable>>,
     groups: &[Group],
 ) -> Result<Vec<Allow>, Fault> {
@@ -119,8 +118,8 @@ pub(super) fn allows(
         let to = table.to.ok_or_else(|| wrong("without to"))?;
         let to_span = to.span().start;
         let allow = Allow {
-            from: end(text, from, "from", groups)?,
-            to: end(text, to, "to", groups)?,
+            from: end(lines, from, "from", groups)?,
+            to: end(lines, to, "to", groups)?,
             tcp: ports(&table.tcp.unwrap_or_default(), "tcp")?,
             udp: ports(&table.udp.unwrap_or_default(), "udp")?,
             icmp: table.icmp.unwrap_or(false),
@@ -141,8 +140,8 @@ pub(super) fn allows(
 
 /// A network's name holds no `/` (libvirt, src/conf/network_conf.c), so a subnet is none. What
 /// looks like an address is taken for one: a typo in it must not become a name.
-fn end(text: &str, name: Spanned<String>, key: &str, groups: &[Group]) -> Result<End, Fault> {
-    let line = line_of(text, name.span().start);
+fn end(lines: &Lines, name: Spanned<String>, key: &str, groups: &[Group]) -> Result<End, Fault> {
+    let line = lines.at(name.span().start);
     let is_address = |name: &str| {
         let of = |more: &str| name.chars().all(|c| c.is_ascii_digit() || more.contains(c));
         name.contains('/')
@@ -210,7 +209,7 @@ fn range(value: &Spanned<Value>, key: &str) -> Result<Ports, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, line_of};
+    use super::super::{Config, Lines};
 
     fn allow(lines: &str) -> Config {
         Config::parse(&format!("[[allow]]\nfrom = 'a'\nto = 'b'\n{lines}")).unwrap()
@@ -305,7 +304,7 @@ mod tests {
         ] {
             let text = format!("[[allow]]\n{lines}");
             let fault = Config::parse(&text).expect_err(&text);
-            assert_eq!(line_of(&text, fault.at), line, "{text}: {}", fault.why);
+            assert_eq!(Lines::of(&text).at(fault.at), line, "{text}: {}", fault.why);
             for word in words {
                 assert!(fault.why.contains(word), "{text}: {}", fault.why);
             }

@@ -2,20 +2,21 @@
 
 use std::net::IpAddr;
 
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobSet};
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Config, Fault, Group, MarkBit, OnError, Pattern,
+    Config, Fault, Group, Lines, MarkBit, OnError, Pattern,
     allow::{AllowTable, allows},
-    line_of,
 };
 use crate::names::{ChainName, Family, TABLE};
 
 /// A group's name becomes part of a set's name; nft takes far longer ones.
 const LONGEST_GROUP: usize = 32;
+/// Of a network's name, or a glob on it, in bytes. A name is also a file's, with 255 at most.
+const LONGEST_PATTERN: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,9 +63,10 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
         Fault { at, why }
     })?;
     let default = Config::default();
+    let lines = Lines::of(text);
     let groups = file
         .group
-        .map_or(Ok(default.groups), |tables| groups(text, tables))?;
+        .map_or(Ok(default.groups), |tables| groups(&lines, tables))?;
     Ok(Config {
         mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
         on_error: match file.on_error {
@@ -72,7 +74,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
             Some(OnErrorWord::Ignore) | None => OnError::Ignore,
         },
         metadata: file.metadata.unwrap_or(default.metadata),
-        allows: allows(text, file.allow.unwrap_or_default(), &groups)?,
+        allows: allows(&lines, file.allow.unwrap_or_default(), &groups)?,
         groups,
         extra: extra(file.gates)?,
         path: default.path,
@@ -141,7 +143,7 @@ fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
     })
 }
 
-fn groups(text: &str, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
+fn groups(lines_of: &Lines, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
     let mut groups: Vec<Group> = Vec::new();
     for table in tables {
         let at = table.span().start;
@@ -158,7 +160,7 @@ fn groups(text: &str, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fa
             .iter()
             .map(|one| subnet(one, "peers"))
             .collect::<Result<_, _>>()?;
-        let lines = written.iter().map(|one| line_of(text, one.span().start));
+        let lines = written.iter().map(|one| lines_of.at(one.span().start));
         groups.push(Group {
             name: name.into_inner(),
             networks: networks
@@ -175,10 +177,9 @@ fn groups(text: &str, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fa
 
 fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
     let text = name.get_ref();
-    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
     let why = if before.iter().any(|group| group.name == *text) {
         format!("the group name \"{text}\" is there twice")
-    } else if text.is_empty() || text.len() > LONGEST_GROUP || !text.bytes().all(plain) {
+    } else if !is_group_name(text) {
         format!(
             "the group name \"{text}\" is not 1 to {LONGEST_GROUP} letters, digits, '_', '-' or '.'"
         )
@@ -187,6 +188,12 @@ fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
     };
     let at = name.span().start;
     Err(Fault { at, why })
+}
+
+/// Whether that may be part of a set's name in our table.
+pub(crate) fn is_group_name(name: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
+    (1..=LONGEST_GROUP).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// `192.168.0.0/24`, `fd00:1::/64`, or one address.
@@ -216,12 +223,16 @@ pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault
         let why = format!("an empty name in {key}: name a network, or \"*\" for all");
         return Err(Fault { at, why });
     }
+    if text.len() > LONGEST_PATTERN {
+        let why = format!("a name in {key} is longer than {LONGEST_PATTERN} bytes: \"{text}\"");
+        return Err(Fault { at, why });
+    }
     if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
         return Ok(Pattern { text, glob: None });
     }
-    match GlobBuilder::new(&text).backslash_escape(true).build() {
+    match glob(&text) {
         Ok(glob) => Ok(Pattern {
-            glob: Some(glob.compile_matcher()),
+            glob: Some(glob),
             text,
         }),
         Err(error) => Err(Fault {
@@ -229,4 +240,11 @@ pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault
             why: format!("\"{text}\" in {key} is no glob: {}", error.kind()),
         }),
     }
+}
+
+/// As a set of one: a glob on its own is made with a panic where its regular expression is too
+/// deeply nested.
+pub(super) fn glob(text: &str) -> Result<GlobSet, globset::Error> {
+    let glob = GlobBuilder::new(text).backslash_escape(true).build()?;
+    GlobSet::builder().add(glob).build()
 }

@@ -9,8 +9,9 @@ mod file;
 use std::{fmt, io, path::Path};
 
 pub use allow::{Allow, End, Ports, Who};
+pub(crate) use file::is_group_name;
 
-use globset::{Glob, GlobMatcher};
+use globset::GlobSet;
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -64,7 +65,7 @@ impl fmt::Display for MarkBit {
 pub struct Pattern {
     text: String,
     /// Absent where the text has no wildcard.
-    glob: Option<GlobMatcher>,
+    glob: Option<GlobSet>,
 }
 
 impl Pattern {
@@ -149,7 +150,7 @@ impl Default for Config {
     fn default() -> Self {
         let everything = Pattern {
             text: "*".to_owned(),
-            glob: Glob::new("*").ok().map(|glob| glob.compile_matcher()),
+            glob: file::glob("*").ok(),
         };
         Self {
             mark: MarkBit::DEFAULT,
@@ -280,14 +281,20 @@ impl Config {
                 return Err(ConfigError::Unreadable { path, why });
             }
         };
-        let config = Self::parse(&text).map_err(|fault| ConfigError::Wrong {
-            path: path.display().to_string(),
-            line: line_of(&text, fault.at),
-            why: fault.why,
-            on_error: file::on_error(&text),
-        })?;
-        let path = path.display().to_string();
-        Ok(Self { path, ..config })
+        Self::read(&text, path.display().to_string())
+    }
+
+    /// Checks the text of the file `path`.
+    pub fn read(text: &str, path: String) -> Result<Self, ConfigError> {
+        match Self::parse(text) {
+            Ok(config) => Ok(Self { path, ..config }),
+            Err(fault) => Err(ConfigError::Wrong {
+                path,
+                line: Lines::of(text).at(fault.at),
+                why: fault.why,
+                on_error: file::on_error(text),
+            }),
+        }
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -302,10 +309,19 @@ struct Fault {
     why: String,
 }
 
-/// The line of the byte at `at`, from 1.
-fn line_of(text: &str, at: usize) -> usize {
-    let before = text.bytes().take(at);
-    before.filter(|byte| *byte == b'\n').count() + 1
+/// The lines of a file, by where they end: it may have thousands of names, each with its line.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(at, _)| at).collect())
+    }
+
+    /// The line of the byte at `at`, from 1.
+    fn at(&self, at: usize) -> usize {
+        self.0.partition_point(|end| *end < at) + 1
+    }
 }
 
 #[cfg(test)]
@@ -314,7 +330,7 @@ mod tests {
 
     fn fault(text: &str) -> (usize, String) {
         let fault = Config::parse(text).expect_err(text);
-        (line_of(text, fault.at), fault.why)
+        (Lines::of(text).at(fault.at), fault.why)
     }
 
     #[test]
@@ -432,6 +448,21 @@ mod tests {
                 assert!(why.contains(word), "{text}: {why}");
             }
         }
+    }
+
+    #[test]
+    fn no_pattern_is_too_much_for_us() {
+        let read = |pattern: &str| {
+            let text = format!("[[group]]\nname='a'\nnetworks=['{pattern}']");
+            Config::parse(&text).map(|config| config.groups[0].networks[0].globs("a"))
+        };
+        let nested = |depth| format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+        assert!(read(&nested(3)).unwrap());
+        for wrong in [nested(300), nested(100_000), "?".repeat(2000)] {
+            let fault = read(&wrong).unwrap_err();
+            assert!(fault.why.contains("in networks"), "{}", fault.why);
+        }
+        assert!(!read(&"?".repeat(1024)).unwrap());
     }
 
     #[test]

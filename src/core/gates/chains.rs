@@ -1,6 +1,6 @@
 //! What the kernel shows of the firewalls on this host, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::ChainName;
 
@@ -160,6 +160,7 @@ impl Chains {
     /// `base`, and every chain that its jumps lead to.
     fn reached<'a>(&'a self, base: &'a Chain) -> impl Iterator<Item = &'a Chain> {
         let mut seen = vec![base];
+        let mut known = BTreeSet::from([&base.name]);
         let mut next = 0;
         while let Some(chain) = seen.get(next).copied() {
             next += 1;
@@ -168,7 +169,7 @@ impl Chains {
                     continue;
                 };
                 if let Some(to) = self.get(&base.name.beside(to))
-                    && !seen.iter().any(|known| known.name == to.name)
+                    && known.insert(&to.name)
                 {
                     seen.push(to);
                 }

@@ -50,6 +50,12 @@ impl Obstacle {
     /// What opens it; `groups` are the bridges that reach each other.
     pub fn remedy(&self, mark: MarkBit, groups: &[Vec<&BridgeName>]) -> Remedy {
         let name = &self.chain;
+        if !name.is_plain() {
+            return Remedy {
+                what: "its name has characters that no line for a shell should have".to_owned(),
+                lines: Vec::new(),
+            };
+        }
         match (self.why, name.is_of_iptables()) {
             (Why::Owned, _) => Remedy {
                 what: format!(
@@ -131,4 +137,30 @@ fn by_pairs(name: &ChainName, bridges: &[&BridgeName]) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_shell_would_carry_out_is_in_no_line() {
+        for (chain, lines) in [
+            ("f", 1),
+            ("f;reboot", 0),
+            ("$(reboot)", 0),
+            ("-F", 0),
+            ("'", 0),
+        ] {
+            let obstacle = Obstacle {
+                chain: ChainName::nft(Family::Ip, "filter", chain),
+                why: Why::Unknown,
+                is_certain: true,
+            };
+            let remedy = obstacle.remedy(MarkBit::DEFAULT, &[]);
+            assert_eq!(remedy.lines.len(), lines, "{chain}");
+        }
+        let odd = ChainName::nft(Family::Ip, "t", "a\u{1b}[2J");
+        assert!(!odd.to_string().contains('\u{1b}'));
+    }
 }

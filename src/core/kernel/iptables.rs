@@ -3,7 +3,7 @@
 //! Rules are taken away by their text, as the program lists it, never by their number: the
 //! number could be another rule's by then.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use super::{deadline::Deadline, program::Program};
 use crate::{
@@ -79,7 +79,7 @@ pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
     let listed = program.demand(&list, "", deadline)?;
     for gate in listed.lines().filter_map(gate_in) {
         let mut args = vec!["-w", WAIT, "-t", &name.table, "-D"];
-        args.extend(gate);
+        args.extend(gate.iter().map(String::as_str));
         program.demand(&args, "", deadline)?;
     }
     Ok(())
@@ -166,27 +166,32 @@ fn legacy_tables() -> impl Iterator<Item = ChainName> {
 }
 
 /// The chains in what `iptables -S` lists.
-fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
+pub fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
+    // There may be tens of thousands.
+    let mut places = BTreeMap::new();
     for line in listed.lines() {
         let mut words = line.split_whitespace();
         let (Some(what), Some(chain)) = (words.next(), words.next()) else {
             continue;
         };
         match what {
-            "-P" | "-N" => chains.push(Chain {
-                name: table.beside(chain),
-                // `filter` is at priority 0.
-                base: (what == "-P" && chain == "FORWARD").then(|| Base {
-                    priority: 0,
-                    drops: words.next() == Some("DROP"),
-                }),
-                is_owned: false,
-                rules: Vec::new(),
-            }),
+            "-P" | "-N" => {
+                places.insert(chain, chains.len());
+                chains.push(Chain {
+                    name: table.beside(chain),
+                    // `filter` is at priority 0.
+                    base: (what == "-P" && chain == "FORWARD").then(|| Base {
+                        priority: 0,
+                        drops: words.next() == Some("DROP"),
+                    }),
+                    is_owned: false,
+                    rules: Vec::new(),
+                });
+            }
             _ => {
-                let mut known = chains.iter_mut();
-                if let Some(chain) = known.find(|known| known.name.chain == chain) {
+                let known = places.get(chain).and_then(|at| chains.get_mut(*at));
+                if let Some(chain) = known {
                     chain.rules.push(rule(line));
                 }
             }
@@ -195,14 +200,10 @@ fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
     chains
 }
 
-/// A rule in the words of `iptables -S`. A comment with blanks in it is nothing of ours.
+/// A rule in the words of `iptables -S`.
 fn rule(line: &str) -> Rule {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let after = |option: &[&str]| {
-        let at = words.iter().position(|word| option.contains(word))?;
-        words.get(at + 1).map(|word| word.trim_matches('"'))
-    };
-    let verdict = match after(&["-j", "-g"]) {
+    let words = words(line);
+    let verdict = match after(&words, &["-j", "-g"]) {
         Some("ACCEPT") => Verdict::Accept,
         Some("DROP" | "REJECT") => Verdict::Refuse,
         Some("RETURN") => Verdict::Return,
@@ -210,30 +211,52 @@ fn rule(line: &str) -> Rule {
         Some(chain) => Verdict::Jump(chain.to_owned()),
         None => Verdict::Continue,
     };
-    let mut matches = words
-        .iter()
-        .skip(2)
-        .take_while(|word| !["-j", "-g"].contains(*word));
+    let matches = words.iter().map(String::as_str).skip(2);
+    let matches: Vec<_> = matches
+        .take_while(|word| !["-j", "-g"].contains(word))
+        .collect();
     Rule {
-        comment: after(&["--comment"]).map(str::to_owned),
-        is_for_all: matches.next().is_none(),
+        comment: after(&words, &["--comment"]).map(str::to_owned),
+        // A comment is about no packet.
+        is_for_all: matches!(matches[..], [] | ["-m", "comment", "--comment", _]),
         mark: 0,
         handle: 0,
         verdict,
     }
 }
 
-/// Chain and text of the rule in a line of `iptables -S`, if it is a gate. A gate's text has
-/// no word with blanks in it, so no quotes need to be understood.
-fn gate_in(line: &str) -> Option<Vec<&str>> {
-    let words: Vec<&str> = line.strip_prefix("-A ")?.split_whitespace().collect();
-    let comment = words.iter().position(|word| *word == "--comment")?;
-    let text = words.get(comment + 1)?.trim_matches('"');
-    let plain = !words.iter().any(|word| word.contains(['\'', '\\']));
-    (text == COMMENT && plain).then(|| {
-        let unquoted = words.iter().map(|word| word.trim_matches('"'));
-        unquoted.collect()
-    })
+/// The word after the first of these.
+fn after<'a>(words: &'a [String], options: &[&str]) -> Option<&'a str> {
+    let mut words = words.iter().map(String::as_str);
+    words.find(|word| options.contains(word))?;
+    words.next()
+}
+
+/// Chain and text of the rule in a line of `iptables -S`, if it is a gate.
+pub fn gate_in(line: &str) -> Option<Vec<String>> {
+    let words = words(line.strip_prefix("-A ")?);
+    (after(&words, &["--comment"]) == Some(COMMENT)).then_some(words)
+}
+
+/// The words of a line that one of the programs lists. They are quoted as for a shell, so that
+/// what somebody has in a comment or a prefix of a log is one word, whatever it says.
+pub fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => {
+                is_quoted = !is_quoted;
+                // There may be nothing in the quotes.
+                word.get_or_insert_default();
+            }
+            '\\' => word.get_or_insert_default().extend(characters.next()),
+            ' ' if !is_quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 #[cfg(test)]
@@ -252,9 +275,31 @@ mod tests {
             "-A FORWARD -m comment --comment \"not virt-forward\" -j ACCEPT",
             "-A FORWARD -m comment --comment virt-forwarder -j ACCEPT",
             "-A FORWARD -m comment --comment",
+            // What others write into their own rules is theirs.
+            "-A FORWARD -j LOG --log-prefix \"a --comment virt-forward \"",
+            "-A FORWARD -m comment --comment \"a \\\" --comment virt-forward\" -j DROP",
         ] {
             assert!(gate_in(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_word() {
+        let words = words("-A a -m comment --comment \"b \\\"c\\\\ -j\" --log-prefix \"\" d");
+        let expected = [
+            "-A",
+            "a",
+            "-m",
+            "comment",
+            "--comment",
+            "b \"c\\ -j",
+            "--log-prefix",
+            "",
+            "d",
+        ];
+        assert_eq!(words, expected);
+        let drop = rule("-A FORWARD -m comment --comment \"see -j ACCEPT\" -j DROP");
+        assert!(drop.refuses_all(), "{drop:?}");
     }
 
     #[test]

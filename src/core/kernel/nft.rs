@@ -64,8 +64,9 @@ pub(super) fn rules(chain: &Place, deadline: Deadline) -> Result<Vec<(u64, Strin
     Ok(rules_in(&NFT.demand(&args, "", deadline)?))
 }
 
-/// A rule with a long set in it takes more than one line.
-fn rules_in(listed: &str) -> Vec<(u64, String)> {
+/// The rules in what `nft -a list chain` lists. A rule with a long set in it takes more than one
+/// line.
+pub fn rules_in(listed: &str) -> Vec<(u64, String)> {
     let mut rules = Vec::new();
     let mut words: Vec<&str> = Vec::new();
     for line in listed.lines().map(str::trim) {

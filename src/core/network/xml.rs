@@ -29,6 +29,9 @@ use crate::text::shown;
 /// for each guest, some 100 bytes each.
 pub const MAX_XML: u64 = 4 * 1024 * 1024;
 
+/// Most groups that a network may name: each that is not there is told in the log.
+const MOST_GROUPS: usize = 64;
+
 /// The namespace of our element in a network's metadata.
 pub const NAMESPACE: &str = "urn:virt-forward:1";
 
@@ -253,7 +256,11 @@ impl Draft {
         let groups = groups.ok_or(XmlError::BadPolicy("names no groups"))?;
         let names = groups.split([' ', '\t', '\n', '\r', ',']);
         let names = names.filter(|name| !name.is_empty());
-        self.groups = Some(names.map(str::to_owned).collect());
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        if names.len() > MOST_GROUPS {
+            return Err(XmlError::BadPolicy("names more than 64 groups"));
+        }
+        self.groups = Some(names);
         Ok(())
     }
 
@@ -535,6 +542,9 @@ mod tests {
             let why = read(wrong).unwrap_err();
             assert!(matches!(why, XmlError::BadPolicy(_)), "{wrong}: {why}");
         }
+        let of = |count| format!("<root:policy groups='{}'/>", "g ".repeat(count));
+        assert!(read(&of(MOST_GROUPS)).is_ok());
+        assert!(read(&of(MOST_GROUPS + 1)).is_err());
     }
 
     #[test]

@@ -13,10 +13,10 @@ pub use packet::{Judgement, Packet, Party, judge, passes_alone};
 pub use reach::{NO_GROUP, Reach, Verdict, matrix};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    config::{Allow, Config, End, Group, Pattern, Who},
+    config::{Allow, Config, End, Group, Pattern, Who, is_group_name},
     network::{Mode, Network},
 };
 
@@ -24,6 +24,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The groups that it belongs to, in the order of the config.
+    #[serde(deserialize_with = "group_names")]
     pub groups: Vec<String>,
     /// The numbers of the `[[allow]]` rules that let its guests open connections.
     #[serde(default, rename = "allow_from")]
@@ -37,6 +38,15 @@ impl Access {
     /// Whether it is for nothing: the network is closed.
     pub fn is_none(&self) -> bool {
         self.groups.is_empty() && self.from.is_empty() && self.to.is_empty()
+    }
+}
+
+/// They become parts of sets' names, be it that they come from a file.
+fn group_names<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(source)?;
+    match names.iter().all(|name| is_group_name(name)) {
+        true => Ok(names),
+        false => Err(D::Error::custom("no name of a group")),
     }
 }
 

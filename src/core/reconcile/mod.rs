@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
     /// The record as the config would have it now.
     fn renewed(&self, record: Record) -> Record {
         match record.is_held {
-            true => record,
+            true => Record::held(record.network),
             false => self.record(record.network),
         }
     }
@@ -275,6 +275,7 @@ impl<'a> Run<'a> {
             let active = status::active().into_iter();
             self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
         }
+        self.store.forget_broken()?;
         let (records, stale) = self.current()?;
         for bridge in &stale {
             self.store.forget(bridge)?;

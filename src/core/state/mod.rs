@@ -18,6 +18,7 @@
 mod lock;
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{
         self,
@@ -140,7 +141,8 @@ impl Store {
 
     /// The config that the table was built for; nothing where there is no table.
     pub fn layout(&self) -> Option<Layout> {
-        fs::read_to_string(self.dir.join(LAYOUT)).ok().map(Layout)
+        let text = fs::read_to_string(self.dir.join(LAYOUT));
+        text.ok().map(Layout::from)
     }
 
     /// Remembers the config that the table is built for.
@@ -200,6 +202,18 @@ impl Store {
     pub fn forget(&self, bridge: &BridgeName) -> Result<()> {
         self.delete(file(OPEN, bridge))?;
         self.delete(file(CLOSED, bridge))
+    }
+
+    /// Forgets what makes no sense, or is in another bridge's file: nobody would come for it.
+    pub fn forget_broken(&self) -> Result<()> {
+        for name in [self.names(OPEN)?, self.names(CLOSED)?].concat() {
+            let record = self.read::<Record>(&name)?;
+            let bridge = record.as_ref().and_then(|one| one.network.bridge.as_ref());
+            if bridge.map(BridgeName::as_str) != name.file_stem().and_then(OsStr::to_str) {
+                self.delete(name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Settings that were changed.
@@ -309,6 +323,13 @@ impl Store {
 /// What a table was built for, as text to compare: same text, same table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout(String);
+
+/// As it was written; of another version's, or of nobody's, nothing is known.
+impl From<String> for Layout {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl Layout {
     /// Of `config` but for the peers that are not used, as this version builds it.
@@ -475,8 +496,38 @@ mod tests {
         fs::write(store.dir().join("open/virbr0.json"), "{\"network\":").unwrap();
         assert!(store.record(&bridge).unwrap().is_none());
         assert!(store.records().unwrap().is_empty());
+        assert!(store.is_any_open().unwrap());
+        store.forget_broken().unwrap();
+        assert!(!store.is_any_open().unwrap());
         store.put(&bridge, &open).unwrap();
+        fs::copy(
+            store.dir().join("open/virbr0.json"),
+            store.dir().join("open/virbr1.json"),
+        )
+        .unwrap();
+        store.forget_broken().unwrap();
         assert_eq!(store.records().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_read_is_what_we_would_have_written() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["a\"; flush ruleset"]);
+        store.put(&bridge, &open).unwrap();
+        assert!(store.record(&bridge).unwrap().is_none());
+        for key in [
+            r#"["net","ipv4","conf","..","..","..","kernel","core_pattern"]"#,
+            r#"["net","ipv4","conf","..","forwarding"]"#,
+            r#"["net","ipv4","conf","a/b","forwarding"]"#,
+            r#"["/etc/shadow"]"#,
+        ] {
+            let text = format!(r#"[{{"key":{key},"was":"0","set":"1"}}]"#);
+            fs::write(store.dir().join(SYSCTLS), text).unwrap();
+            assert!(store.changed().unwrap().is_empty(), "{key}");
+        }
+        let right = r#"[{"key":["net","ipv6","conf","br.0","accept_ra"],"was":"1","set":"2"}]"#;
+        fs::write(store.dir().join(SYSCTLS), right).unwrap();
+        assert_eq!(store.changed().unwrap().len(), 1);
     }
 
     #[test]

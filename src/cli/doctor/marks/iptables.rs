@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use virt_forward_core::{
     COMMENT,
-    kernel::listed::Save,
+    kernel::{iptables::words, listed::Save},
     names::{Engine, Family},
 };
 
@@ -20,7 +20,7 @@ const TABLES: [(&str, i32); 5] = [
 ];
 
 /// Adds what is in it to `rules`.
-pub(crate) fn read(rules: &mut Rules, save: &Save) {
+pub(super) fn read(rules: &mut Rules, save: &Save) {
     let family = match (save.engine, save.family) {
         (Engine::Nft, family) => family.word(),
         (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
@@ -59,23 +59,6 @@ pub(crate) fn read(rules: &mut Rules, save: &Save) {
             rules.rule(&from, used(&options, target));
         }
     }
-}
-
-/// Words as a shell would take them: with quotes, and backslashes within.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => is_quoted = !is_quoted,
-            '\\' => word.extend(characters.next()),
-            ' ' if !is_quoted => words.push(std::mem::take(&mut word)),
-            other => word.push(other),
-        }
-    }
-    words.push(word);
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 /// A rule's options, each with the words after it.

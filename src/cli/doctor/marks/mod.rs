@@ -5,12 +5,12 @@
 //! one. Who has a bit in a mask of his own uses it. Who sets the whole mark of forwarded packets
 //! takes our bit away, after our table has set it.
 
-pub(crate) mod iptables;
-pub(crate) mod nft;
+mod iptables;
+mod nft;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use virt_forward_core::config::MarkBit;
+use virt_forward_core::{config::MarkBit, kernel::listed::Save, names::Engine, text::shown};
 
 use super::{Finding, or_ok};
 
@@ -76,6 +76,24 @@ pub(crate) struct Routing {
 }
 
 impl Rules {
+    /// Those in nft's JSON and in what `iptables-save` says. What the latter has is left out of
+    /// what nft has; nft alone shows a table that somebody else changed ("incompatible").
+    pub(crate) fn listed(nft: &str, saves: &[Save]) -> serde_json::Result<Self> {
+        let mut rules = Self::default();
+        let mut read = BTreeSet::new();
+        for save in saves {
+            iptables::read(&mut rules, save);
+            if save.engine == Engine::Nft {
+                let tables = save.text.lines().filter_map(|line| line.strip_prefix('*'));
+                read.extend(tables.map(|table| (save.family.word(), table)));
+            }
+        }
+        nft::read(&mut rules, nft, |family, table| {
+            read.contains(&(family, table))
+        })?;
+        Ok(rules)
+    }
+
     fn chain(&mut self, place: Place, base: Option<(&str, i32)>) {
         if let Some((hook, priority)) = base {
             let is_marked = match hook {
@@ -142,7 +160,7 @@ pub(crate) fn findings(mark: MarkBit, rules: &Rules, routing: &[Routing]) -> Vec
     let mut others: Vec<String> = Vec::new();
     let reached = rules.reached();
     for (place, found) in &rules.uses {
-        let text = format!("{} {} {}", place.0, place.1, place.2);
+        let text = format!("{} {} {}", place.0, shown(&place.1), shown(&place.2));
         let is_gate = found.looks_only && found.bits == bit;
         let is_after = reached.contains(place);
         if found.bits & bit != 0 && !is_gate {
@@ -240,6 +258,18 @@ mod tests {
 
     fn place(chain: &str) -> Place {
         ("ip".into(), "mangle".into(), chain.into())
+    }
+
+    #[test]
+    fn a_name_of_somebody_elses_moves_no_cursor() {
+        let mut rules = Rules::default();
+        let used = Use {
+            bits: MarkBit::DEFAULT.bit(),
+            ..Use::default()
+        };
+        rules.rule(&place("a\u{1b}[2J"), used);
+        let text = found(&rules, &[]);
+        assert!(text.contains("a\\u{1b}[2J"), "{text}");
     }
 
     fn found(rules: &Rules, routing: &[Routing]) -> String {

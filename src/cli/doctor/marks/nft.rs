@@ -7,7 +7,7 @@ use virt_forward_core::{COMMENT, names::TABLE};
 use super::{Place, Rules, Use};
 
 /// Adds what is in it to `rules`; `is_read` tells of tables that were read otherwise.
-pub(crate) fn read(
+pub(super) fn read(
     rules: &mut Rules,
     json: &str,
     is_read: impl Fn(&str, &str) -> bool,
