@@ -1,0 +1,21 @@
+//! What nft lists of others' rules: JSON for `doctor`, text for `check` and `status`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use virt_forward_core::{config::MarkBit, kernel::nft::rules_in, table::same};
+use virt_forward_fuzz::assert_shown;
+
+fuzz_target!(|text: &str| {
+    for line in virt_forward_cli::said_of_mark(MarkBit::DEFAULT, text, &[])
+        .into_iter()
+        .flatten()
+    {
+        assert_shown(&line);
+    }
+    for (_, rule) in rules_in(text) {
+        assert!(!rule.contains('\n'));
+    }
+    assert!(same(text, text));
+    let (half, _) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    assert_eq!(same(half, text), same(text, half));
+});
