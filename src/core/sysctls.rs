@@ -140,14 +140,17 @@ pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Re
 ///
 /// Not where it is no longer what we made of it. And not where another has switched the
 /// same on for all interfaces since: libvirt writes `ip_forward` at the start of a network
-/// that needs it, which finds our 1 there, and counts on it from then on.
+/// that needs it, which finds our 1 there, and counts on it from then on. Nobody counts on
+/// `force_forwarding` where all of IPv6 is forwarded: left on, it would say so once that is off.
 pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
     let untouched = seen.value(&changed.key)?.as_ref() == Some(&changed.set);
     let all = match changed.key.0.get(1).map(String::as_str) {
         Some("ipv4") => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
         _ => ipv6_all(),
     };
-    Ok(untouched && (changed.key == all || !is_on(&all, seen)?))
+    let setting = changed.key.0.last();
+    let is_alone = setting.is_some_and(|last| last == "force_forwarding");
+    Ok(untouched && (changed.key == all || is_alone || !is_on(&all, seen)?))
 }
 
 /// Forwarding makes the kernel drop the routes it learnt from router advertisements, unless
@@ -278,12 +281,14 @@ mod tests {
             "the bridge is gone"
         );
         let on_for_all = ("net.ipv4.ip_forward", "1");
-        assert!(
-            !may_restore(
-                &changed,
-                &fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all])
-            )
-            .unwrap()
-        );
+        let others_on = fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all]);
+        assert!(!may_restore(&changed, &others_on).unwrap());
+        let uplink = Changed {
+            key: Key::of_interface("ipv6", "eth0", "force_forwarding"),
+            ..changed
+        };
+        let ours = ("net.ipv6.conf.eth0.force_forwarding", "1");
+        let by_libvirt = ("net.ipv6.conf.all.forwarding", "1");
+        assert!(may_restore(&uplink, &fake(&[ours, by_libvirt])).unwrap());
     }
 }
