@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, text::shown};
 
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl TryFrom<Vec<String>> for Key {
         let ours = ["forwarding", "force_forwarding", "accept_ra"];
         match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["net", "ipv4" | "ipv6", "conf", interface, setting]
-                if ours.contains(&setting) && is_file_name(interface) =>
+                if ours.contains(&setting) && is_interface(interface) =>
             {
                 Ok(Self(parts))
             }
@@ -38,8 +38,9 @@ impl TryFrom<Vec<String>> for Key {
     }
 }
 
-fn is_file_name(name: &str) -> bool {
-    !["", ".", ".."].contains(&name) && !name.contains(['/', '\0'])
+/// As the kernel takes them.
+fn is_interface(name: &str) -> bool {
+    (1..=15).contains(&name.len()) && ![".", ".."].contains(&name) && !name.contains(['/', '\0'])
 }
 
 impl From<Key> for Vec<String> {
@@ -62,10 +63,11 @@ impl Key {
         self.0.iter().collect()
     }
 
-    /// As sysctl(8) writes it: a dot in a name is a slash there.
+    /// As sysctl(8) writes it: a dot in a name is a slash there. The kernel lets an interface's
+    /// name move a cursor.
     pub fn name(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
-        parts.join(".")
+        shown(&parts.join("."))
     }
 
     /// The interface it is about.
@@ -217,6 +219,12 @@ mod tests {
         settings
             .map(|s| format!("{}={}", s.key.name(), s.value))
             .collect()
+    }
+
+    #[test]
+    fn a_name_of_a_setting_moves_no_cursor() {
+        let odd = Key::of_interface("ipv4", "e\u{1b}[2J", "forwarding");
+        assert_eq!(odd.name(), "net.ipv4.conf.e\\u{1b}[2J.forwarding");
     }
 
     #[test]
