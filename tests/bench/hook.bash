@@ -74,11 +74,14 @@ memory_hook() {
 }
 
 line_memory() { # WHAT XML
-  local peak
+  printf '  %-46s %9s kB           %s\n' "$1" "$(peak_memory "$2" bench_1001)" "below 8192"
+}
+
+# In kB, of a hook that hears that the network has started.
+peak_memory() { # XML NAME
   # shellcheck disable=SC2016 # the inner shell expands it
-  peak=$(on_host bash -c '
-    "$1" bench_1001 started begin - < "$2" 2> /dev/null &
+  on_host bash -c '
+    "$1" "$3" started begin - < "$2" 2> /dev/null &
     while read -r key value _ < <(grep -s VmHWM "/proc/$!/status") && [[ -n $key ]]; do echo "$value"; done
-    wait' bash "$LAB_HOOK" "$2" | sort -n | tail -n 1)
-  printf '  %-46s %9s kB           %s\n' "$1" "$peak" "below 8192"
+    wait' bash "$LAB_HOOK" "$1" "$2" | sort -n | tail -n 1
 }
