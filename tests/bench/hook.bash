@@ -64,24 +64,18 @@ table_hook() { # FEW MANY COUNT-FEW COUNT-MANY
   done
 }
 
-# The hook's own memory, sampled while it works: once as it is with few networks, once with many, where it rebuilds the
-# whole table.
+# The hook's own memory: once as it is with few networks, once with many, where it rebuilds the whole table.
 memory_hook() {
-  local xml=/tmp/bench_1001.xml
   on_host nft delete table inet virt_forward
-  line_memory "peak memory, rebuilding with 1000 networks" "$xml"
-  line_memory "peak memory, one network more" "$xml"
+  line_memory "peak memory, rebuilding with 1000 networks"
+  line_memory "peak memory, one network more"
 }
 
-line_memory() { # WHAT XML
-  printf '  %-46s %9s kB           %s\n' "$1" "$(peak_memory "$2" bench_1001)" "below 8192"
+line_memory() { # WHAT
+  printf '  %-46s %9s kB           %s\n' "$1" "$(peak_memory bench_1001)" "below 8192"
 }
 
 # In kB, of a hook that hears that the network has started.
-peak_memory() { # XML NAME
-  # shellcheck disable=SC2016 # the inner shell expands it
-  on_host bash -c '
-    "$1" "$3" started begin - < "$2" 2> /dev/null &
-    while read -r key value _ < <(grep -s VmHWM "/proc/$!/status") && [[ -n $key ]]; do echo "$value"; done
-    wait' bash "$LAB_HOOK" "$1" "$2" | sort -n | tail -n 1
+peak_memory() { # NAME
+  on_host nice -n -20 virt-forward-race --peak "/tmp/$1.xml" "$LAB_HOOK" "$1" started begin -
 }

@@ -6,20 +6,19 @@ bench_subnet() { # N
   echo "10.$((128 + $1 / 256)).$(($1 % 256))"
 }
 
-bench_xml() { # N
-  echo "<hookData><network><name>bench_$1</name><forward mode='nat'/><bridge name='bn$1'/>" \
-    "<ip address='$(bench_subnet "$1").1' prefix='24'/></network></hookData>"
-}
-
 # Bridges FIRST to LAST, and their XML in /tmp/bench_N.xml.
 bench_bridges() { # FIRST LAST
-  local n
-  for ((n = $1; n <= $2; n++)); do
-    echo "link add bn$n type bridge"
-    echo "addr add $(bench_subnet "$n").1/24 dev bn$n"
-    echo "link set bn$n up"
-    bench_xml "$n" > "$(lab_path "/tmp/bench_$n.xml")"
-  done > "$(lab_path /tmp/bridges)"
+  # A program for each of thousands would take longer than what is measured.
+  seq "$1" "$2" | awk -v dir="$(lab_path /tmp)" '{
+    subnet = "10." 128 + int($1 / 256) "." $1 % 256
+    print "link add bn" $1 " type bridge"
+    print "addr add " subnet ".1/24 dev bn" $1
+    print "link set bn" $1 " up"
+    file = dir "/bench_" $1 ".xml"
+    print "<hookData><network><name>bench_" $1 "</name><forward mode=\047nat\047/><bridge name=\047bn" $1 "\047/>" \
+      "<ip address=\047" subnet ".1\047 prefix=\04724\047/></network></hookData>" > file
+    close(file)
+  }' > "$(lab_path /tmp/bridges)"
   on_host ip -batch /tmp/bridges
 }
 

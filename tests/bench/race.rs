@@ -4,10 +4,13 @@
 //! stdin has a line for each command, `NAME|FILE|PREPARE|COMMAND`: FILE is its stdin (or
 //! empty), PREPARE goes to `sh -c` before it and is not timed, COMMAND is split at blanks and
 //! run without a shell. Prints `NAME MEDIAN MINIMUM P90`, in microseconds, a line each.
+//!
+//! `--peak FILE COMMAND…` runs one command with FILE for its stdin, and prints how much memory
+//! it had at most, in kB: its own, without that of programs it runs.
 
 use std::{
     error::Error,
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead},
     process::{Command, Stdio},
     time::Instant,
@@ -21,11 +24,18 @@ struct Runner {
     times: Vec<u128>,
 }
 
+const USAGE: &str = "usage: race ROUNDS | race --peak FILE COMMAND…";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let rounds: usize = std::env::args()
-        .nth(1)
-        .ok_or("usage: race ROUNDS")?
-        .parse()?;
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let rounds: usize = match &args[..] {
+        [option, file, program, arguments @ ..] if option == "--peak" => {
+            println!("{}", peak(file, program, arguments)?);
+            return Ok(());
+        }
+        [rounds] => rounds.parse()?,
+        _ => return Err(USAGE.into()),
+    };
     let lines = io::stdin().lock().lines().collect::<Result<Vec<_>, _>>()?;
     let mut runners = lines
         .iter()
@@ -52,6 +62,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{} {median} {minimum} {p90}", runner.name);
     }
     Ok(())
+}
+
+/// Looked at again and again while it runs: the kernel forgets it when it ends.
+fn peak(file: &str, program: &str, arguments: &[String]) -> Result<u64, Box<dyn Error>> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(File::open(file)?);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let seen = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        most = most.max(seen.unwrap_or(0));
+        if let Some(status) = child.try_wait()? {
+            return match status.success() {
+                true => Ok(most),
+                false => Err(format!("{program}: {status}").into()),
+            };
+        }
+    }
 }
 
 impl Runner {

@@ -12,8 +12,8 @@ readonly SCALE_WAYS=(plain ours routed routed-middle no-rejects pairs-iptables p
 
 bench_scale() { # SUITE
   local size last=0
-  # shellcheck disable=SC2046 # a number a word
-  local sizes=($(tr ',' '\n' <<< "$SCALE_SIZES" | sort -n))
+  local sizes
+  mapfile -t sizes < <(tr "," "\n" <<< "$SCALE_SIZES" | sort -n)
   SCALE_CAN=" ${SCALE_WAYS[*]} "
   scale_lab "$1"
   for size in "${sizes[@]}"; do
@@ -128,7 +128,7 @@ scale_add() { # PLACE < RULES
 # ---- The hook and the command --------------------------------------------------------------------------------------
 
 scale_hook() { # COUNT
-  local rounds=$SCALE_ROUNDS slow=$SCALE_SLOW times=$LAB_DIR/times operation
+  local times=$LAB_DIR/times operation
   on_host virt-forward remove --all > /dev/null
   scale_rules nat first "$1" | scale_add host
   [[ -z $SCALE_SHORT ]] || snapshot "before $1"
@@ -140,8 +140,8 @@ add set inet bench one { type ifname; }
 add set inet bench two { type ifname; elements = { "x" } }
 SETUP
   on_host virt-forward apply > /dev/null 2>&1
-  ROUNDS=$rounds race_scale > "$times"
-  on_host virt-forward-race "$slow" << RACE >> "$times"
+  race_scale > "$times"
+  on_host virt-forward-race "$SCALE_SLOW" << RACE >> "$times"
 apply|||virt-forward apply
 apply-one|||virt-forward apply bench_1
 rebuild||nft delete table inet virt_forward|virt-forward apply
@@ -155,14 +155,14 @@ RACE
   on_host virt-forward apply > /dev/null 2>&1
   # By itself it rebuilds once its table is gone: that is when it needs most.
   on_host nft delete table inet virt_forward
-  figure "$1" hook memory "$(peak_memory "/tmp/bench_$SCALE_EXTRA.xml" "bench_$SCALE_EXTRA")"
+  figure "$1" hook memory "$(peak_memory "bench_$SCALE_EXTRA")"
   on_host virt-forward apply > /dev/null 2>&1
 }
 
 race_scale() {
   local name=bench_$SCALE_EXTRA xml=/tmp/bench_$SCALE_EXTRA.xml
   local start="$LAB_HOOK $name started begin -" stop="$LAB_HOOK $name stopped end -"
-  on_host virt-forward-race "$ROUNDS" << RACE
+  on_host virt-forward-race "$SCALE_ROUNDS" << RACE
 noop|||/usr/local/bin/noop
 port-created|$xml||$LAB_HOOK $name port-created begin -
 nft-add||nft add element inet bench one '{ "x" }'; nft delete element inet bench one '{ "x" }'|nft add element inet bench one { x }
@@ -228,8 +228,7 @@ scale_does() { # WAY COUNT
 
 # As many routes as the host would have.
 scale_routes() { # WAY COUNT
-  local n
-  for ((n = 3; n <= $2; n++)); do echo "route replace $(bench_subnet "$n").0/24 dev many"; done |
+  seq 3 "$2" | awk '{ print "route replace 10." 128 + int($1 / 256) "." $1 % 256 ".0/24 dev many" }' |
     in_guest "$1.host" ip -batch -
 }
 
