@@ -13,7 +13,7 @@ bench_bridges() { # FIRST LAST
     subnet = "10." 128 + int($1 / 256) "." $1 % 256
     print "link add bn" $1 " type bridge"
     print "addr add " subnet ".1/24 dev bn" $1
-    print "link set bn" $1 " up"
+    print "link set bn" $1 " up group 7"
     file = dir "/bench_" $1 ".xml"
     print "<hookData><network><name>bench_" $1 "</name><forward mode=\047nat\047/><bridge name=\047bn" $1 "\047/>" \
       "<ip address=\047" subnet ".1\047 prefix=\04724\047/></network></hookData>" > file
