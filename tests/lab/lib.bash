@@ -239,7 +239,8 @@ sighup_libvirtd() {
 lab_rules_at_rest() {
   local before='' now times=50
   while ((times-- > 0)); do
-    now=$(on_host nft -a list ruleset 2> /dev/null | cksum)
+    # Without what counters have counted: packets may be on their way.
+    now=$(on_host nft -s -a list ruleset 2> /dev/null | cksum)
     [[ $now == "$before" ]] && return
     before=$now
     sleep 0.2
