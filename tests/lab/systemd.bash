@@ -68,7 +68,3 @@ lab_stop_systemd() {
 property() { # NAME
   on_host systemctl show --property="$1" --value "$SERVICE"
 }
-
-is_as_wanted() {
-  on_host virt-forward status --check > /dev/null 2>&1
-}

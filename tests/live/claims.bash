@@ -99,6 +99,10 @@ founding_case_holds() {
   forged_gets_nowhere
 }
 
+is_as_wanted() {
+  on_host virt-forward status --check > /dev/null 2>&1
+}
+
 status_says() { # EXIT-CODE
   local status=0
   on_host virt-forward status --check || status=$?

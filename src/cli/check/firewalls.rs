@@ -17,6 +17,12 @@ impl Case<'_> {
             Family::Ip6 => self.to.address.is_ipv6(),
         }
     }
+
+    /// The firewalls that it comes by.
+    fn sites(&self) -> impl Iterator<Item = &Site> {
+        let sites = self.inspection.wanted.survey.sites.iter();
+        sites.filter(|site| self.sees(site.base.family))
+    }
 }
 
 impl Walk<'_> {
@@ -48,9 +54,7 @@ impl Walk<'_> {
 
     /// Whether anybody needs the mark.
     fn is_mark_needed(&self) -> bool {
-        let sites = self.case.inspection.wanted.survey.sites.iter();
-        let mut sites = sites.filter(|site| self.case.sees(site.base.family));
-        sites.any(|site| match site.owner {
+        self.case.sites().any(|site| match site.owner {
             "libvirt" => !self.passes_libvirt(),
             _ => site.state != State::Unneeded,
         })
@@ -78,9 +82,7 @@ impl Walk<'_> {
 
     fn gates(&mut self) {
         self.table();
-        let case = self.case;
-        let sites = case.inspection.wanted.survey.sites.iter();
-        for site in sites.filter(|site| case.sees(site.base.family)) {
+        for site in self.case.sites() {
             self.gate(site);
         }
     }
@@ -110,13 +112,8 @@ impl Walk<'_> {
     /// Chains whose gate lets nothing pass that we do not mark: only their own rules can. In a
     /// chain of libvirt's, those are libvirt's.
     fn refusing(&mut self) {
-        let case = self.case;
-        let sites = case.inspection.wanted.survey.sites.iter();
         let refusing = |site: &&Site| site.refuses && site.owner != "libvirt";
-        for site in sites
-            .filter(|site| case.sees(site.base.family))
-            .filter(refusing)
-        {
+        for site in self.case.sites().filter(refusing) {
             let (chain, owner) = (&site.base, site.owner);
             let what = format!(
                 "{chain} ({owner}) refuses it, unless a rule of its own accepts it: virt-forward opens what the config names, and not this"
