@@ -1,7 +1,7 @@
 //! Chains of the admin's own, `extra` of `[gates]` in the config.
 
 use super::{
-    Claim, Firewall, Spot,
+    Claim, Firewall, Says, Spot,
     chains::{Chain, Chains},
 };
 use crate::names::ChainName;
@@ -30,6 +30,7 @@ impl Firewall for Extra {
         let first = jump.into_iter().chain(chain.end()).min();
         Some(Claim::Gate(Spot {
             chain: chain.name.clone(),
+            says: Says::Accept,
             at: 0,
             above: first.unwrap_or(chain.length()),
         }))

@@ -14,12 +14,19 @@
 //! `guest_*`: libvirt deletes there by handle number, and puts its rejects above ours.
 
 use super::{
-    Claim, Firewall, Spot, Survey,
-    chains::{Chain, Chains},
+    Claim, FEW, Firewall, Says, Spot, Survey,
+    chains::{Chain, Chains, Rule},
 };
-use crate::names::Family;
+use crate::names::{ChainName, Family};
 
 const OWNER: &str = "libvirt";
+
+/// A rule that mends checksums of DHCP's answers for each network with DHCP, of iptables' kind only
+/// (src/network/network_iptables.c, `iptablesAddOutputFixUdpChecksum`); every packet that
+/// leaves the host walks them all.
+fn checksums() -> ChainName {
+    ChainName::nft(Family::Ip, "mangle", "LIBVIRT_PRT")
+}
 
 pub(super) struct Libvirt;
 
@@ -33,6 +40,7 @@ impl Firewall for Libvirt {
             let jump = base.first_jump(|chain| chain.starts_with("guest_"))?;
             return Some(Claim::Gate(Spot {
                 chain: base.name.clone(),
+                says: Says::Accept,
                 at: 0,
                 above: jump,
             }));
@@ -40,6 +48,18 @@ impl Firewall for Libvirt {
         let jump = base.first_jump(|chain| chain.starts_with("LIBVIRT_"));
         let jump = jump.filter(|_| base.name.is_of_iptables())?;
         Some(Claim::Gate(Spot::before(base, jump)))
+    }
+
+    fn heads(&self) -> Vec<ChainName> {
+        vec![checksums()]
+    }
+
+    /// A return, as whatever else is in `POSTROUTING` is to have its say. What passes by the
+    /// rules there is not for port 68 of a guest on the bridge: the host answers that itself.
+    fn shortcut(&self, chains: &Chains) -> Option<Spot> {
+        let chain = chains.get(&checksums())?;
+        let is_there = chain.rules.iter().any(Rule::is_ours);
+        (is_there || chain.length() > FEW).then(|| Spot::shortcut(chain))
     }
 }
 

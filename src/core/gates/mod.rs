@@ -4,6 +4,9 @@
 //! would refuse us needs one, whatever the number of networks. It stands as deep as will
 //! do: an admin's own denials above it keep their word.
 //!
+//! A shortcut is a gate for speed alone: it returns from a chain that refuses nothing and that
+//! every packet would walk to its end.
+//!
 //! A firewall is a file here, with what implements [`Firewall`], and its line in
 //! [`firewalls`]. This folder decides, from the chains that there are, what is to be done; it
 //! sees no kernel.
@@ -61,6 +64,17 @@ pub(crate) trait Firewall {
     /// What it needs in this base chain; nothing where it is not in use there.
     fn claim(&self, base: &Chain, chains: &Chains) -> Option<Claim>;
 
+    /// Chains that shortcuts go to: as each may have a rule for each network, only the first
+    /// [`HEAD`] rules of them are looked at, unless all are.
+    fn heads(&self) -> Vec<ChainName> {
+        Vec::new()
+    }
+
+    /// Where a shortcut belongs, if one is worth it.
+    fn shortcut(&self, _: &Chains) -> Option<Spot> {
+        None
+    }
+
     /// Its gate is not needed where another has one in the same base chain.
     fn gives_way(&self) -> bool {
         false
@@ -76,11 +90,28 @@ pub(crate) enum Claim {
     Passes,
 }
 
+/// So many rules are walked before a shortcut is worth it, or worth being moved up.
+const FEW: usize = 16;
+
+/// So many rules show whether a shortcut is where it should be.
+pub const HEAD: usize = FEW + 1;
+
+/// What a gate says to the packets that are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// They have passed this base chain.
+    Accept,
+    /// Back to the chain they came from: a shortcut.
+    Return,
+}
+
 /// Where a gate has to be. Positions count foreign rules from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// The chain.
     pub chain: ChainName,
+    /// What it says there.
+    says: Says,
     /// Before which rule a new one goes.
     at: usize,
     /// Up to before which rule one works.
@@ -92,8 +123,20 @@ impl Spot {
     fn before(chain: &Chain, position: usize) -> Self {
         Self {
             chain: chain.name.clone(),
+            says: Says::Accept,
             at: position,
             above: position,
+        }
+    }
+
+    /// A shortcut at the head. The rules of networks that start later go above it; it is moved
+    /// up once they are many, as moving costs more than walking some.
+    fn shortcut(chain: &Chain) -> Self {
+        Self {
+            chain: chain.name.clone(),
+            says: Says::Return,
+            at: 0,
+            above: FEW,
         }
     }
 }
@@ -123,12 +166,12 @@ impl State {
     }
 }
 
-/// A base chain where a firewall is in use.
+/// A base chain where a firewall is in use, or a chain with a shortcut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Whose.
     pub owner: &'static str,
-    /// The base chain.
+    /// That chain.
     pub base: ChainName,
     /// Where its gate belongs; nothing where none is needed.
     pub spot: Option<Spot>,
@@ -150,10 +193,29 @@ impl Site {
 pub struct Survey {
     /// Firewalls in use.
     pub sites: Vec<Site>,
+    /// Chains that a shortcut belongs in.
+    pub shortcuts: Vec<Site>,
     /// Chains that stand in the way, and stay closed.
     pub obstacles: Vec<Obstacle>,
     /// Chains that the config names and that are not there, or see no packet of ours.
     pub absent: Vec<ChainName>,
+}
+
+impl Survey {
+    /// What stands, or should stand, in `chain`.
+    fn of(&self, chain: &ChainName) -> Option<&Site> {
+        let mut all = self.sites.iter().chain(&self.shortcuts);
+        all.find(|site| site.spot.as_ref().is_some_and(|spot| spot.chain == *chain))
+    }
+}
+
+/// A gate to be put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct New {
+    /// Position, from 0, of the rule that it goes in front of, once the old ones are gone.
+    pub at: usize,
+    /// What it says.
+    pub says: Says,
 }
 
 /// What is to be done in a chain.
@@ -163,8 +225,15 @@ pub struct Change {
     pub chain: ChainName,
     /// Handles of gates to take away, wherever in the chain they are.
     pub remove: Vec<u32>,
-    /// Position, from 0, of the rule that a new gate goes in front of, once those are gone.
-    pub insert_at: Option<usize>,
+    /// The new one.
+    pub insert: Option<New>,
+}
+
+impl Change {
+    /// Whether it puts in a shortcut: nothing depends on that.
+    pub fn is_shortcut(&self) -> bool {
+        self.insert.is_some_and(|new| new.says == Says::Return)
+    }
 }
 
 impl Firewalls {
@@ -173,11 +242,17 @@ impl Firewalls {
         self.known.iter().flat_map(|known| known.inner()).collect()
     }
 
-    /// Judges all base chains of the forward hook.
+    /// Chains of which the first [`HEAD`] rules are to be looked at.
+    pub fn heads(&self) -> Vec<ChainName> {
+        self.known.iter().flat_map(|known| known.heads()).collect()
+    }
+
+    /// Judges all base chains of the forward hook, and the chains of shortcuts.
     pub fn survey(&self, chains: &Chains, mark: MarkBit) -> Survey {
         let is_absent = |name: &&ChainName| !chains.bases().any(|base| extra::leads(base, name));
         let mut survey = Survey {
             absent: self.extra.iter().filter(is_absent).cloned().collect(),
+            shortcuts: self.shortcuts(chains),
             ..Survey::default()
         };
         for base in chains.bases() {
@@ -200,6 +275,21 @@ impl Firewalls {
             }
         }
         survey
+    }
+
+    fn shortcuts(&self, chains: &Chains) -> Vec<Site> {
+        let site = |known: &dyn Firewall| {
+            let spot = known.shortcut(chains)?;
+            Some(Site {
+                owner: known.owner(),
+                base: spot.chain.clone(),
+                state: state(&spot, chains),
+                spot: Some(spot),
+                refuses: false,
+            })
+        };
+        let known = self.known.iter().map(AsRef::as_ref);
+        known.filter_map(site).collect()
     }
 
     /// The firewall in use in `base`, nothing where there is none that we know; why no gate
@@ -278,15 +368,14 @@ fn state(spot: &Spot, chains: &Chains) -> State {
 /// its comment but not for which mark it was made.
 pub fn to_open(survey: &Survey, chains: &Chains, anew: bool) -> Vec<Change> {
     let change = |chain: &Chain| {
-        let mut sites = survey.sites.iter();
-        let site = sites.find(|site| {
-            let spot = site.spot.as_ref();
-            spot.is_some_and(|spot| spot.chain == chain.name)
-        });
-        match site {
+        let new = |spot: &Spot| New {
+            at: spot.at,
+            says: spot.says,
+        };
+        match survey.of(&chain.name) {
             Some(site) if site.state == State::Standing && !anew => None,
             Some(site) => Some(Change {
-                insert_at: site.spot.as_ref().map(|spot| spot.at),
+                insert: site.spot.as_ref().map(new),
                 ..closing(chain)
             }),
             None => Some(closing(chain)),
@@ -309,10 +398,10 @@ fn closing(chain: &Chain) -> Change {
     Change {
         chain: chain.name.clone(),
         remove: ours.map(|rule| rule.handle).collect(),
-        insert_at: None,
+        insert: None,
     }
 }
 
 fn is_something(change: &Change) -> bool {
-    !change.remove.is_empty() || change.insert_at.is_some()
+    !change.remove.is_empty() || change.insert.is_some()
 }

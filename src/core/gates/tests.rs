@@ -76,7 +76,11 @@ fn change(chains: &[Chain], anew: bool) -> Option<(String, Option<usize>, Vec<u3
     let changes = to_open(&survey, &chains, anew);
     assert!(changes.len() < 2, "{changes:?}");
     let change = changes.into_iter().next()?;
-    Some((change.chain.to_string(), change.insert_at, change.remove))
+    Some((
+        change.chain.to_string(),
+        change.insert.map(|new| new.at),
+        change.remove,
+    ))
 }
 
 fn forward(base: Base, list: &[&str]) -> Chain {
@@ -313,6 +317,61 @@ fn a_remedy_is_a_line_for_a_shell() {
     assert_eq!(
         lines(&chain("ip6 mangle FORWARD", Some(early), &[]))[0],
         "ip6tables -t mangle -I FORWARD -i virbr0 -o virbr.1 -j ACCEPT"
+    );
+}
+
+/// libvirt's rules for DHCP, of so many networks above our shortcut, if it is there, and below.
+fn checksums(above: usize, gate: bool, below: usize) -> Chain {
+    let list = [
+        vec!["x"; above],
+        vec!["gate"; gate.into()],
+        vec!["x"; below],
+    ]
+    .concat();
+    chain("ip mangle LIBVIRT_PRT", None, &list)
+}
+
+#[test]
+fn a_shortcut_is_for_many_rules_and_may_sink_below_some() {
+    for (seen, expected) in [
+        (checksums(0, false, FEW), None),
+        (checksums(0, false, FEW + 1), Some(State::Missing)),
+        (checksums(0, true, FEW), Some(State::Standing)),
+        // Networks have stopped since, or started.
+        (checksums(0, true, 0), Some(State::Standing)),
+        (checksums(FEW, true, 300), Some(State::Standing)),
+        (checksums(FEW + 1, true, 300), Some(State::Sunk)),
+    ] {
+        let (chains, survey) = survey(std::slice::from_ref(&seen));
+        let state = survey.shortcuts.first().map(|site| site.state);
+        assert_eq!(state, expected, "{seen:?}");
+        // It is no firewall, and no place where one could be.
+        assert!(survey.sites.is_empty(), "{survey:?}");
+        assert!(rules_are_gone(&survey, Family::Ip));
+        let changes = to_open(&survey, &chains, false);
+        match state {
+            None | Some(State::Standing) => assert_eq!(changes, []),
+            _ => {
+                let says = Says::Return;
+                assert_eq!(changes[0].insert, Some(New { at: 0, says }));
+                assert!(changes[0].is_shortcut());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shortcut_goes_with_the_gates() {
+    let chains: Chains = [checksums(3, true, 30)].into_iter().collect();
+    let [closing] = &to_close(&chains)[..] else {
+        panic!("{chains:?}");
+    };
+    assert_eq!((&closing.remove[..], closing.insert), (&[4][..], None));
+    // Of another mark.
+    let seen = change(&[checksums(3, true, 30)], true);
+    assert_eq!(
+        seen,
+        Some(("ip mangle LIBVIRT_PRT".into(), Some(0), vec![4]))
     );
 }
 

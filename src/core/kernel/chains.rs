@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     deadline::Deadline,
     iptables,
-    netlink::{attribute, attributes, be32, be64, dump, string},
+    netlink::{attribute, attributes, be32, be64, dump, head, string},
     numbers::{
         ACCEPT, CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, DROP, GOTO, JUMP, NFT_MSG_GETCHAIN,
         NFT_MSG_GETRULE, NFT_MSG_GETTABLE, RETURN, RULE_HANDLE, RULE_TABLE, TABLE_FLAGS,
@@ -57,7 +57,14 @@ const USERDATA_COMMENT: u8 = 0;
 pub enum Scope<'a> {
     /// The base chains of the forward hook, and these: as many with a thousand networks as
     /// with one.
-    Near(&'a [ChainName]),
+    Near {
+        /// Whole.
+        inner: &'a [ChainName],
+        /// The first rules, at least `head` of them.
+        heads: &'a [ChainName],
+        /// How many.
+        head: usize,
+    },
     /// All there are.
     All,
 }
@@ -78,10 +85,13 @@ pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Er
         }
     }
     match scope {
-        Scope::Near(inner) => {
-            found.retain(|chain| chain.base.is_some() || inner.contains(&chain.name));
+        Scope::Near { inner, heads, head } => {
+            let is_head = |chain: &Chain| heads.contains(&chain.name);
+            let is_whole = |chain: &Chain| chain.base.is_some() || inner.contains(&chain.name);
+            found.retain(|chain| is_whole(chain) || is_head(chain));
             for chain in &mut found {
-                chain.rules = rules(&chain.name, deadline)?;
+                let limit = if is_whole(chain) { usize::MAX } else { head };
+                chain.rules = rules(&chain.name, limit, deadline)?;
             }
         }
         Scope::All => {
@@ -150,11 +160,12 @@ fn number(family: Family) -> u8 {
     }
 }
 
-/// The rules of one chain, first to last; none where it is gone by now. Tables of iptables-nft
-/// are tables like any other here.
-fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<Rule>> {
+/// The rules of one chain, first to last, at least `limit` if there are so many; none where it is
+/// gone by now. Tables of iptables-nft are tables like any other here.
+fn rules(name: &ChainName, limit: usize, deadline: Deadline) -> Result<Vec<Rule>> {
     let chain = [(RULE_TABLE, &*name.table), (RULE_CHAIN, &*name.chain)];
-    match dump(NFT_MSG_GETRULE, number(name.family), &chain, deadline) {
+    let family = number(name.family);
+    match head(NFT_MSG_GETRULE, family, &chain, limit, deadline) {
         Ok(objects) => Ok(objects
             .iter()
             .map(|object| rule(&object.attributes))

@@ -9,7 +9,10 @@ use super::{deadline::Deadline, program::Program};
 use crate::{
     COMMENT, Error, Result,
     config::MarkBit,
-    gates::chains::{Base, Chain, Rule, Verdict},
+    gates::{
+        New, Says,
+        chains::{Base, Chain, Rule, Verdict},
+    },
     names::{ChainName, Engine, Family},
     paths,
 };
@@ -40,14 +43,13 @@ pub fn is_there_one_for(name: &ChainName) -> bool {
     program(name).is_there()
 }
 
-/// Puts a gate in front of the rule at `index`, from 0, of that chain.
-pub fn insert_gate(
-    name: &ChainName,
-    index: usize,
-    mark: MarkBit,
-    deadline: Deadline,
-) -> Result<()> {
-    let number = (index + 1).to_string();
+/// Puts a gate into that chain.
+pub fn insert_gate(name: &ChainName, gate: New, mark: MarkBit, deadline: Deadline) -> Result<()> {
+    let number = (gate.at + 1).to_string();
+    let target = match gate.says {
+        Says::Accept => "ACCEPT",
+        Says::Return => "RETURN",
+    };
     let mark = format!("{mark}/{mark}");
     // -I FORWARD 1 -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT
     let args = [
@@ -67,7 +69,7 @@ pub fn insert_gate(
         "--comment",
         COMMENT,
         "-j",
-        "ACCEPT",
+        target,
     ];
     program(name).demand(&args, "", deadline).map(drop)
 }

@@ -54,11 +54,21 @@ pub(super) fn dump(
     attributes: &[(u16, &str)],
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
+    head(kind, family, attributes, usize::MAX, deadline)
+}
+
+/// As [`dump`], of a list that may be long: once there are `limit` objects, the rest is not
+/// waited for.
+pub(super) fn head(
+    kind: u8,
+    family: u8,
+    attributes: &[(u16, &str)],
+    limit: usize,
+    deadline: Deadline,
+) -> io::Result<Vec<Object>> {
     let texts = texts(attributes);
-    whole(
-        &request(NFNL_SUBSYS_NFTABLES, kind, family, NLM_F_DUMP, &texts),
-        deadline,
-    )
+    let request = request(NFNL_SUBSYS_NFTABLES, kind, family, NLM_F_DUMP, &texts);
+    settled(&request, limit, deadline)
 }
 
 /// Asks another part of netfilter for all that it has of a family.
@@ -68,7 +78,8 @@ pub(super) fn dump_of(
     family: u8,
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
-    whole(&request(subsystem, kind, family, NLM_F_DUMP, &[]), deadline)
+    let request = request(subsystem, kind, family, NLM_F_DUMP, &[]);
+    settled(&request, usize::MAX, deadline)
 }
 
 /// Tells another part of netfilter to do something, and waits until it has.
@@ -80,12 +91,12 @@ pub(super) fn order(
     deadline: Deadline,
 ) -> io::Result<()> {
     let request = request(subsystem, kind, family, NLM_F_ACK, attributes);
-    ask(&request, deadline).map(drop)
+    ask(&request, usize::MAX, deadline).map(drop)
 }
 
-fn whole(request: &[u8], deadline: Deadline) -> io::Result<Vec<Object>> {
+fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
-        if let Some(objects) = ask(request, deadline)? {
+        if let Some(objects) = ask(request, limit, deadline)? {
             return Ok(objects);
         }
     }
@@ -93,7 +104,7 @@ fn whole(request: &[u8], deadline: Deadline) -> io::Result<Vec<Object>> {
 }
 
 /// One try; nothing where the list changed under way.
-fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
+fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -125,13 +136,16 @@ fn ask(request: &[u8], deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
                 _ => objects.push(message.object()),
             }
         }
+        if objects.len() >= limit {
+            return Ok((!interrupted).then_some(objects));
+        }
     }
 }
 
 /// Asks for one thing, which there always is.
 pub(super) fn get(kind: u8, deadline: Deadline) -> io::Result<Object> {
     let request = request(NFNL_SUBSYS_NFTABLES, kind, 0, NLM_F_ACK, &[]);
-    let objects = ask(&request, deadline)?;
+    let objects = ask(&request, usize::MAX, deadline)?;
     let none = || io::Error::other("the kernel gave no answer");
     objects.into_iter().flatten().next().ok_or_else(none)
 }

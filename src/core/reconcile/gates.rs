@@ -4,14 +4,14 @@
 use crate::{
     COMMENT, Error, Result,
     config::{Config, MarkBit},
-    gates::{self, Change, Survey, chains::Chains},
+    gates::{self, Change, HEAD, New, Says, Survey, chains::Chains},
     kernel::{
         chains::{self, Scope},
         deadline::Deadline,
         iptables, nft,
     },
     names::{ChainName, Engine, TableName},
-    table::{Batch, accept, counter, marked},
+    table::{Batch, accept, counter, marked, ret},
 };
 
 /// How often a gate is put in again that another program's change has pushed away.
@@ -102,9 +102,11 @@ impl Gates {
         self.seen.trouble.take()
     }
 
-    /// The chains that are changed, for the log.
+    /// The chains that are changed, for the log, but for those of shortcuts: that they sink is
+    /// no fault.
     pub(super) fn places(&self) -> impl Iterator<Item = String> {
-        self.changes.iter().map(|change| change.chain.to_string())
+        let faults = self.changes.iter().filter(|change| !change.is_shortcut());
+        faults.map(|change| change.chain.to_string())
     }
 
     fn of_nft(&self) -> impl Iterator<Item = &Change> {
@@ -119,10 +121,20 @@ impl Gates {
         }
     }
 
-    /// Does what the iptables programs do, every place even where one fails.
+    /// Does what the iptables programs do, every place even where one fails; the shortcuts are
+    /// left for [`shorten`](Self::shorten).
     pub(super) fn by_program(&self, deadline: Deadline) -> Result<()> {
+        self.some_by_program(|change| !change.is_shortcut(), deadline)
+    }
+
+    /// Puts the shortcuts in. Last of all, as nothing depends on them.
+    pub(super) fn shorten(&self, deadline: Deadline) -> Result<()> {
+        self.some_by_program(Change::is_shortcut, deadline)
+    }
+
+    fn some_by_program(&self, which: impl Fn(&Change) -> bool, deadline: Deadline) -> Result<()> {
         let changes = self.changes.iter();
-        let changes = changes.filter(|change| change.chain.is_of_iptables());
+        let changes = changes.filter(|change| change.chain.is_of_iptables() && which(change));
         let outcomes = changes.map(|change| self.change(change.clone(), deadline));
         Error::all(outcomes.filter_map(Result::err).collect())
     }
@@ -132,7 +144,7 @@ impl Gates {
     fn change(&self, mut change: Change, deadline: Deadline) -> Result<()> {
         for _ in 0..TRIES {
             self.carry_out(&change, deadline)?;
-            if change.insert_at.is_none() {
+            if change.insert.is_none() {
                 return Ok(());
             }
             let seen = look(&self.wish, Reach::Near, deadline)?;
@@ -166,9 +178,13 @@ impl Gates {
 /// Looks at all firewalls.
 pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen> {
     let firewalls = gates::firewalls(&wish.extra);
-    let inner = firewalls.inner();
+    let (inner, heads) = (firewalls.inner(), firewalls.heads());
     let scope = match reach {
-        Reach::Near => Scope::Near(&inner),
+        Reach::Near => Scope::Near {
+            inner: &inner,
+            heads: &heads,
+            head: HEAD,
+        },
         Reach::Everywhere => Scope::All,
     };
     let (chains, trouble) = chains::chains(scope, deadline)?;
@@ -181,7 +197,7 @@ pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen
 
 fn gone(change: &Change) -> Change {
     Change {
-        insert_at: None,
+        insert: None,
         ..change.clone()
     }
 }
@@ -202,21 +218,26 @@ fn by_nft(batch: &mut Batch, change: &Change, mark: MarkBit) {
     for handle in &change.remove {
         batch.delete_rule(table, &name.chain, *handle);
     }
-    if let Some(position) = change.insert_at {
+    if let Some(New { at, says }) = change.insert {
         // insert rule ip libvirt_network forward
         //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
-        let words = [marked(mark.bit()), counter(), accept()];
-        let position = u32::try_from(position).unwrap_or(0);
+        let verdict = match says {
+            Says::Accept => accept(),
+            Says::Return => ret(),
+        };
+        let words = [marked(mark.bit()), counter(), verdict];
+        let position = u32::try_from(at).unwrap_or(0);
         batch.insert_rule(table, &name.chain, position, words, COMMENT);
     }
 }
 
 fn by_iptables(change: &Change, mark: MarkBit, deadline: Deadline) -> Result<()> {
-    if !change.remove.is_empty() {
+    // An old shortcut may be deeper than was looked.
+    if !change.remove.is_empty() || change.is_shortcut() {
         iptables::delete_gates(&change.chain, deadline)?;
     }
-    match change.insert_at {
-        Some(position) => iptables::insert_gate(&change.chain, position, mark, deadline),
+    match change.insert {
+        Some(new) => iptables::insert_gate(&change.chain, new, mark, deadline),
         None => Ok(()),
     }
 }

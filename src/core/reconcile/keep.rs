@@ -96,6 +96,9 @@ impl Run<'_> {
         } else if !kept.mended.is_empty() {
             self.mend_around(gates, records)?;
         }
+        if !anew && self.store.is_any_open()? {
+            self.shorten(gates);
+        }
         kept.troubles = self.misfits(records);
         match self.firewalld() {
             Ok(true) => {

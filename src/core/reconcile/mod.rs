@@ -254,7 +254,11 @@ impl<'a> Run<'a> {
         let gates = self.gates(wish, false, Reach::Near)?;
         gates.in_batch(&mut batch);
         match nft::apply(&batch, self.deadline) {
-            Ok(()) => gates.by_program(self.deadline),
+            Ok(()) => {
+                let outcome = gates.by_program(self.deadline);
+                self.shorten(&gates);
+                outcome
+            }
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
         }
@@ -312,8 +316,15 @@ impl<'a> Run<'a> {
             gates.by_program(self.deadline),
             settings::make(self.store, &usable, &records),
         ];
+        self.shorten(&gates);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
+    }
+
+    /// Puts the shortcuts in; that one fails keeps nothing else from being done.
+    fn shorten(&self, gates: &Gates) {
+        let failed = gates.shorten(self.deadline).err();
+        self.troubles.borrow_mut().extend(failed);
     }
 
     /// What makes gates as they should be; with a note of what stands in the way.

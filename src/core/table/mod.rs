@@ -29,7 +29,7 @@ pub use listing::same;
 pub(crate) use ruleset::FORWARD_PRIORITY;
 pub use ruleset::{none, whole};
 pub use words::Batch;
-pub(crate) use words::{accept, counter, marked};
+pub(crate) use words::{accept, counter, marked, ret};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

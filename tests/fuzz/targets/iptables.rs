@@ -49,7 +49,7 @@ fn assert_survey(text: &str) {
     let survey = gates::firewalls(&extra).survey(&chains, MarkBit::DEFAULT);
     for change in gates::to_open(&survey, &chains, false) {
         let chain = chains.get(&change.chain).expect("is one of them");
-        assert!(change.insert_at.is_none_or(|at| at <= chain.length()));
+        assert!(change.insert.is_none_or(|new| new.at <= chain.length()));
     }
     let ours = |chains: &Chains| {
         let rules = chains.all().flat_map(|chain| &chain.rules);
