@@ -70,6 +70,17 @@ impl Key {
         shown(&parts.join("."))
     }
 
+    /// Whether the kernel tells nobody that it has changed: who writes 0 to IPv6's `forwarding` of
+    /// all interfaces switches `force_forwarding` off on each of them, and where the former was 0
+    /// already no notification is sent (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`).
+    pub fn is_untold(&self) -> bool {
+        self.is_force_forwarding()
+    }
+
+    fn is_force_forwarding(&self) -> bool {
+        self.0.last().is_some_and(|last| last == "force_forwarding")
+    }
+
     /// The interface it is about.
     pub fn interface(&self) -> &str {
         self.0.get(3).map_or("", String::as_str)
@@ -150,8 +161,7 @@ pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
         Some("ipv4") => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
         _ => ipv6_all(),
     };
-    let setting = changed.key.0.last();
-    let is_alone = setting.is_some_and(|last| last == "force_forwarding");
+    let is_alone = changed.key.is_force_forwarding();
     Ok(untouched && (changed.key == all || is_alone || !is_on(&all, seen)?))
 }
 

@@ -22,6 +22,9 @@ use crate::{
 /// What no notification tells of (iptables-legacy, a message that was lost) is seen then.
 const POLL: Duration = Duration::from_secs(60);
 
+/// How soon a setting is seen that no notification tells of either, and that has been seen to change.
+const GLANCE: Duration = Duration::from_millis(500);
+
 /// What wakes us.
 pub(super) enum Wake {
     /// Somebody changed rules.
@@ -36,6 +39,8 @@ pub(super) enum Wake {
     Due,
     /// A minute has passed.
     Poll,
+    /// Half a second has passed.
+    Glance,
     /// systemd wants to hear of us.
     Watchdog,
     /// SIGHUP
@@ -50,6 +55,7 @@ pub(super) struct Ears {
     links: UnboundedReceiver<Link>,
     networks: AsyncFd<StatusFiles>,
     poll: Interval,
+    glance: Interval,
     watchdog: Interval,
     terminate: Signal,
     interrupt: Signal,
@@ -66,6 +72,7 @@ impl Ears {
             links: links::follow().context("cannot listen to interfaces")?,
             networks: readable(networks)?,
             poll: every(POLL),
+            glance: every(GLANCE),
             // Twice as often as systemd wants; without a watchdog, hardly ever.
             watchdog: every(sd_notify::watchdog_enabled().map_or(24 * 60 * POLL, |time| time / 2)),
             terminate: signal(SignalKind::terminate())?,
@@ -74,8 +81,8 @@ impl Ears {
         })
     }
 
-    /// Waits for whatever comes first.
-    pub(super) async fn wait(&mut self, due: Option<Instant>) -> Result<Wake> {
+    /// Waits for whatever comes first: with `glances` no longer than half a second.
+    pub(super) async fn wait(&mut self, due: Option<Instant>, glances: bool) -> Result<Wake> {
         let far = Instant::now() + POLL;
         let timer = sleep_until(due.unwrap_or(far).into());
         let wake = tokio::select! {
@@ -109,6 +116,7 @@ impl Ears {
             }
             () = timer, if due.is_some() => Wake::Due,
             _ = self.poll.tick() => Wake::Poll,
+            _ = self.glance.tick(), if glances => Wake::Glance,
         };
         Ok(wake)
     }

@@ -13,12 +13,13 @@ use virt_forward_core::{
         deadline::Deadline,
         host, iptables, log,
         monitor::{self, Changes, Transaction},
-        status,
+        status, sysctl,
     },
     network::Network,
     paths,
     reconcile::{Kept, Outcome, Run},
     state::Store,
+    sysctls::{Seen, Setting},
     text::shown,
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Keeper {
     settled: Option<u32>,
     /// Who has changed something since.
     by: Vec<String>,
+    /// A setting that the kernel tells nobody of.
+    untold: Option<Setting>,
     said: Said,
 }
 
@@ -75,6 +78,7 @@ impl Keeper {
             leaving: BTreeMap::new(),
             settled: None,
             by: Vec::new(),
+            untold: None,
             said: Said::default(),
         };
         keeper.read_networks();
@@ -128,6 +132,20 @@ impl Keeper {
         iptables::is_legacy_in_use() || generation.ok() != self.settled
     }
 
+    /// Whether there is a setting that has to be looked at now and then.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold.is_some()
+    }
+
+    /// Whether that setting is another now. One of them stands for all: what is known to change
+    /// it without a word changes all at once.
+    pub(super) fn is_untold_wrong(&self) -> bool {
+        self.untold.as_ref().is_some_and(|wanted| {
+            let value = sysctl::Kernel.value(&wanted.key).ok().flatten();
+            value.as_ref() != Some(&wanted.value)
+        })
+    }
+
     /// Whether the bridge of that name has an open network, as far as we know.
     pub(super) fn is_ours(&self, name: &str) -> bool {
         self.bridges.contains(name)
@@ -171,6 +189,7 @@ impl Keeper {
         if !self.store.is_there() && self.started.is_empty() {
             // Nothing is wanted: nothing was ever opened, or all was taken away.
             self.bridges.clear();
+            self.untold = None;
             self.settled = Some(monitor::generation(deadline)?);
             return Ok(Kept::default());
         }
@@ -180,6 +199,7 @@ impl Keeper {
         let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.routed_bridge().cloned());
         self.bridges = bridges.map(|bridge| bridge.to_string()).collect();
+        self.untold.clone_from(&kept.untold);
         Ok(kept)
     }
 

@@ -50,7 +50,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
     tell(NotifyState::Ready);
     loop {
         let now = Instant::now;
-        match ears.wait(pace.due()).await? {
+        match ears.wait(pace.due(), keeper.has_untold()).await? {
             Wake::Rules(changes) => {
                 if keeper.has_to_see(changes) {
                     pace.touch(now());
@@ -73,6 +73,11 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 }
             }
             Wake::Setting => pace.touch(now()),
+            Wake::Glance => {
+                if keeper.is_untold_wrong() {
+                    pace.touch(now());
+                }
+            }
             Wake::Due => look(&mut keeper, &mut pace),
             Wake::Watchdog => tell(NotifyState::Watchdog),
             Wake::Reload => {

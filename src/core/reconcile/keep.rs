@@ -17,6 +17,7 @@ use crate::{
     names::TABLE,
     network::Network,
     state::Record,
+    sysctls::Setting,
     table::{self, Batch},
 };
 
@@ -35,6 +36,8 @@ pub struct Kept {
     pub troubles: Vec<Error>,
     /// Some network is open.
     pub is_any_open: bool,
+    /// A setting that is kept, and that the kernel tells nobody of: it has to be looked at.
+    pub untold: Option<Setting>,
 }
 
 impl Run<'_> {
@@ -87,8 +90,9 @@ impl Run<'_> {
         if self.store.is_any_open()? {
             let gate = |place| format!("the gate in {place} was gone or outranked");
             kept.mended.extend(gates.places().map(gate));
-            kept.mended
-                .extend(settings::wrong(self.store, &self.usable(), records)?);
+            let seen = settings::look(self.store, &self.usable(), records)?;
+            kept.mended.extend(seen.wrong);
+            kept.untold = seen.untold;
         }
         if anew {
             self.store.begin()?;

@@ -90,16 +90,26 @@ pub(super) fn make(store: &Store, config: &Config, records: &[Record]) -> Result
     Ok(())
 }
 
-/// The settings that are not so, for the log.
-pub(super) fn wrong(store: &Store, config: &Config, records: &[Record]) -> Result<Vec<String>> {
+/// What a look at the settings shows.
+pub(super) struct Look {
+    /// Those that are not so, for the log.
+    pub(super) wrong: Vec<String>,
+    /// One of those that the kernel tells nobody of.
+    pub(super) untold: Option<Setting>,
+}
+
+/// Looks at them all.
+pub(super) fn look(store: &Store, config: &Config, records: &[Record]) -> Result<Look> {
+    let wanted = wanted(config, records, |name| is_known(store, name))?;
     let mut wrong = Vec::new();
-    for setting in wanted(config, records, |name| is_known(store, name))? {
+    for setting in &wanted {
         let is = sysctl::Kernel.value(&setting.key)?;
         if let Some(is) = is.filter(|is| *is != setting.value) {
             wrong.push(format!("{} was {is}", setting.key.name()));
         }
     }
-    Ok(wrong)
+    let untold = wanted.into_iter().find(|setting| setting.key.is_untold());
+    Ok(Look { wrong, untold })
 }
 
 /// Gives the settings of these networks' bridges back.
