@@ -16,7 +16,10 @@ mod inspect;
 mod keep;
 mod settings;
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
@@ -30,7 +33,7 @@ use crate::{
     gates::Obstacle,
     kernel::{deadline::Deadline, host, nft, own, status},
     names::ChainName,
-    network::{BridgeName, Network},
+    network::Network,
     policy::{self, Access, Overlap},
     state::{Layout, Lock, Record, Store},
     table::{self, Batch, Member},
@@ -123,22 +126,25 @@ impl<'a> Run<'a> {
     /// `others` are active too: where they are not known yet, they are held.
     pub fn apply(&self, networks: Vec<Network>, others: Option<Vec<Network>>) -> Result<()> {
         self.store.begin()?;
-        let known = self.store.records()?;
+        let known = self.store.sound_records()?.into_iter();
+        let known: BTreeMap<_, _> = known
+            .filter_map(|record| Some((record.network.routed_bridge()?.clone(), record)))
+            .collect();
         let only = others.is_none();
         self.hold_strangers(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
         for network in networks {
             if let Some(bridge) = network.routed_bridge().cloned() {
-                self.store.put(&bridge, &self.record(network))?;
+                let record = self.record(network);
+                if known.get(&bridge) != Some(&record) {
+                    self.store.put(&bridge, &record)?;
+                }
                 named.insert(bridge);
             }
         }
         // After the others are in: who is cut short here leaves one too many, which the next
         // run finds to be stale, and none too few.
-        let known = known
-            .iter()
-            .filter_map(|record| record.network.routed_bridge());
-        for bridge in known.filter(|bridge| only && !named.contains(*bridge)) {
+        for bridge in known.keys().filter(|one| only && !named.contains(*one)) {
             self.store.forget(bridge)?;
         }
         self.rebuild(&[])?;
@@ -279,16 +285,7 @@ impl<'a> Run<'a> {
             let active = status::active().into_iter();
             self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
         }
-        self.store.forget_broken()?;
-        let (records, stale) = self.current()?;
-        for bridge in &stale {
-            self.store.forget(bridge)?;
-        }
-        for record in &records {
-            if let Some(bridge) = record.network.routed_bridge() {
-                self.store.put(bridge, record)?;
-            }
-        }
+        let records = self.renew_all()?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
@@ -335,17 +332,26 @@ impl<'a> Run<'a> {
         Ok(gates)
     }
 
-    /// The records as the config would have them now, and bridges that are gone.
-    fn current(&self) -> Result<(Vec<Record>, Vec<BridgeName>)> {
-        let mut stale = Vec::new();
+    /// Makes the records what the config would have them now, and forgets networks whose bridges
+    /// are gone.
+    fn renew_all(&self) -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        for record in self.store.records()? {
-            match record.network.routed_bridge() {
-                Some(bridge) if !host::has(bridge) => stale.push(bridge.clone()),
-                _ => records.push(self.renewed(record)),
+        for known in self.store.sound_records()? {
+            let Some(bridge) = known.network.routed_bridge().cloned() else {
+                records.push(self.renewed(known));
+                continue;
+            };
+            if !host::has(&bridge) {
+                self.store.forget(&bridge)?;
+                continue;
             }
+            let record = self.renewed(known.clone());
+            if record != known {
+                self.store.put(&bridge, &record)?;
+            }
+            records.push(record);
         }
-        Ok((records, stale))
+        Ok(records)
     }
 }
 

@@ -18,6 +18,7 @@
 mod lock;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{
@@ -190,12 +191,12 @@ impl Store {
 
     /// Remembers a network, in place of what was known of its bridge.
     pub fn put(&self, bridge: &BridgeName, record: &Record) -> Result<()> {
-        let (folder, other) = match record.access.is_none() {
-            true => (CLOSED, OPEN),
-            false => (OPEN, CLOSED),
-        };
-        self.write(file(folder, bridge), &json(record))?;
-        self.delete(file(other, bridge))
+        let folder = folder_of(record);
+        let other = if folder == OPEN { CLOSED } else { OPEN };
+        // Who is killed in between leaves the old record where the new one belongs, and not two
+        // of which nobody could tell the right one.
+        self.rename(&file(other, bridge), &file(folder, bridge))?;
+        self.write(file(folder, bridge), &json(record))
     }
 
     /// Forgets the network with that bridge.
@@ -204,16 +205,32 @@ impl Store {
         self.delete(file(CLOSED, bridge))
     }
 
-    /// Forgets what makes no sense, or is in another bridge's file: nobody would come for it.
-    pub fn forget_broken(&self) -> Result<()> {
-        for name in [self.names(OPEN)?, self.names(CLOSED)?].concat() {
+    /// As [`records`](Self::records), for who builds everything anew. What makes no sense, or is in
+    /// another bridge's file, is forgotten: nobody would come for it. What a run that was cut
+    /// short left in the wrong folder goes to the right one.
+    pub fn sound_records(&self) -> Result<Vec<Record>> {
+        let mut sound: BTreeMap<BridgeName, (PathBuf, Record)> = BTreeMap::new();
+        for name in [self.names(CLOSED)?, self.names(OPEN)?].concat() {
             let record = self.read::<Record>(&name)?;
-            let bridge = record.as_ref().and_then(|one| one.network.bridge.as_ref());
-            if bridge.map(BridgeName::as_str) != name.file_stem().and_then(OsStr::to_str) {
-                self.delete(name)?;
+            let stem = name.file_stem().and_then(OsStr::to_str);
+            let found = record.and_then(|record| Some((record.network.bridge.clone()?, record)));
+            match found.filter(|(bridge, _)| Some(bridge.as_str()) == stem) {
+                Some((bridge, record)) => {
+                    if let Some((twin, _)) = sound.insert(bridge, (name, record)) {
+                        self.delete(twin)?;
+                    }
+                }
+                None => self.delete(name)?,
             }
         }
-        Ok(())
+        let sound = sound.into_iter().map(|(bridge, (name, record))| {
+            let right = file(folder_of(&record), &bridge);
+            if name != right {
+                self.rename(&name, &right)?;
+            }
+            Ok(record)
+        });
+        sound.collect()
     }
 
     /// Settings that were changed.
@@ -311,6 +328,15 @@ impl Store {
         write().map_err(|why| state("write", path.clone(), why))
     }
 
+    /// Does nothing where there is no such file.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let from = self.dir.join(from);
+        match fs::rename(&from, self.dir.join(to)) {
+            Err(why) if why.kind() != NotFound => Err(state("move", from, why)),
+            _ => Ok(()),
+        }
+    }
+
     fn delete(&self, name: impl AsRef<Path>) -> Result<()> {
         let path = self.dir.join(name);
         match fs::remove_file(&path) {
@@ -372,6 +398,13 @@ impl Layout {
     fn value<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
         let mut all: serde_json::Value = serde_json::from_str(&self.0).ok()?;
         serde_json::from_value(all.pointer_mut(pointer)?.take()).ok()
+    }
+}
+
+fn folder_of(record: &Record) -> &'static str {
+    match record.access.is_none() {
+        true => CLOSED,
+        false => OPEN,
     }
 }
 
@@ -497,7 +530,7 @@ mod tests {
         assert!(store.record(&bridge).unwrap().is_none());
         assert!(store.records().unwrap().is_empty());
         assert!(store.is_any_open().unwrap());
-        store.forget_broken().unwrap();
+        assert!(store.sound_records().unwrap().is_empty());
         assert!(!store.is_any_open().unwrap());
         store.put(&bridge, &open).unwrap();
         fs::copy(
@@ -505,8 +538,35 @@ mod tests {
             store.dir().join("open/virbr1.json"),
         )
         .unwrap();
-        store.forget_broken().unwrap();
+        assert_eq!(store.sound_records().unwrap(), [open]);
         assert_eq!(store.records().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_network_is_known_once_wherever_a_run_was_cut_short() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["all"]);
+        let (_, closed) = record("virbr0", &[]);
+        let path = |folder| store.dir().join(file(folder, &bridge));
+        let write = |folder, record: &Record| fs::write(path(folder), json(record)).unwrap();
+        for (seen, kept) in [
+            (&[(OPEN, &open)][..], &open),
+            (&[(CLOSED, &open)], &open),
+            (&[(OPEN, &closed)], &closed),
+            (&[(OPEN, &open), (CLOSED, &closed)], &open),
+            (&[(OPEN, &closed), (CLOSED, &open)], &closed),
+        ] {
+            seen.iter()
+                .for_each(|(folder, record)| write(folder, record));
+            assert_eq!(store.sound_records().unwrap(), std::slice::from_ref(kept));
+            assert_eq!(store.records().unwrap(), std::slice::from_ref(kept));
+            assert_eq!(store.is_any_open().unwrap(), !kept.access.is_none());
+            seen.iter()
+                .for_each(|(folder, record)| write(folder, record));
+            store.put(&bridge, &closed).unwrap();
+            assert_eq!(store.records().unwrap(), std::slice::from_ref(&closed));
+            store.forget(&bridge).unwrap();
+        }
     }
 
     #[test]
