@@ -3,6 +3,7 @@
 pub mod chains;
 pub mod conntrack;
 pub mod deadline;
+pub mod elements;
 pub mod firewalld;
 pub mod hook;
 pub mod host;

@@ -1,4 +1,4 @@
-//! nfnetlink, as far as asking for rules and forgetting a connection go
+//! nfnetlink, as far as asking for rules, changing elements of sets and forgetting a connection go
 //! (linux/netfilter/nfnetlink.h).
 //!
 //! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
@@ -23,8 +23,11 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_CREATE: u16 = 0x400;
 /// The kernel's rules changed while it listed them.
 const NLM_F_DUMP_INTR: u16 = 0x10;
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
 pub(super) const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// High bits of an attribute's type are flags (linux/netlink.h, `NLA_TYPE_MASK`).
@@ -94,6 +97,40 @@ pub(super) fn order(
     ask(&request, usize::MAX, deadline).map(drop)
 }
 
+/// Changes nf_tables' objects of a family by these messages (`NFT_MSG_*`, each with its
+/// attributes): all of them, or none.
+pub(super) fn transaction(
+    family: u8,
+    messages: impl Iterator<Item = (u8, Vec<u8>)>,
+    deadline: Deadline,
+) -> io::Result<()> {
+    let mut batch = bracket(NFNL_MSG_BATCH_BEGIN);
+    let mut messages = messages.peekable();
+    while let Some((kind, attributes)) = messages.next() {
+        // What fails is told in any case, and before the last one is.
+        let flags = match messages.peek() {
+            Some(_) => NLM_F_CREATE,
+            None => NLM_F_CREATE | NLM_F_ACK,
+        };
+        batch.extend(request(
+            NFNL_SUBSYS_NFTABLES,
+            kind,
+            family,
+            flags,
+            &attributes,
+        ));
+    }
+    batch.extend(bracket(NFNL_MSG_BATCH_END));
+    ask(&batch, usize::MAX, deadline).map(drop)
+}
+
+/// The first or the last message of a transaction, which names the part of netfilter where the
+/// others have nothing.
+fn bracket(kind: u16) -> Vec<u8> {
+    let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
+    message(kind, 0, [0, 0, high, low], &[])
+}
+
 fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
         if let Some(objects) = ask(request, limit, deadline)? {
@@ -151,25 +188,31 @@ pub(super) fn get(kind: u8, deadline: Deadline) -> io::Result<Object> {
 }
 
 fn request(subsystem: u16, kind: u8, family: u8, flags: u16, attributes: &[u8]) -> Vec<u8> {
+    let kind = subsystem << 8 | u16::from(kind);
+    message(kind, flags, [family, 0, 0, 0], attributes)
+}
+
+fn message(kind: u16, flags: u16, header: [u8; NFGEN_HEADER], attributes: &[u8]) -> Vec<u8> {
     let length = NLMSG_HEADER + NFGEN_HEADER + attributes.len();
     let mut message = Vec::new();
     message.extend((length as u32).to_ne_bytes());
-    message.extend((subsystem << 8 | u16::from(kind)).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
     message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
     message.extend([0; 8]);
-    message.extend([family, 0, 0, 0]);
+    message.extend(header);
     message.extend(attributes);
     message
 }
 
-/// Attributes that are texts, each with its NUL.
+/// Attributes that are texts.
 fn texts(attributes: &[(u16, &str)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (kind, text) in attributes {
-        let value = [text.as_bytes(), &[0]].concat();
-        bytes.extend(written(*kind, &value));
-    }
-    bytes
+    let all = attributes.iter();
+    all.flat_map(|(kind, value)| text(*kind, value)).collect()
+}
+
+/// A text, with its NUL.
+pub(super) fn text(kind: u16, text: &str) -> Vec<u8> {
+    written(kind, &[text.as_bytes(), &[0]].concat())
 }
 
 /// An attribute with others in it.

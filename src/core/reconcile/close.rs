@@ -68,10 +68,10 @@ impl Run<'_> {
             network,
             is_held: false,
         };
-        self.change(false, &[], |batch| {
+        self.change(false, &[], |changes| {
             self.store.put(&bridge, &record)?;
             if let Some(member) = self.member(&record) {
-                table::add(batch, &member);
+                changes.add(member);
             }
             Ok(())
         })?;
@@ -125,13 +125,13 @@ impl Run<'_> {
     fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
         // One of them may have kept a peer out.
         let anew = !self.unused().is_empty();
-        self.change(anew, records, |batch| {
+        self.change(anew, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.routed_bridge() else {
                     continue;
                 };
                 if let Some(member) = self.member(record) {
-                    table::remove(batch, &member);
+                    changes.remove(member);
                 }
                 match afterwards {
                     Afterwards::Forgotten => self.store.forget(bridge)?,
@@ -139,7 +139,7 @@ impl Run<'_> {
                         let held = Record::held(record.network.clone());
                         self.store.put(bridge, &held)?;
                         if let Some(member) = self.member(&held) {
-                            table::add(batch, &member);
+                            changes.add(member);
                         }
                     }
                 }

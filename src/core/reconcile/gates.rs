@@ -114,6 +114,11 @@ impl Gates {
         all.filter(|change| !change.chain.is_of_iptables())
     }
 
+    /// Whether nft has anything to do.
+    pub(super) fn need_nft(&self) -> bool {
+        self.of_nft().next().is_some()
+    }
+
     /// Adds what nft does to `batch`.
     pub(super) fn in_batch(&self, batch: &mut Batch) {
         for change in self.of_nft() {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     gates::Survey,
-    kernel::{host, nft, own},
+    kernel::{elements, host, nft, own},
     names::TABLE,
     network::Network,
     state::Record,
@@ -166,7 +166,7 @@ impl Run<'_> {
     pub(super) fn fault_of_elements(&self, records: &[Record]) -> Result<Option<String>> {
         let layout = table::Layout::of(&self.usable());
         let wanted = table::keys(&layout, &members(self.config, records));
-        let seen = own::elements(wanted.keys().map(String::as_str), self.deadline)?;
+        let seen = elements::read(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();
         let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));
         Ok(differs.map(|(set, _)| format!("the set {set} of our table was changed")))

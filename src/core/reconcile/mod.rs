@@ -31,12 +31,12 @@ use crate::{
     Error, Result,
     config::Config,
     gates::Obstacle,
-    kernel::{deadline::Deadline, host, nft, own, status},
+    kernel::{deadline::Deadline, elements, host, nft, own, status},
     names::ChainName,
     network::Network,
     policy::{self, Access, Overlap},
     state::{Layout, Lock, Record, Store},
-    table::{self, Batch, Member},
+    table::{self, Batch, Changes, Member},
 };
 
 /// With that many open networks an event looks at the elements of all.
@@ -106,10 +106,10 @@ impl<'a> Run<'a> {
         let networks = || std::iter::once(&record.network);
         let overlaps = policy::overlaps(self.config, networks());
         let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
-        self.change(anew, &[], |batch| {
+        self.change(anew, &[], |changes| {
             self.store.put(&bridge, &record)?;
             if let Some(member) = self.member(&record) {
-                table::add(batch, &member);
+                changes.add(member);
             }
             Ok(())
         })?;
@@ -241,12 +241,12 @@ impl<'a> Run<'a> {
         &self,
         anew: bool,
         leaving: &[Record],
-        elements: impl FnOnce(&mut Batch) -> Result<()>,
+        elements: impl FnOnce(&mut Changes) -> Result<()>,
     ) -> Result<()> {
         let anew = anew || self.store.is_pending() || !self.is_table_as_built();
         self.store.begin()?;
-        let mut batch = Batch::default();
-        elements(&mut batch)?;
+        let mut changes = Changes::default();
+        elements(&mut changes)?;
         let built = self.store.layout();
         let wish = match (self.store.is_any_open()?, &built) {
             // Nothing was open, and nothing is.
@@ -258,8 +258,7 @@ impl<'a> Run<'a> {
             return self.rebuild(leaving);
         };
         let gates = self.gates(wish, false, Reach::Near)?;
-        gates.in_batch(&mut batch);
-        match nft::apply(&batch, self.deadline) {
+        match self.carry_out(&changes, &gates) {
             Ok(()) => {
                 let outcome = gates.by_program(self.deadline);
                 self.shorten(&gates);
@@ -268,6 +267,18 @@ impl<'a> Run<'a> {
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
         }
+    }
+
+    /// Changes elements and those gates that nft puts in: by the kernel's own messages, or, where
+    /// there are such gates, by nft in one transaction.
+    fn carry_out(&self, changes: &Changes, gates: &Gates) -> Result<()> {
+        if !gates.need_nft() {
+            return elements::change(&changes.elements(), self.deadline);
+        }
+        let mut batch = Batch::default();
+        changes.in_batch(&mut batch);
+        gates.in_batch(&mut batch);
+        nft::apply(&batch, self.deadline)
     }
 
     /// Finishes what another run has left half done.

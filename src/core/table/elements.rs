@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     Member, TABLE,
+    keys::{Element, elements_of},
     words::{Batch, Kind, Value, interface, interface_address, interface_subnet, with_comment},
 };
 
@@ -80,6 +81,51 @@ pub(super) fn set_of(net: &IpNet) -> &'static Subnets {
         (IpNet::V4(_), _) => subnets4,
         (IpNet::V6(_), 64) => subnets6_64,
         (IpNet::V6(_), _) => subnets6,
+    }
+}
+
+/// Networks more and networks less, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Vec<(Verb, Member)>);
+
+/// What is done with elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// They are put in; one that is there already does no harm.
+    Add,
+    /// They are taken out; if one is not there, nothing is done at all.
+    Delete,
+}
+
+impl Changes {
+    /// That network more.
+    pub fn add(&mut self, member: Member) {
+        self.0.push((Verb::Add, member));
+    }
+
+    /// That network less.
+    pub fn remove(&mut self, member: Member) {
+        self.0.push((Verb::Delete, member));
+    }
+
+    /// For nft.
+    pub fn in_batch(&self, batch: &mut Batch) {
+        for (verb, member) in &self.0 {
+            match verb {
+                Verb::Add => add(batch, member),
+                Verb::Delete => remove(batch, member),
+            }
+        }
+    }
+
+    /// For the kernel.
+    pub fn elements(&self) -> Vec<(Verb, Element)> {
+        let all = self.0.iter();
+        let each = all.flat_map(|(verb, member)| {
+            let elements = elements_of(member).into_iter();
+            elements.map(|element| (*verb, element))
+        });
+        each.collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The elements of our sets in the kernel's own form, to compare with what it has.
+//! The elements of our sets in the kernel's own form: to compare with what it has, and to change it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{Layout, Member, elements};
-use crate::network::BridgeName;
+use crate::{network::BridgeName, text};
 
 /// An element: the first and the last value that it stands for, in the bytes of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,17 @@ pub struct Key {
     pub from: Vec<u8>,
     /// The only value, or the last.
     pub to: Vec<u8>,
+}
+
+/// An element of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The set's name.
+    pub set: String,
+    /// What it stands for.
+    pub key: Key,
+    /// The name of the network, as nft shows it.
+    pub comment: Option<String>,
 }
 
 /// `IFNAMSIZ`: an interface's name is padded to it.
@@ -40,21 +51,40 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
     let mut put = |set: &str, key: Key| {
         sets.entry(set.to_owned()).or_default().insert(key);
     };
-    for member in members {
-        put(elements::BRIDGES, single(name(&member.bridge)));
-        for set in &member.sets {
-            put(set, single(name(&member.bridge)));
-        }
-        for subnet in &member.subnets {
-            let subnets = elements::set_of(subnet);
-            let key = match subnets.is_masked() {
-                true => single(with_address(&member.bridge, subnet.network())),
-                false => interval(&member.bridge, subnet),
-            };
-            put(subnets.set, key);
-        }
+    for element in members.iter().flat_map(elements_of) {
+        put(&element.set, element.key);
     }
     sets
+}
+
+/// The elements of a network: those that [`add`](super::add) puts in by nft.
+pub(super) fn elements_of(member: &Member) -> Vec<Element> {
+    let Member {
+        name: network,
+        bridge,
+        subnets,
+        sets,
+    } = member;
+    let element = |set: &str, key, comment| Element {
+        set: set.to_owned(),
+        key,
+        comment,
+    };
+    let comment = || Some(text::comment(network));
+    let mut all = vec![element(elements::BRIDGES, single(name(bridge)), comment())];
+    for subnet in subnets {
+        let of = elements::set_of(subnet);
+        let key = match of.is_masked() {
+            true => single(with_address(bridge, subnet.network())),
+            false => interval(bridge, subnet),
+        };
+        all.push(element(of.set, key, comment()));
+    }
+    let bare = sets
+        .iter()
+        .map(|set| element(set, single(name(bridge)), None));
+    all.extend(bare);
+    all
 }
 
 fn single(value: Vec<u8>) -> Key {

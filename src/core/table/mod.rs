@@ -23,8 +23,8 @@ mod listing;
 mod ruleset;
 mod words;
 
-pub use elements::{add, remove};
-pub use keys::{Key, keys};
+pub use elements::{Changes, Verb, add, remove};
+pub use keys::{Element, Key, keys};
 pub use listing::same;
 pub(crate) use ruleset::FORWARD_PRIORITY;
 pub use ruleset::{none, whole};
