@@ -67,15 +67,15 @@ table_hook() { # FEW MANY COUNT-FEW COUNT-MANY
 # The hook's own memory: once as it is with few networks, once with many, where it rebuilds the whole table.
 memory_hook() {
   on_host nft delete table inet virt_forward
-  line_memory "peak memory, rebuilding with 1000 networks"
-  line_memory "peak memory, one network more"
+  line_memory "peak memory, rebuilding with 1000 networks" 1
+  line_memory "peak memory, one network more" 50
 }
 
-line_memory() { # WHAT
-  printf '  %-46s %9s kB           %s\n' "$1" "$(peak_memory bench_1001)" "below 8192"
+line_memory() { # WHAT ROUNDS
+  printf '  %-46s %9s kB           %s\n' "$1" "$(peak_memory bench_1001 "$2")" "below 8192"
 }
 
 # In kB, of a hook that hears that the network has started.
-peak_memory() { # NAME
-  on_host nice -n -20 virt-forward-race --peak "/tmp/$1.xml" "$LAB_HOOK" "$1" started begin -
+peak_memory() { # NAME ROUNDS
+  on_host nice -n -20 virt-forward-race --peak "$2" "/tmp/$1.xml" "$LAB_HOOK" "$1" started begin -
 }

@@ -5,8 +5,9 @@
 //! empty), PREPARE goes to `sh -c` before it and is not timed, COMMAND is split at blanks and
 //! run without a shell. Prints `NAME MEDIAN MINIMUM P90`, in microseconds, a line each.
 //!
-//! `--peak FILE COMMAND…` runs one command with FILE for its stdin, and prints how much memory
-//! it had at most, in kB: its own, without that of programs it runs.
+//! `--peak ROUNDS FILE COMMAND…` runs one command with FILE for its stdin, and prints how much
+//! memory it had at most, in kB: its own, without that of programs it runs. It takes several
+//! rounds to catch a command that is over soon.
 
 use std::{
     error::Error,
@@ -24,13 +25,17 @@ struct Runner {
     times: Vec<u128>,
 }
 
-const USAGE: &str = "usage: race ROUNDS | race --peak FILE COMMAND…";
+const USAGE: &str = "usage: race ROUNDS | race --peak ROUNDS FILE COMMAND…";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let rounds: usize = match &args[..] {
-        [option, file, program, arguments @ ..] if option == "--peak" => {
-            println!("{}", peak(file, program, arguments)?);
+        [option, rounds, file, program, arguments @ ..] if option == "--peak" => {
+            let mut most = 0;
+            for _ in 0..rounds.parse()? {
+                most = most.max(peak(file, program, arguments)?);
+            }
+            println!("{most}");
             return Ok(());
         }
         [rounds] => rounds.parse()?,

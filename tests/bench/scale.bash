@@ -162,7 +162,7 @@ RACE
   on_host virt-forward apply > /dev/null 2>&1
   # By itself it rebuilds once its table is gone: that is when it needs most.
   on_host nft delete table inet virt_forward
-  figure "$1" hook memory "$(peak_memory "bench_$SCALE_EXTRA")"
+  figure "$1" hook memory "$(peak_memory "bench_$SCALE_EXTRA" 1)"
   on_host virt-forward apply > /dev/null 2>&1
 }
 

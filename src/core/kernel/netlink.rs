@@ -107,7 +107,8 @@ pub(super) fn transaction(
     let mut batch = bracket(NFNL_MSG_BATCH_BEGIN);
     let mut messages = messages.peekable();
     while let Some((kind, attributes)) = messages.next() {
-        // What fails is told in any case, and before the last one is.
+        // What fails is told in any case, and before the last one is. To a message that deletes
+        // NLM_F_CREATE says nothing.
         let flags = match messages.peek() {
             Some(_) => NLM_F_CREATE,
             None => NLM_F_CREATE | NLM_F_ACK,

@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
     /// are only looked at where there are few: an event is to cost the same with any number.
     fn is_table_as_built(&self) -> bool {
         let built = self.store.built();
-        let is_few = || self.store.open().is_ok_and(|open| open.len() <= FEW);
+        let is_few = || self.store.are_more_open_than(FEW).is_ok_and(|many| !many);
         let are_elements_right = || {
             let records = self.store.records();
             let fault = records.and_then(|records| self.fault_of_elements(&records));

@@ -181,7 +181,13 @@ impl Store {
 
     /// Whether any network is open.
     pub fn is_any_open(&self) -> Result<bool> {
-        self.open().map(|open| !open.is_empty())
+        self.are_more_open_than(0)
+    }
+
+    /// Whether more than so many networks are open. No more files are looked for than it takes,
+    /// as an event asks.
+    pub fn are_more_open_than(&self, count: usize) -> Result<bool> {
+        Ok(self.some_names(OPEN, count + 1)?.len() > count)
     }
 
     /// The files of the networks that are open.
@@ -288,9 +294,14 @@ impl Store {
         }
     }
 
-    /// The records in a folder. A run that was killed may have left half a file of another
-    /// name.
+    /// The records in a folder.
     fn names(&self, folder: &'static str) -> Result<Vec<PathBuf>> {
+        self.some_names(folder, usize::MAX)
+    }
+
+    /// The first `most` of them. A run that was killed may have left half a file of another
+    /// name.
+    fn some_names(&self, folder: &'static str, most: usize) -> Result<Vec<PathBuf>> {
         let dir = self.dir.join(folder);
         let failed = |why| state("read", dir.clone(), why);
         let entries = match fs::read_dir(&dir) {
@@ -298,10 +309,10 @@ impl Store {
             entries => entries.map_err(failed)?,
         };
         let names = entries.map(|entry| Ok(Path::new(folder).join(entry?.file_name())));
-        let names: io::Result<Vec<_>> = names.collect();
-        let mut names = names.map_err(failed)?;
-        names.retain(|name| name.extension().is_some_and(|ext| ext == "json"));
-        Ok(names)
+        let is_record = |name: &PathBuf| name.extension().is_some_and(|ext| ext == "json");
+        let names = names.filter(|name: &io::Result<_>| name.as_ref().map_or(true, is_record));
+        let names: io::Result<Vec<_>> = names.take(most).collect();
+        names.map_err(failed)
     }
 
     /// Nothing where there is no such file, or it makes no sense. One that cannot be read just
