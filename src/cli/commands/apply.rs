@@ -109,8 +109,7 @@ fn shown_preview(preview: &Preview) -> String {
     }
     if preview.table.is_some() {
         text.push_str("# gates\n");
-        let sites = preview.survey.sites.iter();
-        text.extend(sites.chain(&preview.survey.shortcuts).map(shown_gate));
+        text.extend(preview.survey.all().map(shown_gate));
         text.push_str("# settings\n");
         text.extend(preview.settings.iter().map(shown_setting));
     }

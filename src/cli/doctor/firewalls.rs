@@ -90,13 +90,8 @@ fn shortcut(site: &Site, is_open: bool) -> Option<Finding> {
 
 /// Rules of ours in chains where none belongs.
 fn strangers(scene: &Scene) -> Vec<Finding> {
-    let Survey {
-        sites, shortcuts, ..
-    } = &scene.inspection.wanted.survey;
-    let is_site = |name: &ChainName| {
-        let mut all = sites.iter().chain(shortcuts);
-        all.any(|site| site.chain() == name)
-    };
+    let survey = &scene.inspection.wanted.survey;
+    let is_site = |name: &ChainName| survey.all().any(|site| site.chain() == name);
     let chains = scene.chains.all();
     let with_ours = chains.filter(|chain| chain.rules.iter().any(|rule| rule.is_ours()));
     let strange = with_ours.filter(|chain| !is_site(&chain.name));

@@ -15,8 +15,7 @@ use crate::output;
 
 pub(super) fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
     let groups = bridges_by_group(&wanted.records);
-    let sites = wanted.survey.sites.iter().chain(&wanted.survey.shortcuts);
-    let sites = sites.map(|site: &Site| GateStatus {
+    let sites = wanted.survey.all().map(|site: &Site| GateStatus {
         owner: site.owner,
         place: site.chain().to_string(),
         state: site.state.word(),

@@ -202,10 +202,15 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Firewalls in use, and then chains of shortcuts.
+    pub fn all(&self) -> impl Iterator<Item = &Site> {
+        self.sites.iter().chain(&self.shortcuts)
+    }
+
     /// What stands, or should stand, in `chain`.
     fn of(&self, chain: &ChainName) -> Option<&Site> {
-        let mut all = self.sites.iter().chain(&self.shortcuts);
-        all.find(|site| site.spot.as_ref().is_some_and(|spot| spot.chain == *chain))
+        self.all()
+            .find(|site| site.spot.as_ref().is_some_and(|spot| spot.chain == *chain))
     }
 }
 

@@ -88,7 +88,7 @@ impl Inspection {
         };
         let refuses = |obstacle: &Obstacle| open && obstacle.is_certain;
         self.is_table_right()
-            && (survey.sites.iter().chain(&survey.shortcuts)).all(|site| gate_right(site.state))
+            && survey.all().all(|site| gate_right(site.state))
             && !survey.obstacles.iter().any(refuses)
             && self.wanted.trouble.is_none()
             && !self.wanted.is_libvirt_flushed

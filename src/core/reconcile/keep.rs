@@ -87,7 +87,8 @@ impl Run<'_> {
     ) -> Result<()> {
         let anew = !faults.is_empty() || !kept.started.is_empty();
         kept.mended = faults;
-        if self.store.is_any_open()? {
+        let is_open = self.store.is_any_open()?;
+        if is_open {
             let gate = |place| format!("the gate in {place} was gone or outranked");
             kept.mended.extend(gates.places().map(gate));
             let seen = settings::look(self.store, &self.usable(), records)?;
@@ -97,11 +98,13 @@ impl Run<'_> {
         if anew {
             self.store.begin()?;
             self.rebuild(&[])?;
-        } else if !kept.mended.is_empty() {
-            self.mend_around(gates, records)?;
-        }
-        if !anew && self.store.is_any_open()? {
-            self.shorten(gates);
+        } else {
+            if !kept.mended.is_empty() {
+                self.mend_around(gates, records)?;
+            }
+            if is_open {
+                self.shorten(gates);
+            }
         }
         kept.troubles = self.misfits(records);
         match self.firewalld() {
