@@ -9,7 +9,7 @@ use virt_forward_core::{
     config::Config,
     network::Network,
     state::Record,
-    table::{self, Batch, Layout, Member},
+    table::{self, Batch, Host, Layout, Member},
 };
 
 /// Text for a log or a terminal: one line, with nothing in it that moves a cursor.
@@ -29,7 +29,7 @@ pub fn json<T: Serialize>(value: &T) -> String {
 
 /// The table of `config` with these networks in it, as it is handed to nft.
 pub fn assert_table(config: &Config, records: &[Record]) {
-    let layout = Layout::of(config);
+    let layout = Layout::of(config, &Host::default());
     let members = records
         .iter()
         .filter_map(|one| Member::new(&one.network, &one.access));

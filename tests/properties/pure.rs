@@ -9,7 +9,7 @@ use virt_forward_core::{
     network::{Mode, Network},
     policy::{self, Verdict},
     state::Record,
-    table::{self, Batch, Layout, Member},
+    table::{self, Batch, Host, Layout, Member},
 };
 
 use crate::generate::{Case, Event, case};
@@ -49,7 +49,7 @@ fn carried_out(sets: &mut Sets, batch: &Batch) {
 
 fn rebuilt(config: &Config, members: &[Member]) -> Sets {
     let mut batch = Batch::default();
-    table::whole(&mut batch, &Layout::of(config), members);
+    table::whole(&mut batch, &Layout::of(config, &Host::default()), members);
     let mut sets = Sets::new();
     carried_out(&mut sets, &batch);
     sets

@@ -129,7 +129,10 @@ pub fn preview(
         false => None,
         true => {
             let mut batch = Batch::default();
-            table::whole(&mut batch, &table::Layout::of(config), &members);
+            let built = store.layout();
+            let host = built.map(|built| built.host()).unwrap_or_default();
+            let layout = table::Layout::of(config, &host);
+            table::whole(&mut batch, &layout, &members);
             scratch::listed(&batch, TABLE, deadline)?
         }
     };

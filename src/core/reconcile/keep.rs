@@ -167,7 +167,9 @@ impl Run<'_> {
 
     /// The set whose elements are not those of `records`, as a fault.
     pub(super) fn fault_of_elements(&self, records: &[Record]) -> Result<Option<String>> {
-        let layout = table::Layout::of(&self.usable());
+        let built = self.store.layout();
+        let host = built.map(|built| built.host()).unwrap_or_default();
+        let layout = table::Layout::of(&self.usable(), &host);
         let wanted = table::keys(&layout, &members(self.config, records));
         let seen = elements::read(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();

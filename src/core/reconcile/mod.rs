@@ -36,7 +36,7 @@ use crate::{
     network::Network,
     policy::{self, Access, Overlap},
     state::{Layout, Lock, Record, Store},
-    table::{self, Batch, Changes, Member},
+    table::{self, Batch, Changes, Host, Member},
 };
 
 /// With that many open networks an event looks at the elements of all.
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
     /// Whether there is a table, but of another config or another version of us.
     fn is_built_otherwise(&self) -> bool {
         let built = self.store.layout();
-        built.is_some_and(|built| built != Layout::of(self.config, &built.unused()))
+        built.is_some_and(|built| built != Layout::of(self.config, &built.unused(), &built.host()))
     }
 
     /// Whether nobody but us has changed the table since it was built, if it was. Its elements
@@ -307,15 +307,17 @@ impl<'a> Run<'a> {
         let wish = Wish::of(self.config);
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
+        let host = self.host();
         let mut batch = Batch::default();
         table::whole(
             &mut batch,
-            &table::Layout::of(&usable),
+            &table::Layout::of(&usable, &host),
             &members(self.config, &records),
         );
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
-        self.store.set_layout(&Layout::of(self.config, &unused))?;
+        self.store
+            .set_layout(&Layout::of(self.config, &unused, &host))?;
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
@@ -327,6 +329,11 @@ impl<'a> Run<'a> {
         self.shorten(&gates);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
+    }
+
+    /// What a table that is built now has to know of the host.
+    fn host(&self) -> Host {
+        Host::default()
     }
 
     /// Puts the shortcuts in; that one fails keeps nothing else from being done.

@@ -41,6 +41,7 @@ use crate::{
     network::{BridgeName, Network},
     policy::{self, Access, Overlap},
     sysctls::Changed,
+    table::Host,
 };
 
 const OPEN: &str = "open";
@@ -370,25 +371,32 @@ impl From<String> for Layout {
 
 impl Layout {
     /// Of `config` but for the peers that are not used, as this version builds it.
-    pub fn of(config: &Config, unused: &[Overlap]) -> Self {
+    pub fn of(config: &Config, unused: &[Overlap], host: &Host) -> Self {
         #[derive(Serialize)]
         struct Built<'a> {
             version: &'a str,
             config: &'a Config,
             unused: &'a [Overlap],
             has_closed: bool,
+            host: &'a Host,
         }
         Self(json(&Built {
             version: crate::VERSION,
             config,
             unused,
             has_closed: config.names_subnets(),
+            host,
         }))
     }
 
     /// The peers of its config that are not used.
     pub fn unused(&self) -> Vec<Overlap> {
         self.value("/unused").unwrap_or_default()
+    }
+
+    /// What the table knows of the host.
+    pub fn host(&self) -> Host {
+        self.value("/host").unwrap_or_default()
     }
 
     /// Whether closed networks are in the table too.
@@ -638,7 +646,7 @@ mod tests {
         let theirs = dir.path().join("theirs");
         fs::write(&theirs, "theirs").unwrap();
         std::os::unix::fs::symlink(&theirs, store.dir().join("layout.new")).unwrap();
-        let layout = Layout::of(&Config::default(), &[]);
+        let layout = Layout::of(&Config::default(), &[], &Host::default());
         assert!(store.set_layout(&layout).is_err());
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     }
@@ -653,10 +661,10 @@ mod tests {
 
     #[test]
     fn a_layout_tells_another_policy_and_another_mark() {
-        let one = Layout::of(&Config::default(), &[]);
+        let one = Layout::of(&Config::default(), &[], &Host::default());
         let mut config = Config::default();
         config.groups.clear();
-        let two = Layout::of(&config, &[]);
+        let two = Layout::of(&config, &[], &Host::default());
         assert_ne!(one, two);
         assert_eq!(one.mark(), Some(MarkBit::DEFAULT));
         assert_eq!(Layout("{".into()).mark(), None);

@@ -6,7 +6,7 @@
 //! connection that the other side opens from the same ports is none of ours.
 //!
 //! Be aware: the source of what comes to `own_source` is its network's own, that of what comes
-//! to `from_outside` would be answered the way it came.
+//! to `known_path` would be answered through the interface it came in by.
 
 use ipnet::IpNet;
 
@@ -14,7 +14,7 @@ use super::{
     Layout, TABLE,
     elements::BRIDGES,
     from_set,
-    ruleset::{FROM_OUTSIDE, OPEN, OWN_SOURCE},
+    ruleset::{MARK, OPEN, OWN_SOURCE},
     to_set,
     words::{self, Batch, Direction, Word},
 };
@@ -111,56 +111,83 @@ fn conditions(
 /// From a network: to another one, or outside.
 pub(super) fn own_source(batch: &mut Batch, layout: &Layout) {
     for way in ways(layout) {
-        // ct direction original iifname @allow_1_from ip saddr 10.17.3.0/24 …
-        //   … oifname @allow_1_to jump allow_1
-        //   … ip daddr 172.16.0.0/12 oifname @allow_1_to jump allow_1
-        //   … ip daddr 172.16.0.0/12 oifname != @bridges jump allow_1
-        for leaves in leaves(&way.to) {
-            let mut words = vec![
-                words::direction(way.direction),
-                words::iifname_in(&way.from.bridges),
-            ];
-            words.extend(way.from.subnet.map(words::saddr_of));
-            words.extend(leaves);
-            words.push(words::jump(&way.chain));
-            batch.add_rule(TABLE, OWN_SOURCE, words);
-        }
+        from_network(batch, &way, OWN_SOURCE);
+    }
+}
+
+fn from_network(batch: &mut Batch, way: &Way, chain: &str) {
+    // ct direction original iifname @allow_1_from ip saddr 10.17.3.0/24 …
+    //   … oifname @allow_1_to jump allow_1
+    //   … ip daddr 172.16.0.0/12 oifname @allow_1_to jump allow_1
+    //   … ip daddr 172.16.0.0/12 oifname != @bridges jump allow_1
+    for leaves in leaves(&way.to) {
+        let mut words = vec![
+            words::direction(way.direction),
+            words::iifname_in(&way.from.bridges),
+        ];
+        words.extend(way.from.subnet.map(words::saddr_of));
+        words.extend(leaves);
+        words.push(words::jump(&way.chain));
+        batch.add_rule(TABLE, chain, words);
     }
 }
 
 /// From outside, where the config names addresses, to a network.
-pub(super) fn from_outside(batch: &mut Batch, layout: &Layout) {
+pub(super) fn known_path(batch: &mut Batch, layout: &Layout, chain: &str) {
     for way in ways(layout) {
         // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump allow_1
-        if let Some(subnet) = way.from.subnet {
-            let mut words = vec![
-                words::direction(way.direction),
-                words::saddr_of(subnet),
-                words::oifname_in(&way.to.bridges),
-            ];
-            words.extend(way.to.subnet.map(words::daddr_of));
+        if let Some(mut words) = from_subnet(&way) {
+            words.insert(0, words::direction(way.direction));
             words.push(words::jump(&way.chain));
-            batch.add_rule(TABLE, FROM_OUTSIDE, words);
+            batch.add_rule(TABLE, chain, words);
         }
+    }
+}
+
+/// The same sources, where they did not come in by the interface that leads back to them.
+pub(super) fn forged(batch: &mut Batch, layout: &Layout, chain: &str) {
+    for way in ways(layout).filter(|way| way.direction == Direction::Original) {
+        // ip saddr 192.168.0.30 oifname @allow_1_to drop
+        if let Some(mut words) = from_subnet(&way) {
+            words.push(words::drop());
+            batch.add_rule(TABLE, chain, words);
+        }
+    }
+}
+
+/// `ip saddr 192.168.0.30 oifname @allow_1_to ip daddr 10.17.3.21`
+fn from_subnet(way: &Way) -> Option<Vec<Word>> {
+    let mut words = vec![
+        words::saddr_of(way.from.subnet?),
+        words::oifname_in(&way.to.bridges),
+    ];
+    words.extend(way.to.subnet.map(words::daddr_of));
+    Some(words)
+}
+
+/// Replies with a source that is not their network's own.
+pub(super) fn replies(batch: &mut Batch, layout: &Layout, chain: &str) {
+    for way in ways(layout).filter(|way| way.direction == Direction::Reply) {
+        from_network(batch, &way, chain);
     }
 }
 
 /// ICMP errors about what passes, both ways: from whom does not matter, to whom does.
 pub(super) fn errors(batch: &mut Batch, layout: &Layout, chain: &str) {
     for way in ways(layout) {
-        // iifname @allow_1_to oifname @allow_1_from goto open
+        // iifname @allow_1_to oifname @allow_1_from goto mark
         for leaves in leaves(&way.to) {
             let mut words = vec![words::iifname_in(&way.from.bridges)];
             words.extend(leaves);
-            words.push(words::goto(OPEN));
+            words.push(words::goto(MARK));
             batch.add_rule(TABLE, chain, words);
         }
-        // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto open
+        // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto mark
         if way.from.subnet.is_some() {
             let mut words = vec![words::iifname_not_in(BRIDGES)];
             words.extend(way.to.subnet.map(words::daddr_of));
             words.push(words::oifname_in(&way.to.bridges));
-            words.push(words::goto(OPEN));
+            words.push(words::goto(MARK));
             batch.add_rule(TABLE, chain, words);
         }
     }

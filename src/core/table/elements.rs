@@ -7,10 +7,15 @@ use ipnet::IpNet;
 use super::{
     Member, TABLE,
     keys::{Element, elements_of},
-    words::{Batch, Kind, Value, interface, interface_address, interface_subnet, with_comment},
+    words::{
+        Batch, Kind, Value, interface, interface_address, interface_pair, interface_subnet,
+        with_comment,
+    },
 };
 
 pub(super) const BRIDGES: &str = "bridges";
+/// Each bridge with itself: packets that leave by the bridge they came in by.
+pub(super) const SAME_BRIDGE: &str = "same_bridge";
 
 /// A set of subnets, each with the bridge it belongs to.
 pub(super) struct Subnets {
@@ -133,6 +138,7 @@ impl Changes {
 /// no harm.
 pub fn add(batch: &mut Batch, member: &Member) {
     batch.add_elements(TABLE, BRIDGES, vec![bridge(member)]);
+    batch.add_elements(TABLE, SAME_BRIDGE, vec![same_bridge(member)]);
     for subnets in &SUBNETS {
         batch.add_elements(TABLE, subnets.set, subnets.of(member));
     }
@@ -149,10 +155,16 @@ pub fn remove(batch: &mut Batch, member: &Member) {
     for subnets in &SUBNETS {
         batch.delete_elements(TABLE, subnets.set, subnets.of(member));
     }
+    batch.delete_elements(TABLE, SAME_BRIDGE, vec![same_bridge(member)]);
     batch.delete_elements(TABLE, BRIDGES, vec![bridge(member)]);
 }
 
 /// `"virbr_kube02" comment "kube02"`
 pub(super) fn bridge(member: &Member) -> Value {
     with_comment(interface(&member.bridge), &member.name)
+}
+
+/// `"virbr_kube02" . "virbr_kube02"`
+pub(super) fn same_bridge(member: &Member) -> Value {
+    interface_pair(&member.bridge, &member.bridge)
 }

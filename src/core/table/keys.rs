@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Layout, Member, elements};
+use super::{Ip, Layout, Member, elements, ruleset};
 use crate::{network::BridgeName, text};
 
 /// An element: the first and the last value that it stands for, in the bytes of the kernel.
@@ -36,7 +36,22 @@ const NAME: usize = 16;
 /// Every set of the table, with its elements when `members` are in it.
 pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Key>> {
     let mut sets: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
-    sets.insert(elements::BRIDGES.to_owned(), BTreeSet::new());
+    for set in [elements::BRIDGES, elements::SAME_BRIDGE] {
+        sets.insert(set.to_owned(), BTreeSet::new());
+    }
+    for family in [Ip::V4, Ip::V6] {
+        let enabled = layout
+            .host
+            .enabled_of(family)
+            .map(|name| single(padded(name)));
+        put_some(&mut sets, ruleset::enabled_set(family), enabled.collect());
+        let paths = layout.host.return_paths_of(family);
+        let paths = paths.map(|path| range(&path.interface, &path.subnet));
+        put_some(&mut sets, ruleset::paths_set(family), paths.collect());
+    }
+    let masqueraded = layout.host.masqueraded.iter();
+    let masqueraded = masqueraded.map(|name| single(padded(name)));
+    put_some(&mut sets, ruleset::MASQUERADED, masqueraded.collect());
     for subnets in &elements::SUBNETS {
         sets.insert(subnets.set.to_owned(), BTreeSet::new());
     }
@@ -71,11 +86,18 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
         comment,
     };
     let comment = || Some(text::comment(network));
-    let mut all = vec![element(elements::BRIDGES, single(name(bridge)), comment())];
+    let mut all = vec![
+        element(elements::BRIDGES, single(name(bridge)), comment()),
+        element(
+            elements::SAME_BRIDGE,
+            single([name(bridge), name(bridge)].concat()),
+            None,
+        ),
+    ];
     for subnet in subnets {
         let of = elements::set_of(subnet);
         let key = match of.is_masked() {
-            true => single(with_address(bridge, subnet.network())),
+            true => single(with_address(bridge.as_str(), subnet.network())),
             false => interval(bridge, subnet),
         };
         all.push(element(of.set, key, comment()));
@@ -94,10 +116,21 @@ fn single(value: Vec<u8>) -> Key {
     }
 }
 
+/// Sets that are there only where they have elements.
+fn put_some(sets: &mut BTreeMap<String, BTreeSet<Key>>, set: &str, keys: BTreeSet<Key>) {
+    if !keys.is_empty() {
+        sets.insert(set.to_owned(), keys);
+    }
+}
+
 fn interval(bridge: &BridgeName, subnet: &IpNet) -> Key {
+    range(bridge.as_str(), subnet)
+}
+
+fn range(interface: &str, subnet: &IpNet) -> Key {
     Key {
-        from: with_address(bridge, subnet.network()),
-        to: with_address(bridge, subnet.broadcast()),
+        from: with_address(interface, subnet.network()),
+        to: with_address(interface, subnet.broadcast()),
     }
 }
 
@@ -121,13 +154,17 @@ fn bounds(subnet: &IpNet) -> Vec<Key> {
 }
 
 fn name(bridge: &BridgeName) -> Vec<u8> {
-    let mut bytes = bridge.as_str().as_bytes().to_vec();
+    padded(bridge.as_str())
+}
+
+fn padded(interface: &str) -> Vec<u8> {
+    let mut bytes = interface.as_bytes().to_vec();
     bytes.resize(NAME, 0);
     bytes
 }
 
-fn with_address(bridge: &BridgeName, address: IpAddr) -> Vec<u8> {
-    let mut bytes = name(bridge);
+fn with_address(interface: &str, address: IpAddr) -> Vec<u8> {
+    let mut bytes = padded(interface);
     match address {
         IpAddr::V4(address) => bytes.extend(address.octets()),
         IpAddr::V6(address) => bytes.extend(address.octets()),

@@ -1,16 +1,21 @@
 //! Our table, `inet virt_forward`: it takes every decision, and nothing else does.
 //!
 //! ```text
-//!  forward       clears our bit, so that nobody else's mark opens anything
-//!    from_bridge   only a network's own sources go on: a forged one opens nothing
+//!  forward       clears the mark bit, whoever set it; leaves traffic within one bridge alone
+//!    from_bridge   only a network's own sources go on to own_source
 //!      own_source    a pair of one group, or a member and a peer of it, goes to
-//!        open          sets our bit: the gates accept it
-//!        allow_1       what goes the way of an [[allow]] rule, by its ports
-//!        reply_1       and what comes back of it
-//!    from_outside  a peer that comes the way it should goes there too
-//!    errors        ICMP errors about connections, from any router on their way
+//!        open          labels a new connection and marks the packet: the gates accept it
+//!        allow_1       packets in the direction of an [[allow]] rule, by its ports
+//!        reply_1       replies to them
+//!      replies       replies of a labelled connection that leave by another bridge
+//!    from_outside  a source that passes the reverse path check goes on to
+//!      known_path    peers, and outside ends of [[allow]] rules
+//!    errors        ICMP errors about allowed connections, from any router on their path
+//!    unmarked      the end of every path above: drops packets of a labelled connection that
+//!                  policy does not allow (any more), and what only passes because virt-forward
+//!                  switched on an interface's forwarding
 //!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
-//!  clear         takes the bit away before the packet leaves
+//!  clear         clears the mark before the packet leaves
 //! ```
 //!
 //! Be aware: an accept ends only its own base chain (nft(8), VERDICT STATEMENTS). This table
@@ -18,16 +23,18 @@
 
 mod allow;
 mod elements;
+mod host;
 mod keys;
 mod listing;
 mod ruleset;
 mod words;
 
 pub use elements::{Changes, Verb, add, remove};
+pub use host::{Enabled, Host, Ip, ReturnPath};
 pub use keys::{Element, Key, keys};
 pub use listing::same;
-pub(crate) use ruleset::FORWARD_PRIORITY;
-pub use ruleset::{none, whole};
+pub(crate) use ruleset::{FORWARD_PRIORITY, LABEL};
+pub use ruleset::{closing, none, whole};
 pub use words::Batch;
 pub(crate) use words::{accept, counter, marked, ret};
 
@@ -48,8 +55,7 @@ pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
     allows: Vec<Allow>,
-    /// Whether it matters what comes from outside, be it answers.
-    knows_outside: bool,
+    host: Host,
 }
 
 #[derive(Clone, Debug)]
@@ -109,8 +115,8 @@ impl Layout {
         sets
     }
 
-    /// The layout that `config` wants.
-    pub fn of(config: &Config) -> Self {
+    /// The layout that `config` wants on this host.
+    pub fn of(config: &Config, host: &Host) -> Self {
         Self {
             mark: config.mark,
             groups: config
@@ -123,7 +129,7 @@ impl Layout {
                 })
                 .collect(),
             allows: config.allows.clone(),
-            knows_outside: config.names_subnets(),
+            host: host.clone(),
         }
     }
 }

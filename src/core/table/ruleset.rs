@@ -1,9 +1,14 @@
 //! The whole table, for any number of networks the same chains and rules.
 
 use super::{
-    Group, IPV4, IPV6, Layout, Member, TABLE, allow, elements,
+    Group, IPV4, IPV6, Ip, Layout, Member, TABLE, allow, elements,
     words::{self, Batch, Hook, Kind},
 };
+
+/// The connection label that marks what the table let open, a bit from 0 to 127. Labels are the
+/// kernel's, kept with the connection: a packet of a labelled connection that policy does not
+/// allow any more is dropped, where libvirt would accept it as ESTABLISHED.
+pub(crate) const LABEL: u8 = 127;
 
 /// Before every chain that people put at `filter` (0), so that the mark is there for all.
 pub(crate) const FORWARD_PRIORITY: i32 = -10;
@@ -16,8 +21,15 @@ const FORWARD: &str = "forward";
 const FROM_BRIDGE: &str = "from_bridge";
 pub(super) const OWN_SOURCE: &str = "own_source";
 pub(super) const FROM_OUTSIDE: &str = "from_outside";
+/// Its packets come in by the interface that the host would answer through.
+const KNOWN_PATH: &str = "known_path";
+const REPLIES: &str = "replies";
 const ERRORS: &str = "errors";
+const UNMARKED: &str = "unmarked";
 pub(super) const OPEN: &str = "open";
+/// As `open`, for packets that belong to a connection already.
+pub(super) const MARK: &str = "mark";
+pub(super) const MASQUERADED: &str = "masqueraded";
 const KEEP_SOURCE: &str = "keep_source";
 const CLEAR: &str = "clear";
 
@@ -29,17 +41,28 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     none(batch);
     batch.add_table(TABLE);
     sets(batch, layout, members);
+    unmarked(batch, layout);
     open(batch, layout);
     allow::protocols(batch, layout);
     errors(batch, layout);
     own_source(batch, layout);
+    replies(batch, layout);
     from_bridge(batch);
-    if layout.knows_outside {
-        from_outside(batch, layout);
-    }
+    known_path(batch, layout);
+    from_outside(batch, layout);
     forward(batch, layout);
     keep_source(batch, layout);
     clear(batch, layout);
+}
+
+/// Replaces the table by one that opens nothing and drops what it has opened before: the last
+/// step before it goes, while the kernel forgets those connections.
+pub fn closing(batch: &mut Batch) {
+    none(batch);
+    batch.add_table(TABLE);
+    batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
+    // ct label 127 drop
+    batch.add_rule(TABLE, FORWARD, [words::labelled(LABEL), words::drop()]);
 }
 
 /// Takes the table away, whether it is there or not.
@@ -51,6 +74,8 @@ pub fn none(batch: &mut Batch) {
 fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     let bridges = members.iter().map(elements::bridge).collect();
     batch.add_set(TABLE, elements::BRIDGES, Kind::Interface, bridges);
+    let pairs = members.iter().map(elements::same_bridge).collect();
+    batch.add_set(TABLE, elements::SAME_BRIDGE, Kind::InterfacePair, pairs);
     for subnets in &elements::SUBNETS {
         let own = members.iter().flat_map(|member| subnets.of(member));
         batch.add_set(TABLE, subnets.set, subnets.kind, own.collect());
@@ -66,21 +91,103 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
             batch.add_set(TABLE, &peers.set, peers.kind, subnets.collect());
         }
     }
+    sets_of_host(batch, layout);
+}
+
+/// Those that are there only where the host needs them.
+fn sets_of_host(batch: &mut Batch, layout: &Layout) {
+    let mut add = |set: &str, kind, elements: Vec<words::Value>| {
+        if !elements.is_empty() {
+            batch.add_set(TABLE, set, kind, elements);
+        }
+    };
+    for family in [Ip::V4, Ip::V6] {
+        let enabled = layout.host.enabled_of(family).map(words::interface_named);
+        add(enabled_set(family), Kind::Interface, enabled.collect());
+        let paths = layout.host.return_paths_of(family);
+        let paths = paths.map(|path| words::interface_named_subnet(&path.interface, path.subnet));
+        let kind = match family {
+            Ip::V4 => Kind::InterfaceSubnet4,
+            Ip::V6 => Kind::InterfaceSubnet6,
+        };
+        add(paths_set(family), kind, paths.collect());
+    }
+    let masqueraded = layout.host.masqueraded.iter();
+    let masqueraded = masqueraded.map(|name| words::interface_named(name));
+    add(MASQUERADED, Kind::Interface, masqueraded.collect());
+}
+
+/// The set of interfaces whose forwarding virt-forward switched on.
+pub(super) fn enabled_set(family: Ip) -> &'static str {
+    match family {
+        Ip::V4 => "enabled4",
+        Ip::V6 => "enabled6",
+    }
+}
+
+/// The set of interfaces and the sources that the host would answer through them.
+pub(super) fn paths_set(family: Ip) -> &'static str {
+    match family {
+        Ip::V4 => "return_paths4",
+        Ip::V6 => "return_paths6",
+    }
+}
+
+fn any(family: Ip) -> std::net::IpAddr {
+    match family {
+        Ip::V4 => IPV4,
+        Ip::V6 => IPV6,
+    }
+}
+
+/// The last chain of every packet that policy does not mark.
+fn unmarked(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, UNMARKED);
+    // ct label 127 drop
+    batch.add_rule(TABLE, UNMARKED, [words::labelled(LABEL), words::drop()]);
+    for family in [Ip::V4, Ip::V6] {
+        if layout.host.enabled_of(family).next().is_some() {
+            // meta nfproto ipv4 iifname @enabled4 drop
+            let words = [
+                words::nfproto(&any(family)),
+                words::iifname_in(enabled_set(family)),
+                words::drop(),
+            ];
+            batch.add_rule(TABLE, UNMARKED, words);
+        }
+    }
 }
 
 fn open(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OPEN);
-    // meta mark set meta mark | 0x10000000 counter accept
-    batch.add_rule(
-        TABLE,
-        OPEN,
-        [
-            words::set_mark(layout.mark.bit()),
-            words::counter(),
-            // Of this table alone: no rule after that which led here has to be looked at.
-            words::accept(),
-        ],
-    );
+    // ct state new ct label set 127
+    let new = [words::new_connection(), words::set_label(LABEL)];
+    batch.add_rule(TABLE, OPEN, new);
+    // An expected connection (the data of FTP). To the kernel an ICMP error is related, too, and
+    // has the labels of the connection that it is about, which may not be one of ours.
+    // ct state related meta l4proto != { icmp, ipv6-icmp } ct label set 127
+    let expected = [
+        words::related(),
+        words::is_not_icmp(),
+        words::set_label(LABEL),
+    ];
+    batch.add_rule(TABLE, OPEN, expected);
+    for chain in [OPEN, MARK] {
+        if chain == MARK {
+            batch.add_chain(TABLE, MARK);
+        }
+        // meta mark set meta mark | 0x10000000 counter accept
+        batch.add_rule(
+            TABLE,
+            chain,
+            [
+                words::set_mark(layout.mark.bit()),
+                words::counter(),
+                // Of this table alone: no rule after the one that led here is evaluated.
+                words::accept(),
+            ],
+        );
+    }
 }
 
 /// An ICMP error ("fragmentation needed", say) comes from a router somewhere on the way, so its
@@ -89,19 +196,26 @@ fn open(batch: &mut Batch, layout: &Layout) {
 fn errors(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, ERRORS);
     for group in &layout.groups {
-        from_members(batch, group, ERRORS);
+        from_members(batch, group, ERRORS, MARK);
         for peers in group.peers() {
             // iifname != @bridges meta nfproto ipv4 oifname @group_kube goto open
             let from_beyond = [
                 words::iifname_not_in(elements::BRIDGES),
                 words::nfproto(&peers.any),
                 words::oifname_in(&group.set()),
-                words::goto(OPEN),
+                words::goto(MARK),
             ];
             batch.add_rule(TABLE, ERRORS, from_beyond);
         }
     }
     allow::errors(batch, layout, ERRORS);
+    end(batch, ERRORS);
+}
+
+/// The end of a path: nothing has marked the packet.
+fn end(batch: &mut Batch, chain: &str) {
+    // goto unmarked
+    batch.add_rule(TABLE, chain, [words::goto(UNMARKED)]);
 }
 
 /// Sends ICMP errors there, at the end of `chain`.
@@ -125,26 +239,49 @@ fn from_bridge(batch: &mut Batch) {
         let words = [words::nfproto(&subnets.mask), own, words::goto(OWN_SOURCE)];
         batch.add_rule(TABLE, FROM_BRIDGE, words);
     }
+    // ct direction reply ct label 127 goto replies
+    let reply = [
+        words::direction(words::Direction::Reply),
+        words::labelled(LABEL),
+        words::goto(REPLIES),
+    ];
+    batch.add_rule(TABLE, FROM_BRIDGE, reply);
     to_errors(batch, FROM_BRIDGE);
+    end(batch, FROM_BRIDGE);
+}
+
+/// A guest with interfaces in two networks answers by its default route, whatever address of its
+/// own was asked; and libvirt knows nothing of an address that a guest announces by BGP. So the
+/// source of a reply may be foreign, while its connection is one that was allowed, and its bridge
+/// is one that may reply.
+fn replies(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, REPLIES);
+    for group in &layout.groups {
+        from_members(batch, group, REPLIES, MARK);
+    }
+    allow::replies(batch, layout, REPLIES);
+    to_errors(batch, REPLIES);
+    end(batch, REPLIES);
 }
 
 fn own_source(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OWN_SOURCE);
     for group in &layout.groups {
-        from_members(batch, group, OWN_SOURCE);
+        from_members(batch, group, OWN_SOURCE, OPEN);
     }
     allow::own_source(batch, layout);
     to_errors(batch, OWN_SOURCE);
+    end(batch, OWN_SOURCE);
 }
 
 /// From the members of a group to each other, and to its peers.
-fn from_members(batch: &mut Batch, group: &Group, chain: &str) {
+fn from_members(batch: &mut Batch, group: &Group, chain: &str, target: &str) {
     // iifname @group_kube oifname @group_kube goto open
     let set = group.set();
     let pair = [
         words::iifname_in(&set),
         words::oifname_in(&set),
-        words::goto(OPEN),
+        words::goto(target),
     ];
     batch.add_rule(TABLE, chain, pair);
     for peers in group.peers() {
@@ -153,7 +290,7 @@ fn from_members(batch: &mut Batch, group: &Group, chain: &str) {
             words::iifname_in(&set),
             words::daddr_in(&peers.any, &peers.set),
             words::oifname_not_in(elements::BRIDGES),
-            words::goto(OPEN),
+            words::goto(target),
         ];
         batch.add_rule(TABLE, chain, to_peer);
     }
@@ -164,42 +301,77 @@ fn forward(batch: &mut Batch, layout: &Layout) {
     batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
     // meta mark set meta mark & 0xefffffff
     batch.add_rule(TABLE, FORWARD, [words::keep_mark(layout.mark.others())]);
+    // iifname . oifname @same_bridge accept
+    let same_bridge = [
+        words::iifname_oifname_in(elements::SAME_BRIDGE),
+        words::accept(),
+    ];
+    batch.add_rule(TABLE, FORWARD, same_bridge);
     // iifname @bridges goto from_bridge
     let from_bridge = [
         words::iifname_in(elements::BRIDGES),
         words::goto(FROM_BRIDGE),
     ];
     batch.add_rule(TABLE, FORWARD, from_bridge);
-    if layout.knows_outside {
-        // oifname @bridges goto from_outside
-        let from_outside = [
-            words::oifname_in(elements::BRIDGES),
-            words::goto(FROM_OUTSIDE),
-        ];
-        batch.add_rule(TABLE, FORWARD, from_outside);
+    // oifname @bridges goto from_outside
+    let from_outside = [
+        words::oifname_in(elements::BRIDGES),
+        words::goto(FROM_OUTSIDE),
+    ];
+    batch.add_rule(TABLE, FORWARD, from_outside);
+    if layout.host.enabled_all_ipv6 {
+        // meta nfproto ipv6 drop
+        batch.add_rule(TABLE, FORWARD, [words::nfproto(&IPV6), words::drop()]);
     }
+    end(batch, FORWARD);
 }
 
 /// A guest of a network that is not open, or a container, may send with the address of a peer:
-/// only where the host itself would send to the peer does one come in.
+/// a peer's packet has to come in by an interface that the host itself would send to it through.
 fn from_outside(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, FROM_OUTSIDE);
-    // fib saddr . iif oif missing return
-    let forged = [words::came_the_wrong_way(), words::ret()];
-    batch.add_rule(TABLE, FROM_OUTSIDE, forged);
+    // fib saddr . iif oif exists goto known_path
+    let fib = [words::reverse_path_exists(), words::goto(KNOWN_PATH)];
+    batch.add_rule(TABLE, FROM_OUTSIDE, fib);
+    for family in [Ip::V4, Ip::V6] {
+        if layout.host.return_paths_of(family).next().is_some() {
+            // iifname . ip saddr @return_paths4 goto known_path
+            let words = [
+                words::nfproto(&any(family)),
+                words::iifname_saddr_in(&any(family), paths_set(family)),
+                words::goto(KNOWN_PATH),
+            ];
+            batch.add_rule(TABLE, FROM_OUTSIDE, words);
+        }
+    }
+    if layout.host.drops_forged_peers {
+        peers(batch, layout, FROM_OUTSIDE, &words::drop());
+        allow::forged(batch, layout, FROM_OUTSIDE);
+    }
+    end(batch, FROM_OUTSIDE);
+}
+
+fn known_path(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, KNOWN_PATH);
+    peers(batch, layout, KNOWN_PATH, &words::goto(OPEN));
+    allow::known_path(batch, layout, KNOWN_PATH);
+    to_errors(batch, KNOWN_PATH);
+    end(batch, KNOWN_PATH);
+}
+
+/// From peers to the members of their groups.
+fn peers(batch: &mut Batch, layout: &Layout, chain: &str, verdict: &words::Word) {
     for group in &layout.groups {
         for peers in group.peers() {
             // ip saddr @peers_kube4 oifname @group_kube goto open
-            let pair = [
+            let words = [
                 words::saddr_in(&peers.any, &peers.set),
                 words::oifname_in(&group.set()),
-                words::goto(OPEN),
+                verdict.clone(),
             ];
-            batch.add_rule(TABLE, FROM_OUTSIDE, pair);
+            batch.add_rule(TABLE, chain, words);
         }
     }
-    allow::from_outside(batch, layout);
-    to_errors(batch, FROM_OUTSIDE);
 }
 
 fn keep_source(batch: &mut Batch, layout: &Layout) {
@@ -216,6 +388,11 @@ fn keep_source(batch: &mut Batch, layout: &Layout) {
         KEEP_SOURCE,
         [words::unmarked(layout.mark.bit()), words::ret()],
     );
+    if !layout.host.masqueraded.is_empty() {
+        // iifname @masqueraded return
+        let words = [words::iifname_in(MASQUERADED), words::ret()];
+        batch.add_rule(TABLE, KEEP_SOURCE, words);
+    }
     for family in [IPV4, IPV6] {
         // oifname @bridges meta nfproto ipv4 snat ip to ip saddr
         // oifname @bridges meta nfproto ipv6 snat ip6 to ip6 saddr

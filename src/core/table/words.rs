@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Subnet4,
     /// `type ipv6_addr; flags interval`
     Subnet6,
+    /// `type ifname . ifname`
+    InterfacePair,
     /// `type ifname . ipv4_addr`
     InterfaceAddress4,
     /// `type ifname . ipv6_addr`
@@ -223,6 +225,7 @@ impl Kind {
             Kind::Interface => (SetTypeValue::Single(SetType::Ifname), false),
             Kind::Subnet4 => (SetTypeValue::Single(SetType::Ipv4Addr), true),
             Kind::Subnet6 => (SetTypeValue::Single(SetType::Ipv6Addr), true),
+            Kind::InterfacePair => (pair(SetType::Ifname), false),
             Kind::InterfaceAddress4 => (pair(SetType::Ipv4Addr), false),
             Kind::InterfaceAddress6 => (pair(SetType::Ipv6Addr), false),
             Kind::InterfaceSubnet4 => (pair(SetType::Ipv4Addr), true),
@@ -286,7 +289,24 @@ fn rule(table: TableName<'_>, chain: &str) -> Rule<'static> {
 
 /// `"virbr0"`
 pub(crate) fn interface(name: &BridgeName) -> Value {
-    string(name.as_str())
+    interface_named(name.as_str())
+}
+
+/// `"eth0"`: an interface that is no network's bridge.
+pub(crate) fn interface_named(name: &str) -> Value {
+    string(name)
+}
+
+/// `"virbr0" . "virbr1"`
+pub(crate) fn interface_pair(one: &BridgeName, other: &BridgeName) -> Value {
+    let pair = vec![interface(one), interface(other)];
+    Expression::Named(NamedExpression::Concat(pair))
+}
+
+/// `"eth0" . 10.0.0.0/24`
+pub(crate) fn interface_named_subnet(name: &str, net: IpNet) -> Value {
+    let pair = vec![interface_named(name), subnet(net)];
+    Expression::Named(NamedExpression::Concat(pair))
 }
 
 /// `"virbr0" . 10.0.0.0`
@@ -397,9 +417,34 @@ pub(crate) fn is_icmp() -> Word {
     compare(meta(MetaKey::L4proto), Operator::EQ, set(protocols))
 }
 
+/// `meta l4proto != { icmp, ipv6-icmp }`
+pub(crate) fn is_not_icmp() -> Word {
+    let protocols = ["icmp", "ipv6-icmp"].into_iter().map(string);
+    compare(meta(MetaKey::L4proto), Operator::NEQ, set(protocols))
+}
+
 /// `ct state related`
 pub(crate) fn related() -> Word {
     compare(conntrack("state"), Operator::IN, string("related"))
+}
+
+/// `ct state new`
+pub(crate) fn new_connection() -> Word {
+    compare(conntrack("state"), Operator::IN, string("new"))
+}
+
+/// `ct label 127`: the connection has that bit among its labels. As a text, since nft takes a
+/// number for the whole value of 128 bits.
+pub(crate) fn labelled(bit: u8) -> Word {
+    compare(conntrack("label"), Operator::IN, string(&bit.to_string()))
+}
+
+/// `ct label set 127`: that bit is set, the others stay.
+pub(crate) fn set_label(bit: u8) -> Word {
+    Statement::Mangle(Mangle {
+        key: conntrack("label"),
+        value: string(&bit.to_string()),
+    })
 }
 
 /// `ct direction original`, `ct direction reply`
@@ -411,14 +456,15 @@ pub(crate) fn direction(direction: Direction) -> Word {
     compare(conntrack("direction"), Operator::EQ, string(word))
 }
 
-/// `fib saddr . iif oif missing`: a packet from that source would not come in here.
-pub(crate) fn came_the_wrong_way() -> Word {
+/// `fib saddr . iif oif exists`: the host would send to that source through the interface that
+/// the packet came in by.
+pub(crate) fn reverse_path_exists() -> Word {
     let fib = Fib {
         result: FibResult::Oif,
         flags: HashSet::from([FibFlag::Saddr, FibFlag::Iif]),
     };
     let fib = Expression::Named(NamedExpression::Fib(fib));
-    compare(fib, Operator::EQ, Expression::Boolean(false))
+    compare(fib, Operator::EQ, Expression::Boolean(true))
 }
 
 /// `meta nfproto ipv4`, `meta nfproto ipv6`
@@ -436,6 +482,11 @@ pub(crate) fn iifname_saddr_in(family: &IpAddr, set: &str) -> Word {
 pub(crate) fn iifname_masked_saddr_in(mask: &IpAddr, set: &str) -> Word {
     let masked = BinaryOperation::AND(saddr(mask), string(&mask.to_string()));
     iifname_and_in(Expression::BinaryOperation(Box::new(masked)), set)
+}
+
+/// `iifname . oifname @set`
+pub(crate) fn iifname_oifname_in(set: &str) -> Word {
+    iifname_and_in(meta(MetaKey::Oifname), set)
 }
 
 fn iifname_and_in(other: Value, set: &str) -> Word {
@@ -497,6 +548,11 @@ pub(crate) fn counter() -> Word {
 /// `accept`
 pub(crate) fn accept() -> Word {
     Statement::Accept(None)
+}
+
+/// `drop`
+pub(crate) fn drop() -> Word {
+    Statement::Drop(None)
 }
 
 /// `return`

@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use toml::{Table, Value};
 use virt_forward_core::{
+    table::Host,
     config::{Config, ConfigError, Ports, Who},
     error::Error,
     network::{Network, read},
@@ -23,8 +24,8 @@ fuzz_target!(|text: &str| {
     let printed = printed(&config).to_string();
     let again = Config::read(&printed, PATH.to_owned()).expect("is read again");
     assert_same(&again, &config);
-    assert_eq!(state::Layout::of(&config, &[]).mark(), Some(config.mark));
-    assert_eq!(state::Layout::of(&config, &[]).extra(), config.extra);
+    assert_eq!(state::Layout::of(&config, &[], &Host::default()).mark(), Some(config.mark));
+    assert_eq!(state::Layout::of(&config, &[], &Host::default()).extra(), config.extra);
     for error in Error::unknown_ends(&config, |_| false) {
         assert_shown(&error.to_string());
     }
