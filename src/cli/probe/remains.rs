@@ -41,12 +41,12 @@ impl Traces {
     /// Makes the kernel forget them.
     fn forget(&self, host: &Host, deadline: Deadline) -> Result<()> {
         let is_meant = |one: &conntrack::Connection| {
+            let one = one.original;
             (one.protocol, one.port) == (self.protocol, self.port)
                 && self.sources.contains(&one.source)
                 && self.targets.contains(&one.target)
         };
-        let is_ipv4 = self.sources.iter().any(IpAddr::is_ipv4);
-        conntrack::forget(is_ipv4, is_meant, deadline)?;
+        conntrack::forget(is_meant, deadline)?;
         for (address, interface) in &self.neighbours {
             // With an interface its neighbours have gone.
             if let Some(interface) = host.interface(interface) {

@@ -4,7 +4,7 @@
 //! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
 //! at several chains each time. Rules are only read this way, never changed.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -85,16 +85,23 @@ pub(super) fn dump_of(
     settled(&request, usize::MAX, deadline)
 }
 
-/// Tells another part of netfilter to do something, and waits until it has.
+/// Makes another part of netfilter carry out these requests, one after the other. An object that
+/// is not there is none of the errors.
 pub(super) fn order(
     subsystem: u16,
     kind: u8,
-    family: u8,
-    attributes: &[u8],
+    requests: impl Iterator<Item = (u8, Vec<u8>)>,
     deadline: Deadline,
 ) -> io::Result<()> {
-    let request = request(subsystem, kind, family, NLM_F_ACK, attributes);
-    ask(&request, usize::MAX, deadline).map(drop)
+    let socket = open(deadline)?;
+    for (family, attributes) in requests {
+        let request = request(subsystem, kind, family, NLM_F_ACK, &attributes);
+        match ask_by(&socket, &request, usize::MAX) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 /// Changes nf_tables' objects of a family by these messages (`NFT_MSG_*`, each with its
@@ -143,6 +150,11 @@ fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<O
 
 /// One try; nothing where the list changed under way.
 fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
+    ask_by(&open(deadline)?, request, limit)
+}
+
+/// A socket that waits for an answer until `deadline` at most.
+fn open(deadline: Deadline) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -152,12 +164,16 @@ fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Ve
     // A timeout of zero would mean none.
     let left = deadline.left().max(std::time::Duration::from_millis(1));
     set_socket_timeout(&socket, Timeout::Recv, Some(left))?;
-    rustix::net::send(&socket, request, SendFlags::empty())?;
+    Ok(socket)
+}
+
+fn ask_by(socket: &OwnedFd, request: &[u8], limit: usize) -> io::Result<Option<Vec<Object>>> {
+    rustix::net::send(socket, request, SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
     let mut objects = Vec::new();
     let mut interrupted = false;
     loop {
-        let received = match rustix::net::recv(&socket, &mut buffer[..], RecvFlags::empty()) {
+        let received = match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
             Ok((received, _)) => received,
             Err(Errno::INTR) => continue,
             Err(why) => return Err(why.into()),

@@ -2,12 +2,14 @@
 //! it of pairs of networks, [`mod@outside`] of networks and what is outside, [`packet`] of a
 //! single packet.
 
+mod flow;
 mod outside;
 mod packet;
 mod reach;
 
 use std::fmt;
 
+pub use flow::{Flow, Policy};
 pub use outside::{NO_PEER, ends_outside, outside};
 pub use packet::{Judgement, Packet, Party, judge, passes_alone};
 pub use reach::{NO_GROUP, Reach, Verdict, matrix};

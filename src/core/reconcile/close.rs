@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Outcome, Run, firewalld,
+    Outcome, Run, connections, firewalld,
     gates::{Gates, Wish},
     settings,
 };
@@ -146,9 +146,18 @@ impl Run<'_> {
             }
             settings::restore_of(self.store, records)
         })?;
+        self.end_connections_of(records);
         self.store.finish()?;
         self.firewalld()?;
         Error::all(self.troubles.take())
+    }
+
+    /// Ends the connections of networks that are closed now. Their packets are dropped already.
+    fn end_connections_of(&self, records: &[Record]) {
+        let open = records.iter().filter(|record| !record.access.is_none());
+        let networks: Vec<_> = open.map(|record| &record.network).collect();
+        let failed = connections::end_of(&networks, self.deadline).err();
+        self.troubles.borrow_mut().extend(failed);
     }
 
     /// The gates, then the table, then the settings; each as far as it goes. `records` are
@@ -165,6 +174,12 @@ impl Run<'_> {
             }
             Err(error) => errors.push(error),
         }
+        // While the kernel forgets what was open: without the table libvirt would accept the rest
+        // of those connections.
+        table::closing(&mut batch);
+        errors.extend(nft::apply(&batch, self.deadline).err());
+        errors.extend(connections::end_all(self.deadline).err());
+        let mut batch = Batch::default();
         table::none(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err());
         errors.extend(settings::restore_all(self.store, records).err());

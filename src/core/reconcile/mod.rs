@@ -10,6 +10,7 @@
 //! rules or the new ones, and the next run rebuilds.
 
 mod close;
+mod connections;
 mod firewalld;
 mod gates;
 mod inspect;
@@ -321,8 +322,9 @@ impl<'a> Run<'a> {
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
-        // The one goes without the other.
+        // Each goes without the others.
         let outcomes = [
+            connections::end_disallowed(&usable, &records, self.deadline),
             gates.by_program(self.deadline),
             settings::make(self.store, &usable, &records),
         ];

@@ -175,14 +175,14 @@ pub(super) fn replies(batch: &mut Batch, layout: &Layout, chain: &str) {
 /// ICMP errors about what passes, both ways: from whom does not matter, to whom does.
 pub(super) fn errors(batch: &mut Batch, layout: &Layout, chain: &str) {
     for way in ways(layout) {
-        // iifname @allow_1_to oifname @allow_1_from goto mark
+        // iifname @allow_1_to oifname @allow_1_from goto set_mark
         for leaves in leaves(&way.to) {
             let mut words = vec![words::iifname_in(&way.from.bridges)];
             words.extend(leaves);
             words.push(words::goto(MARK));
             batch.add_rule(TABLE, chain, words);
         }
-        // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto mark
+        // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto set_mark
         if way.from.subnet.is_some() {
             let mut words = vec![words::iifname_not_in(BRIDGES)];
             words.extend(way.to.subnet.map(words::daddr_of));

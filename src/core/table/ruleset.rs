@@ -28,7 +28,7 @@ const ERRORS: &str = "errors";
 const UNMARKED: &str = "unmarked";
 pub(super) const OPEN: &str = "open";
 /// As `open`, for packets that belong to a connection already.
-pub(super) const MARK: &str = "mark";
+pub(super) const MARK: &str = "set_mark";
 pub(super) const MASQUERADED: &str = "masqueraded";
 const KEEP_SOURCE: &str = "keep_source";
 const CLEAR: &str = "clear";

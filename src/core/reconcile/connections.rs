@@ -1,0 +1,47 @@
+//! Connections that the table let open and that policy does not allow any more.
+//!
+//! The table drops their packets as soon as it is changed. Their entries are deleted, too: else
+//! a new connection between the same ports, which libvirt itself may permit, would be dropped
+//! with them, and without the table libvirt would accept the rest of them.
+
+use crate::{
+    Result,
+    config::Config,
+    kernel::{conntrack, deadline::Deadline},
+    network::Network,
+    policy::Policy,
+    state::Record,
+};
+
+/// Ends all of them: nothing is open any more.
+pub(super) fn end_all(deadline: Deadline) -> Result<()> {
+    conntrack::forget(|connection| connection.is_labelled, deadline)
+}
+
+/// Ends those of networks that are closed now.
+pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
+    let subnets: Vec<_> = networks.iter().flat_map(|one| one.subnets()).collect();
+    if subnets.is_empty() {
+        return Ok(());
+    }
+    let is_meant = |connection: &conntrack::Connection| {
+        connection.is_labelled
+            && connection.concerns(|address| subnets.iter().any(|net| net.contains(address)))
+    };
+    conntrack::forget(is_meant, deadline)
+}
+
+/// Ends those that `config` does not allow with the networks of `records`.
+pub(super) fn end_disallowed(
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<()> {
+    let open = records.iter().filter(|record| !record.access.is_none());
+    let networks = open.map(|record| (&record.network, &record.access));
+    let policy = Policy::new(config, networks);
+    let is_meant = |connection: &conntrack::Connection| {
+        connection.is_labelled && !policy.allows(&connection.flow())
+    };
+    conntrack::forget(is_meant, deadline)
+}
