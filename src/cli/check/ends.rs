@@ -114,19 +114,33 @@ impl Named {
         if own.any(|own| own.addr() == address) {
             return Err(NoEnd::ThisHost(address));
         }
-        let is_in = |network: &&Network| match &self.behind {
-            Some(name) => network.name == *name,
-            None => {
-                let subnets = network.subnets();
-                subnets.iter().any(|net| net.contains(&address))
-            }
+        let network = match &self.behind {
+            Some(name) => networks.iter().find(|network| network.name == *name),
+            None => network_of(address, networks, host),
         };
         Ok(Place {
             address,
-            network: networks.iter().find(is_in),
+            network,
             kind: self.kind.clone(),
         })
     }
+}
+
+/// The network that an address is in: the one whose subnet it is, or else the one that the host
+/// routes it to. libvirt knows nothing of an address that a guest announces by BGP.
+fn network_of<'a>(address: IpAddr, networks: &'a [Network], host: &Host) -> Option<&'a Network> {
+    let is_own = |network: &&Network| {
+        let subnets = network.subnets();
+        subnets.iter().any(|net| net.contains(&address))
+    };
+    networks.iter().find(is_own).or_else(|| {
+        let link = host.link_of(address)?;
+        let is_behind = |network: &&Network| {
+            let bridge = network.routed_bridge();
+            bridge.is_some_and(|bridge| bridge.as_str() == link)
+        };
+        networks.iter().find(is_behind)
+    })
 }
 
 /// Both ends, of IPv4 if both have it, else of IPv6.
@@ -153,7 +167,30 @@ fn some_guest(own: &IpNet) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Route;
     use virt_forward_core::network::read;
+
+    #[test]
+    fn an_address_behind_a_guest_is_in_the_network_that_the_host_routes_it_to() {
+        let xml = "<network><name>kube</name><forward/><bridge name='br0'/>\
+                   <ip address='10.17.3.1' prefix='24'/></network>";
+        let networks = [read(xml.as_bytes()).unwrap()];
+        let host = Host {
+            routes: vec![Route {
+                to: "10.99.0.0/24".parse().unwrap(),
+                interface: "br0".to_owned(),
+                gateway: Some("10.17.3.21".parse().unwrap()),
+                source: None,
+                metric: 0,
+            }],
+            ..Host::default()
+        };
+        let is_in_kube =
+            |address: &str| network_of(address.parse().unwrap(), &networks, &host).is_some();
+        assert!(is_in_kube("10.17.3.9"));
+        assert!(is_in_kube("10.99.0.1"));
+        assert!(!is_in_kube("10.98.0.1"));
+    }
 
     #[test]
     fn a_name_stands_for_an_address_of_its_own() {
