@@ -1,9 +1,10 @@
 //! Our table, `inet virt_forward`: it takes every decision, and nothing else does.
 //!
 //! ```text
-//!  forward       clears the mark bit, whoever set it; leaves traffic within one bridge alone
+//!  forward       clears the mark bit, whoever set it
 //!    from_bridge   only a network's own sources go on to own_source
-//!      own_source    a pair of one group, or a member and a peer of it, goes to
+//!      own_source    leaves traffic within one bridge alone; a pair of one group, or a member
+//!                    and a peer of it, goes to
 //!        open          labels a new connection and marks the packet: the gates accept it
 //!        allow_1       packets in the direction of an [[allow]] rule, by its ports
 //!        reply_1       replies to them
@@ -113,6 +114,13 @@ impl Layout {
             sets.extend([from_set(number), to_set(number)]);
         }
         sets
+    }
+
+    /// Whether the config names an address or a subnet, which may be outside.
+    fn knows_outside(&self) -> bool {
+        let names_one = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
+        let has_peers = |group: &Group| !group.peers.is_empty();
+        self.groups.iter().any(has_peers) || self.allows.iter().any(names_one)
     }
 
     /// The layout that `config` wants on this host.

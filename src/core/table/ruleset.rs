@@ -26,6 +26,7 @@ const KNOWN_PATH: &str = "known_path";
 const REPLIES: &str = "replies";
 const ERRORS: &str = "errors";
 const UNMARKED: &str = "unmarked";
+const LABEL_NEW: &str = "label_new";
 pub(super) const OPEN: &str = "open";
 /// As `open`, for packets that belong to a connection already.
 pub(super) const MARK: &str = "set_mark";
@@ -48,8 +49,10 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     own_source(batch, layout);
     replies(batch, layout);
     from_bridge(batch);
-    known_path(batch, layout);
-    from_outside(batch, layout);
+    if layout.knows_outside() {
+        known_path(batch, layout);
+        from_outside(batch, layout);
+    }
     forward(batch, layout);
     keep_source(batch, layout);
     clear(batch, layout);
@@ -159,35 +162,32 @@ fn unmarked(batch: &mut Batch, layout: &Layout) {
 }
 
 fn open(batch: &mut Batch, layout: &Layout) {
+    batch.add_chain(TABLE, LABEL_NEW);
+    // An expected connection (the data of FTP) is related; to the kernel an ICMP error is, too,
+    // and it has the labels of the connection that it is about, which may not be one of ours.
+    // ct state related meta l4proto { icmp, ipv6-icmp } return
+    let error = [words::related(), words::is_icmp(), words::ret()];
+    batch.add_rule(TABLE, LABEL_NEW, error);
+    // ct label set 127
+    batch.add_rule(TABLE, LABEL_NEW, [words::set_label(LABEL)]);
     batch.add_chain(TABLE, OPEN);
-    // ct state new ct label set 127
-    let new = [words::new_connection(), words::set_label(LABEL)];
+    // ct state new,related jump label_new
+    let new = [words::new_or_related(), words::jump(LABEL_NEW)];
     batch.add_rule(TABLE, OPEN, new);
-    // An expected connection (the data of FTP). To the kernel an ICMP error is related, too, and
-    // has the labels of the connection that it is about, which may not be one of ours.
-    // ct state related meta l4proto != { icmp, ipv6-icmp } ct label set 127
-    let expected = [
-        words::related(),
-        words::is_not_icmp(),
-        words::set_label(LABEL),
+    set_mark(batch, layout, OPEN);
+    batch.add_chain(TABLE, MARK);
+    set_mark(batch, layout, MARK);
+}
+
+fn set_mark(batch: &mut Batch, layout: &Layout, chain: &str) {
+    // meta mark set meta mark | 0x10000000 counter accept
+    let words = [
+        words::set_mark(layout.mark.bit()),
+        words::counter(),
+        // Of this table alone: no rule after the one that led here is evaluated.
+        words::accept(),
     ];
-    batch.add_rule(TABLE, OPEN, expected);
-    for chain in [OPEN, MARK] {
-        if chain == MARK {
-            batch.add_chain(TABLE, MARK);
-        }
-        // meta mark set meta mark | 0x10000000 counter accept
-        batch.add_rule(
-            TABLE,
-            chain,
-            [
-                words::set_mark(layout.mark.bit()),
-                words::counter(),
-                // Of this table alone: no rule after the one that led here is evaluated.
-                words::accept(),
-            ],
-        );
-    }
+    batch.add_rule(TABLE, chain, words);
 }
 
 /// An ICMP error ("fragmentation needed", say) comes from a router somewhere on the way, so its
@@ -225,20 +225,39 @@ fn to_errors(batch: &mut Batch, chain: &str) {
     batch.add_rule(TABLE, chain, words);
 }
 
-fn from_bridge(batch: &mut Batch) {
-    batch.add_chain(TABLE, FROM_BRIDGE);
-    for subnets in &elements::SUBNETS {
+/// A network's own source has to be found before anything is opened. The lengths that nearly
+/// every network has come first of all rules, since nearly every packet is such a one.
+fn to_own_source(batch: &mut Batch, chain: &str, is_masked: bool) {
+    let sets = elements::SUBNETS.iter();
+    for subnets in sets.filter(|subnets| subnets.is_masked() == is_masked) {
         // iifname . ip saddr & 255.255.255.0 @subnets4_24 goto own_source
         // iifname . ip6 saddr & ffff:ffff:ffff:ffff:: @subnets6_64 goto own_source
         // iifname . ip saddr @subnets4 goto own_source
         // iifname . ip6 saddr @subnets6 goto own_source
-        let own = match subnets.is_masked() {
+        let own = match is_masked {
             true => words::iifname_masked_saddr_in(&subnets.mask, subnets.set),
             false => words::iifname_saddr_in(&subnets.mask, subnets.set),
         };
         let words = [words::nfproto(&subnets.mask), own, words::goto(OWN_SOURCE)];
-        batch.add_rule(TABLE, FROM_BRIDGE, words);
+        batch.add_rule(TABLE, chain, words);
     }
+}
+
+/// Traffic within one bridge is none of ours: libvirt accepts it, and it may be subject to an
+/// administrator's NAT, or to the filters of a guest.
+fn leave_same_bridge(batch: &mut Batch, chain: &str) {
+    // iifname . oifname @same_bridge accept
+    let same_bridge = [
+        words::iifname_oifname_in(elements::SAME_BRIDGE),
+        words::accept(),
+    ];
+    batch.add_rule(TABLE, chain, same_bridge);
+}
+
+fn from_bridge(batch: &mut Batch) {
+    batch.add_chain(TABLE, FROM_BRIDGE);
+    to_own_source(batch, FROM_BRIDGE, false);
+    leave_same_bridge(batch, FROM_BRIDGE);
     // ct direction reply ct label 127 goto replies
     let reply = [
         words::direction(words::Direction::Reply),
@@ -266,6 +285,7 @@ fn replies(batch: &mut Batch, layout: &Layout) {
 
 fn own_source(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OWN_SOURCE);
+    leave_same_bridge(batch, OWN_SOURCE);
     for group in &layout.groups {
         from_members(batch, group, OWN_SOURCE, OPEN);
     }
@@ -301,27 +321,29 @@ fn forward(batch: &mut Batch, layout: &Layout) {
     batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
     // meta mark set meta mark & 0xefffffff
     batch.add_rule(TABLE, FORWARD, [words::keep_mark(layout.mark.others())]);
-    // iifname . oifname @same_bridge accept
-    let same_bridge = [
-        words::iifname_oifname_in(elements::SAME_BRIDGE),
-        words::accept(),
-    ];
-    batch.add_rule(TABLE, FORWARD, same_bridge);
+    to_own_source(batch, FORWARD, true);
     // iifname @bridges goto from_bridge
     let from_bridge = [
         words::iifname_in(elements::BRIDGES),
         words::goto(FROM_BRIDGE),
     ];
     batch.add_rule(TABLE, FORWARD, from_bridge);
-    // oifname @bridges goto from_outside
-    let from_outside = [
-        words::oifname_in(elements::BRIDGES),
-        words::goto(FROM_OUTSIDE),
-    ];
-    batch.add_rule(TABLE, FORWARD, from_outside);
+    if layout.knows_outside() {
+        // oifname @bridges goto from_outside
+        let from_outside = [
+            words::oifname_in(elements::BRIDGES),
+            words::goto(FROM_OUTSIDE),
+        ];
+        batch.add_rule(TABLE, FORWARD, from_outside);
+    }
     if layout.host.enabled_all_ipv6 {
-        // meta nfproto ipv6 drop
-        batch.add_rule(TABLE, FORWARD, [words::nfproto(&IPV6), words::drop()]);
+        // meta nfproto ipv6 oifname != @bridges drop
+        let words = [
+            words::nfproto(&IPV6),
+            words::oifname_not_in(elements::BRIDGES),
+            words::drop(),
+        ];
+        batch.add_rule(TABLE, FORWARD, words);
     }
     end(batch, FORWARD);
 }

@@ -417,20 +417,15 @@ pub(crate) fn is_icmp() -> Word {
     compare(meta(MetaKey::L4proto), Operator::EQ, set(protocols))
 }
 
-/// `meta l4proto != { icmp, ipv6-icmp }`
-pub(crate) fn is_not_icmp() -> Word {
-    let protocols = ["icmp", "ipv6-icmp"].into_iter().map(string);
-    compare(meta(MetaKey::L4proto), Operator::NEQ, set(protocols))
-}
-
 /// `ct state related`
 pub(crate) fn related() -> Word {
     compare(conntrack("state"), Operator::IN, string("related"))
 }
 
-/// `ct state new`
-pub(crate) fn new_connection() -> Word {
-    compare(conntrack("state"), Operator::IN, string("new"))
+/// `ct state new,related`
+pub(crate) fn new_or_related() -> Word {
+    let states = ["new", "related"].map(string).to_vec();
+    compare(conntrack("state"), Operator::IN, Expression::List(states))
 }
 
 /// `ct label 127`: the connection has that bit among its labels. As a text, since nft takes a
