@@ -18,9 +18,9 @@ use crate::{config::Ports, network::BridgeName, policy::Inward};
 /// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
 pub fn rich_rules(inward: &Inward) -> Vec<String> {
     let Inward { from, to, allow } = inward;
-    let (family, icmp) = match from {
-        IpNet::V4(_) => ("ipv4", "icmp"),
-        IpNet::V6(_) => ("ipv6", "ipv6-icmp"),
+    let family = match from {
+        IpNet::V4(_) => "ipv4",
+        IpNet::V6(_) => "ipv6",
     };
     let rule = |what: &str| {
         // firewalld takes no source of all addresses.
@@ -39,7 +39,10 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
             .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));
         words.collect::<Vec<_>>()
     };
-    let icmp = allow.icmp.then(|| format!(" protocol value=\"{icmp}\""));
+    // firewalld writes ICMPv6's name for that of the rule's family.
+    let icmp = allow
+        .icmp
+        .then(|| " icmp-type name=\"echo-request\"".to_owned());
     let tcp = ports("tcp", &allow.tcp).into_iter();
     let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
     words.map(|what| rule(&what)).collect()

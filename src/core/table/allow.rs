@@ -76,20 +76,22 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
     for (number, allow) in (1..).zip(&layout.allows) {
         // tcp dport { 6443, 30000-32767 } goto open
         // udp dport { 53 } goto open
-        // meta l4proto { icmp, ipv6-icmp } goto open
+        // icmp type echo-request goto open
+        // icmpv6 type echo-request goto open
         let chain = there(number);
         batch.add_chain(TABLE, &chain);
         let to_ports = |protocol, ports: &[Ports]| words::dport_in(protocol, ports);
-        for word in conditions(allow, to_ports) {
+        for word in conditions(allow, to_ports, "echo-request") {
             batch.add_rule(TABLE, &chain, [word, words::goto(OPEN)]);
         }
         // tcp sport { 6443, 30000-32767 } goto open
         // udp sport { 53 } goto open
-        // meta l4proto { icmp, ipv6-icmp } goto open
+        // icmp type echo-reply goto open
+        // icmpv6 type echo-reply goto open
         let chain = back(number);
         batch.add_chain(TABLE, &chain);
         let from_ports = |protocol, ports: &[Ports]| words::sport_in(protocol, ports);
-        for word in conditions(allow, from_ports) {
+        for word in conditions(allow, from_ports, "echo-reply") {
             batch.add_rule(TABLE, &chain, [word, words::goto(OPEN)]);
         }
     }
@@ -98,13 +100,16 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
 fn conditions(
     allow: &crate::config::Allow,
     ports: impl Fn(&'static str, &[Ports]) -> Word,
+    echo: &str,
 ) -> Vec<Word> {
     let lists = [("tcp", &allow.tcp), ("udp", &allow.udp)];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     let mut words: Vec<_> = lists
         .map(|(protocol, list)| ports(protocol, list))
         .collect();
-    words.extend(allow.icmp.then(words::is_icmp));
+    if allow.icmp {
+        words.extend(["icmp", "icmpv6"].map(|protocol| words::icmp_type(protocol, echo)));
+    }
     words
 }
 

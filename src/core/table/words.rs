@@ -417,6 +417,11 @@ pub(crate) fn is_icmp() -> Word {
     compare(meta(MetaKey::L4proto), Operator::EQ, set(protocols))
 }
 
+/// `icmp type echo-request`, `icmpv6 type echo-request`
+pub(crate) fn icmp_type(protocol: &'static str, kind: &str) -> Word {
+    compare(payload(protocol, "type"), Operator::EQ, string(kind))
+}
+
 /// `ct state related`
 pub(crate) fn related() -> Word {
     compare(conntrack("state"), Operator::IN, string("related"))
