@@ -65,7 +65,10 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
                 Outcome::Opened(_) => but(&run),
                 _ => String::new(),
             };
-            Ok(said(&outcome).map(|said| said + &but))
+            Ok(match (&outcome, config.opens_nothing()) {
+                (Outcome::Unnamed, Some(nothing)) => Some(format!("not opened: {nothing}")),
+                _ => said(&outcome).map(|said| said + &but),
+            })
         }
         Operation::Stopped => {
             let network = described(event)?;

@@ -81,6 +81,7 @@ fn defaults_are_those_of_the_page() {
     ));
     let group = &default.groups[0];
     says(&format!(".BR {} ,\nof all networks", group.name));
+    assert!(read("").expect("an empty file is right").groups.is_empty());
     assert!(group.peers.is_empty());
     says("peers \" = list of strings [default: []]");
     says(&format!(

@@ -5,7 +5,8 @@ use std::{io, path::PathBuf};
 use crate::{
     config::{Config, ConfigError, Place},
     network::Network,
-    policy::{self, Overlap, Stray},
+    policy::{self, Claim, Clash, Conflicts, Denied, Overlap, Rival, Stray},
+    text::shown,
 };
 
 /// This crate's result.
@@ -27,6 +28,22 @@ pub enum Error {
         place: Place,
         /// Which.
         overlap: Overlap,
+    },
+    /// An end of a rule that a network and somebody else have a claim to; it takes in no network.
+    #[error("{place}: {}", clash_text(.clash))]
+    Clash {
+        /// Where the config names it.
+        place: Place,
+        /// Which.
+        clash: Clash,
+    },
+    /// What a network claims as its own and does not get.
+    #[error("{}", denied_text(.denied, .place.as_ref()))]
+    Denied {
+        /// Where the config names the peer that is in the way.
+        place: Option<Place>,
+        /// Which.
+        denied: Denied,
     },
     /// A group that a network names, and the config does not.
     #[error(
@@ -82,6 +99,9 @@ pub enum Error {
         /// What the system said.
         why: io::Error,
     },
+    /// The host's addresses and routes.
+    #[error("cannot list the addresses and routes of this host: {0}")]
+    Subnets(io::Error),
     /// A gate that was put in and is not where it should be.
     #[error(
         "the gate in {place} does not stay where it belongs: another program changes that chain"
@@ -125,19 +145,32 @@ pub enum Error {
 }
 
 impl Error {
-    /// What `config` and these networks do not agree in, each for who has to change it:
-    /// `overlaps` are peers that are not let in.
+    /// What `config` and these networks do not agree in, each for who has to change it;
+    /// `conflicts` are what is not used of the config.
     pub fn misfits<'a>(
         config: &Config,
-        overlaps: Vec<Overlap>,
-        networks: impl Iterator<Item = &'a Network>,
+        conflicts: Conflicts,
+        networks: impl Iterator<Item = &'a Network> + Clone,
     ) -> Vec<Self> {
-        let overlaps = overlaps.into_iter().map(|overlap| {
+        let overlaps = conflicts.peers.into_iter().map(|overlap| {
             let place = config.place_of_peer(&overlap.group, &overlap.peer);
             Self::Overlap { place, overlap }
         });
+        let clashes = conflicts.ends.into_iter().map(|clash| {
+            let place = config.place_of_end(clash.allow, clash.side);
+            Self::Clash { place, clash }
+        });
+        let denied = policy::denied(config, networks.clone()).into_iter();
+        let denied = denied.map(|denied| {
+            let place = match &denied.claim {
+                Claim::Peer { peer, group, .. } => Some(config.place_of_peer(group, peer)),
+                Claim::Excess(_) | Claim::BroadRoutes => None,
+            };
+            Self::Denied { place, denied }
+        });
         let strays = policy::strays(config, networks).into_iter();
-        overlaps.chain(strays.map(Self::Stray)).collect()
+        let all = overlaps.chain(clashes).chain(denied);
+        all.chain(strays.map(Self::Stray)).collect()
     }
 
     /// Whether the config is at fault, and nothing else.
@@ -145,6 +178,8 @@ impl Error {
         match self {
             Error::Config(_)
             | Error::Overlap { .. }
+            | Error::Clash { .. }
+            | Error::Denied { .. }
             | Error::Stray(_)
             | Error::UnknownEnd { .. } => true,
             Error::Several(errors) => errors.iter().all(Error::is_of_config),
@@ -169,6 +204,56 @@ impl Error {
             0 => Ok(()),
             1 => Err(errors.remove(0)),
             _ => Err(Error::Several(errors)),
+        }
+    }
+}
+
+/// `allow 1: to: 192.168.0.0/24 takes in no network: it is 192.168.0.128/26 of the network n1, and …`
+fn clash_text(clash: &Clash) -> String {
+    let Clash {
+        allow,
+        side,
+        end,
+        network,
+        subnet,
+        rival,
+    } = clash;
+    let rival = match rival {
+        Rival::Network { name, subnet } => {
+            format!("{subnet} of the network {}", shown(name))
+        }
+        Rival::OwnRoute { route } => {
+            format!("the route to {route} through a guest of that network")
+        }
+        Rival::Host(host) if host.is_route => {
+            format!("the host's route to {} by {}", host.subnet, host.interface)
+        }
+        Rival::Host(host) => format!("{} of the host's interface {}", host.subnet, host.interface),
+    };
+    format!(
+        "{}: allow {allow} takes in no network by {end}, which overlaps both {subnet} of the network \
+         {} and {rival}; it holds for machines outside alone",
+        side.key(),
+        shown(network)
+    )
+}
+
+fn denied_text(denied: &Denied, place: Option<&Place>) -> String {
+    let network = shown(&denied.network);
+    match &denied.claim {
+        Claim::Excess(excess) => {
+            format!("the network {network} stays closed: {excess}")
+        }
+        Claim::BroadRoutes => format!(
+            "the <route> elements of the network {network} are ignored: with its <ip> elements they \
+             hold more than 2^25 IPv4 or 2^121 IPv6 addresses"
+        ),
+        Claim::Peer { route, peer, group } => {
+            let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+            format!(
+                "{place}peers: the peer {peer} of group {group} overlaps the route {route} of the \
+                 network {network}; the peer is let in, and guests may not send from that route"
+            )
         }
     }
 }

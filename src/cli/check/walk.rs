@@ -196,7 +196,7 @@ impl Walk<'_> {
             .map(|one| shown(&one.name))
             .collect();
         let (from, to) = (self.party(&case.from), self.party(&case.to));
-        let judgement = judge(case.config, case.packet, &from, &to);
+        let judgement = judge(&case.inspection.wanted.usable, case.packet, &from, &to);
         match &judgement {
             Judgement::Ours { why, .. } => self.ok("policy", why.clone()),
             Judgement::Libvirts { why } => {

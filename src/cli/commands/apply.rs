@@ -48,6 +48,9 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
         true => output::print("no network is active that could be opened\n")?,
         false => output::print(&said)?,
     }
+    if let Some(nothing) = config.opens_nothing() {
+        output::print(&format!("{nothing}\n"))?;
+    }
     Ok(complain_of(&misfits))
 }
 
@@ -75,6 +78,9 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let mut preview = reconcile::preview(&config, networks, is_held, deadline())?;
     preview.misfits.extend(unknown);
     output::print(&shown_preview(&preview))?;
+    if let Some(nothing) = config.opens_nothing() {
+        output::print(&format!("# {nothing}\n"))?;
+    }
     Ok(complain_of(&preview.misfits))
 }
 

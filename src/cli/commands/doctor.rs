@@ -159,6 +159,7 @@ impl<'a> Patient<'a> {
                 let unknown = Error::unknown_ends(config, |name| self.networks.has(name));
                 let misfits = inspection.map_or(&[][..], |one| &one.wanted.misfits[..]);
                 found.extend(file::findings(config, misfits, &self.networks, path));
+                found.extend(file::nothing(config));
                 found.extend(file::findings(
                     &Config::closed(),
                     &unknown,

@@ -27,7 +27,7 @@ pub(crate) fn graph(args: &Args, wanted: &GraphArgs) -> Result<Exit> {
     let guests = guests::of(args.connect.as_deref(), &active);
     let graph = Graph::of(&Source {
         title: shown(&wanted.title.clone().unwrap_or_else(title)),
-        config: &config,
+        config: &seen.inspection.wanted.usable,
         records,
         status: &seen.status,
         inactive: &inactive,

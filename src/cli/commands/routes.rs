@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
-use virt_forward_core::{config::Config, network::BridgeName};
+use virt_forward_core::{config::Config, network::BridgeName, reconcile};
 
-use super::config;
+use super::{config, deadline};
 use crate::{
     args::{Args, RoutesArgs},
     exit::Exit,
@@ -37,6 +37,7 @@ pub(crate) fn routes(args: &Args, wanted: &RoutesArgs) -> Result<Exit> {
         },
     };
     let networks = Networks::find(args.connect.as_deref())?;
+    let config = reconcile::usable(&config, &networks.active, deadline())?;
     let host = Host::ask()?;
     let wish = Wish {
         via: wanted.via.clone(),

@@ -37,6 +37,12 @@ pub(crate) fn findings(
     found
 }
 
+/// That it opens nothing, where that is so.
+pub(crate) fn nothing(config: &Config) -> Option<Finding> {
+    let nothing = config.opens_nothing()?;
+    Some(Finding::note(CHECK, nothing.to_string()))
+}
+
 /// A network that does not exist may be about to be defined.
 fn unknown(config: &Config, networks: &Networks) -> Vec<Finding> {
     let mut found = Vec::new();

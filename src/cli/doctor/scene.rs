@@ -89,6 +89,7 @@ pub(crate) mod tests {
                 outsiders: Vec::new(),
                 is_firewalld_closed: false,
                 misfits: Vec::new(),
+                usable: config.clone(),
                 settings: Vec::new(),
             };
             Self {

@@ -119,23 +119,26 @@ mod tests {
             (
                 "forty",
                 graph(
-                    &example::config(""),
+                    &example::config(example::ALL),
                     example::networks(&many),
                     &Guests::new(),
                 ),
             ),
-            ("odd", graph(&example::config(""), odd, &Guests::new())),
+            (
+                "odd",
+                graph(&example::config(example::ALL), odd, &Guests::new()),
+            ),
             (
                 "one",
                 graph(
-                    &example::config(""),
+                    &example::config(example::ALL),
                     example::networks(&["default nat 192.168.122.1/24"]),
                     &Guests::new(),
                 ),
             ),
             (
                 "none",
-                graph(&example::config(""), Vec::new(), &Guests::new()),
+                graph(&example::config(example::ALL), Vec::new(), &Guests::new()),
             ),
         ]
     }

@@ -133,7 +133,7 @@ impl Graph {
             let mut records = source.records.iter();
             records.any(|record| record.access.groups.contains(name))
         };
-        let config = without_overlaps(source);
+        let config = source.config;
         for group in &config.groups {
             // One that nobody is in shows only what does not work.
             if members(&group.name) {
@@ -151,9 +151,9 @@ impl Graph {
         if graph.networks.is_empty() {
             return graph;
         }
-        let nets = graph.add_outside(&config, source.records);
-        graph.link_peers(&config, &nets);
-        graph.link_rules(&config, source.records, &nets);
+        let nets = graph.add_outside(config, source.records);
+        graph.link_peers(config, &nets);
+        graph.link_rules(config, source.records, &nets);
         graph.tell_dead_links();
         graph
     }
@@ -296,12 +296,10 @@ impl Graph {
                 match &end.who {
                     Who::Group(name) => self.group(name).map(End::Group).into_iter().collect(),
                     Who::Networks(_) => self.grouped(networks.collect()),
-                    Who::Subnet(subnet) => {
+                    Who::Subnet(subnet) | Who::Outside(subnet) => {
                         let outside = nets.iter().filter(|(net, _)| net == subnet);
                         let outside = outside.map(|(_, at)| End::Outside(*at));
-                        // All networks are in the world, and it is called so.
-                        let networks = networks.filter(|_| subnet.prefix_len() > 0).collect();
-                        outside.chain(self.grouped(networks)).collect()
+                        outside.chain(self.grouped(networks.collect())).collect()
                     }
                 }
             };
@@ -317,11 +315,6 @@ impl Graph {
             });
         }
     }
-}
-
-fn without_overlaps(source: &Source) -> Config {
-    let networks = source.records.iter().map(|record| &record.network);
-    policy::without(source.config, &policy::overlaps(source.config, networks))
 }
 
 /// `allow 1: tcp 443 to 10.17.4.21`, where an end is part of a network.

@@ -62,6 +62,9 @@ pub(crate) fn founding() -> Vec<Network> {
     ])
 }
 
+/// All networks in one group, as the shipped config has them.
+pub(crate) const ALL: &str = "[[group]]\nname='all'\nnetworks=['*']";
+
 pub(crate) fn config(text: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, text).unwrap();
@@ -109,6 +112,7 @@ fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
             outsiders: Vec::new(),
             is_firewalld_closed: false,
             misfits: Vec::new(),
+            usable: config.clone(),
             settings: Vec::new(),
         },
         table: Some(table),

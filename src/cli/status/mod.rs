@@ -16,7 +16,7 @@ pub(crate) use model::{NetworkState, NetworkStatus, Seen, Status};
 
 #[cfg(test)]
 mod tests {
-    use super::example::{FOUNDING, config, founding, networks, status};
+    use super::example::{ALL, FOUNDING, config, founding, networks, status};
     use crate::{output, paint::Screen};
 
     fn widest(text: &str) -> usize {
@@ -40,7 +40,7 @@ mod tests {
 192.168.0.30 +1: 192.168.0.30, fd00:0:0:1::30
 ";
         assert!(text.ends_with(expected), "{text}");
-        let config = config("");
+        let config = config(ALL);
         let text = status(
             &config,
             networks(&["kube02 nat 10.17.3.1/24", "b nat 10.17.4.1/24"]),

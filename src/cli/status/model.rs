@@ -33,6 +33,9 @@ pub(crate) struct Status {
     /// What the config and the networks do not agree in, and what could not be seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) troubles: Vec<String>,
+    /// The config opens nothing at all; no fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
     pub(super) gates: Vec<GateStatus>,
     pub(super) sysctls: Vec<SysctlStatus>,
     /// Networks among themselves.
@@ -139,6 +142,7 @@ impl Status {
                 false => "right",
             },
             troubles: troubles(wanted),
+            note: seen.config.opens_nothing().map(|why| why.to_string()),
             gates: gates(wanted, seen.config.mark),
             sysctls: wanted
                 .settings

@@ -33,15 +33,14 @@ pub(super) fn of(seen: &Seen, networks: &[NetworkStatus]) -> (Vec<Reach>, Vec<Re
             )
         })
         .collect();
-    let overlaps = policy::overlaps(seen.config, pairs.iter().map(|(network, _)| *network));
-    let config = policy::without(seen.config, &overlaps);
-    let ends = ends(&config, &pairs, seen.host);
+    let config = &wanted.usable;
+    let ends = ends(config, &pairs, seen.host);
     let faults = Faults::of(wanted, networks);
-    let mut reach = policy::matrix(&config, &pairs);
+    let mut reach = policy::matrix(config, &pairs);
     for cell in &mut reach {
         faults.tell(cell, policy::NO_GROUP, true);
     }
-    let mut outside = policy::outside(&config, &pairs, &ends);
+    let mut outside = policy::outside(config, &pairs, &ends);
     for cell in &mut outside {
         let end: Option<IpNet> = cell.from.parse().or_else(|_| cell.to.parse()).ok();
         faults.tell(

@@ -14,14 +14,21 @@ impl Status {
     /// Networks, who reaches whom, and what is wrong.
     pub(crate) fn for_people(&self, screen: &Screen) -> String {
         if self.networks.is_empty() {
-            let nothing = "no network is active that could be opened\n";
-            return format!("{nothing}{}", self.remarks(screen));
+            let none = "no network is active that could be opened\n";
+            return format!("{none}{}{}", self.note(screen), self.remarks(screen));
         }
         let mut text = self.networks_for_people(screen);
         text.push('\n');
         text.push_str(&matrix(self, screen));
+        text.push_str(&self.note(screen));
         text.push_str(&self.remarks(screen));
         text
+    }
+
+    fn note(&self, screen: &Screen) -> String {
+        let note = self.note.iter();
+        note.map(|note| format!("\n{}\n", output::wrapped(note, screen.width)))
+            .collect()
     }
 
     fn networks_for_people(&self, screen: &Screen) -> String {

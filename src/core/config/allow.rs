@@ -11,7 +11,7 @@ use super::{
     file::{pattern, subnet},
 };
 
-/// New connections from one end to the other: these ports of TCP and UDP, and ICMP.
+/// New connections from one end to the other: these ports of TCP and UDP, and pings.
 #[derive(Clone, Debug, Serialize)]
 pub struct Allow {
     /// Who opens them.
@@ -22,7 +22,7 @@ pub struct Allow {
     pub tcp: Vec<Ports>,
     /// Ports of UDP; the same.
     pub udp: Vec<Ports>,
-    /// ICMP and ICMPv6: pings, that is.
+    /// Echo requests of ICMP and ICMPv6, and the replies to them; no other type.
     pub icmp: bool,
 }
 
@@ -46,13 +46,16 @@ pub enum Who {
     Networks(Pattern),
     /// Machines with such addresses, outside or in a network.
     Subnet(IpNet),
+    /// Machines with such addresses, outside alone: all addresses there are, or a subnet that more
+    /// than one may answer to.
+    Outside(IpNet),
 }
 
 impl End {
     /// The subnet, where it is one.
     pub fn subnet(&self) -> Option<IpNet> {
         match self.who {
-            Who::Subnet(net) => Some(net),
+            Who::Subnet(net) | Who::Outside(net) => Some(net),
             Who::Group(_) | Who::Networks(_) => None,
         }
     }
@@ -149,7 +152,10 @@ fn end(lines: &Lines, name: Spanned<String>, key: &str, groups: &[Group]) -> Res
             || name.contains(':') && of("abcdefABCDEF:.")
     };
     let who = if is_address(name.get_ref()) {
-        Who::Subnet(subnet(&name, key)?)
+        match subnet(&name, key)? {
+            all if all.prefix_len() == 0 => Who::Outside(all),
+            net => Who::Subnet(net),
+        }
     } else if groups.iter().any(|group| group.name == *name.get_ref()) {
         Who::Group(name.into_inner())
     } else {

@@ -64,9 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
     })?;
     let default = Config::default();
     let lines = Lines::of(text);
-    let groups = file
-        .group
-        .map_or(Ok(default.groups), |tables| groups(&lines, tables))?;
+    let groups = groups(&lines, file.group.unwrap_or_default())?;
     Ok(Config {
         mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
         on_error: match file.on_error {

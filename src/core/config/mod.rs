@@ -1,7 +1,8 @@
 //! `/etc/virt-forward/config.toml`: who may talk to whom.
 //!
 //! The file's text is read into [`file`], which is what the admin wrote, and checked into
-//! [`Config`], which cannot be wrong. A missing file means [`Config::default`].
+//! [`Config`], which cannot be wrong. A missing file means [`Config::default`]; a file that defines
+//! no group has none, so an empty or truncated file opens nothing.
 
 mod allow;
 mod file;
@@ -15,7 +16,7 @@ use globset::GlobSet;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::{names::ChainName, text::shown};
+use crate::{names::ChainName, policy::Side, text::shown};
 
 /// What should happen when a `start` hook fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -170,6 +171,23 @@ impl Default for Config {
     }
 }
 
+/// A config with neither groups nor `[[allow]]` rules, as a line for the administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpensNothing {
+    path: String,
+}
+
+/// `/etc/virt-forward/config.toml defines no [[group]] and no [[allow]]: nothing is opened`
+impl fmt::Display for OpensNothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        write!(
+            f,
+            "{path} defines no [[group]] and no [[allow]]: nothing is opened"
+        )
+    }
+}
+
 /// Why a config is not taken. Nothing is opened then.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -216,6 +234,15 @@ impl Config {
         }
     }
 
+    /// Says so where no network can be opened by this config. That is no fault: the administrator
+    /// may want just that.
+    pub fn opens_nothing(&self) -> Option<OpensNothing> {
+        let is_empty = self.groups.is_empty() && self.allows.is_empty();
+        is_empty.then(|| OpensNothing {
+            path: self.path.clone(),
+        })
+    }
+
     /// Whether any group has peers.
     pub fn has_peers(&self) -> bool {
         self.groups.iter().any(|group| !group.peers.is_empty())
@@ -236,6 +263,15 @@ impl Config {
         self.has_peers() || self.allows.iter().any(names_one)
     }
 
+    /// Whether a subnet in a rule may take in networks.
+    pub fn has_subnet_ends(&self) -> bool {
+        let mut ends = self
+            .allows
+            .iter()
+            .flat_map(|allow| [&allow.from, &allow.to]);
+        ends.any(|end| matches!(end.who, Who::Subnet(_)))
+    }
+
     /// Each with its number.
     pub fn numbered_allows(&self) -> impl Iterator<Item = (usize, &Allow)> {
         (1..).zip(&self.allows)
@@ -250,6 +286,13 @@ impl Config {
         let mut lines = lines.into_iter().flatten();
         let line = lines.find(|(written, _)| peer.contains(written));
         self.place(line.map_or(1, |(_, line)| *line))
+    }
+
+    /// Where the file names that end of a rule.
+    pub fn place_of_end(&self, allow: usize, side: Side) -> Place {
+        let mut allows = self.numbered_allows();
+        let found = allows.find(|(number, _)| *number == allow);
+        self.place(found.map_or(1, |(_, allow)| side.of(allow).line))
     }
 
     /// The ends of rules that are one plain name, which may be a typo: where it stands, its key,
@@ -275,7 +318,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            // A symbolic link that leads nowhere is no missing file: its target may be on a disk
+            // that is not mounted yet.
+            Err(why) if why.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+                return Ok(Self::default());
+            }
             Err(why) => {
                 let path = path.display().to_string();
                 return Err(ConfigError::Unreadable { path, why });
@@ -335,12 +382,48 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_contracts() {
-        let empty = Config::parse("").unwrap();
         let shipped = Config::parse(include_str!("../../../packaging/config.toml")).unwrap();
         let default = serde_json::to_string(&Config::default()).unwrap();
-        assert_eq!(serde_json::to_string(&empty).unwrap(), default);
         assert_eq!(serde_json::to_string(&shipped).unwrap(), default);
-        assert_eq!(empty.mark.to_string(), "0x10000000");
+        assert_eq!(shipped.mark.to_string(), "0x10000000");
+    }
+
+    #[test]
+    fn only_a_missing_file_means_the_default_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        assert_eq!(Config::load(&path).unwrap().groups.len(), 1);
+        let shipped = include_str!("../../../packaging/config.toml");
+        let (before_groups, _) = shipped.split_once("[[group]]").unwrap();
+        for text in [
+            "",
+            "# nothing yet\n",
+            "[gates]\nextra = []\n",
+            "mark = 0x20000000\nmetadata = true\n",
+            "group = []",
+            before_groups,
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let config = Config::load(&path).unwrap();
+            assert!(config.groups.is_empty(), "{text}");
+            let said = config.opens_nothing().unwrap().to_string();
+            assert!(said.starts_with(path.to_str().unwrap()), "{said}");
+        }
+        let rule = "[[allow]]\nfrom = 'a'\nto = 'b'\ntcp = [1]";
+        std::fs::write(&path, rule).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert!(config.groups.is_empty() && config.opens_nothing().is_none());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_missing_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &path).unwrap();
+        assert!(matches!(
+            Config::load(&path),
+            Err(ConfigError::Unreadable { .. })
+        ));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod program;
 pub mod rules;
 pub mod scratch;
 pub mod status;
+pub mod subnets;
 pub mod sysctl;
 pub mod tc;
 pub mod trace;

@@ -9,7 +9,7 @@ use std::{io, os::fd::OwnedFd};
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink,
+        AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink,
         sockopt::{Timeout, set_socket_timeout},
     },
 };
@@ -93,10 +93,10 @@ pub(super) fn order(
     requests: impl Iterator<Item = (u8, Vec<u8>)>,
     deadline: Deadline,
 ) -> io::Result<()> {
-    let socket = open(deadline)?;
+    let socket = open(Some(netlink::NETFILTER), deadline)?;
     for (family, attributes) in requests {
         let request = request(subsystem, kind, family, NLM_F_ACK, &attributes);
-        match ask_by(&socket, &request, usize::MAX) {
+        match exchange(&socket, &request, usize::MAX, |one| one.object()) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             other => drop(other?),
         }
@@ -139,6 +139,27 @@ fn bracket(kind: u16) -> Vec<u8> {
     message(kind, 0, [0, 0, high, low], &[])
 }
 
+/// Asks rtnetlink for a list (`RTM_GET*`, as `kind`) of all families; `header` is the length of the
+/// header that the kernel's answers begin with, which stays on.
+pub(super) fn route_dump(kind: u16, header: usize, deadline: Deadline) -> io::Result<Vec<Vec<u8>>> {
+    let length = NLMSG_HEADER + header;
+    let mut request = Vec::new();
+    request.extend((length as u32).to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request.resize(length, 0);
+    for _ in 0..TRIES {
+        let socket = open(None, deadline)?;
+        let bodies = exchange(&socket, &request, usize::MAX, |message| {
+            message.body.to_vec()
+        });
+        if let Some(bodies) = bodies? {
+            return Ok(bodies);
+        }
+    }
+    Err(io::Error::other("it changes all the time"))
+}
+
 fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
         if let Some(objects) = ask(request, limit, deadline)? {
@@ -150,16 +171,18 @@ fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<O
 
 /// One try; nothing where the list changed under way.
 fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
-    ask_by(&open(deadline)?, request, limit)
+    let socket = open(Some(netlink::NETFILTER), deadline)?;
+    exchange(&socket, request, limit, |one| one.object())
 }
 
-/// A socket that waits for an answer until `deadline` at most.
-fn open(deadline: Deadline) -> io::Result<OwnedFd> {
+/// A socket for a part of netlink, rtnetlink being protocol 0, that waits for an answer until
+/// `deadline` at most.
+fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
+        protocol,
     )?;
     // A timeout of zero would mean none.
     let left = deadline.left().max(std::time::Duration::from_millis(1));
@@ -167,7 +190,13 @@ fn open(deadline: Deadline) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn ask_by(socket: &OwnedFd, request: &[u8], limit: usize) -> io::Result<Option<Vec<Object>>> {
+/// Sends one request and reads its answer; `read` takes a message of a list.
+fn exchange<T>(
+    socket: &OwnedFd,
+    request: &[u8],
+    limit: usize,
+    read: impl Fn(&Message<'_>) -> T,
+) -> io::Result<Option<Vec<T>>> {
     rustix::net::send(socket, request, SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
     let mut objects = Vec::new();
@@ -187,7 +216,7 @@ fn ask_by(socket: &OwnedFd, request: &[u8], limit: usize) -> io::Result<Option<V
                     None => return Ok(Some(objects)),
                     Some(why) => return Err(why),
                 },
-                _ => objects.push(message.object()),
+                _ => objects.push(read(&message)),
             }
         }
         if objects.len() >= limit {

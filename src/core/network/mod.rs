@@ -1,8 +1,10 @@
 //! A libvirt network, as far as forwarding is concerned.
 
+mod bounds;
 mod bridge;
 mod xml;
 
+pub use bounds::{Excess, MOST_SUBNETS};
 pub use bridge::BridgeName;
 pub use xml::{MAX_XML, NAMESPACE, XmlError, read};
 
@@ -76,44 +78,107 @@ impl Network {
         self.mode == Mode::Nat && (is_ipv4 || self.nat_ipv6)
     }
 
-    /// The IPv4 subnets whose addresses are this network's own, without overlaps.
+    /// The IPv4 subnets that are this network's own by its `<ip>` and `<route>` elements, aggregated;
+    /// none where it has too many. Policy may count less of them: see [`Access::own`].
+    ///
+    /// [`Access::own`]: crate::policy::Access::own
     pub fn subnets4(&self) -> Vec<Ipv4Net> {
-        let own = self.own().filter_map(|net| match net {
-            IpNet::V4(net) => Some(net),
-            IpNet::V6(_) => None,
-        });
-        Ipv4Net::aggregate(&own.collect())
+        match self.excess() {
+            None => self.bounded4().subnets,
+            Some(_) => Vec::new(),
+        }
     }
 
-    /// The IPv6 subnets whose addresses are this network's own, without overlaps.
+    /// The same of IPv6.
     pub fn subnets6(&self) -> Vec<Ipv6Net> {
-        let own = self.own().filter_map(|net| match net {
-            IpNet::V4(_) => None,
-            IpNet::V6(net) => Some(net),
-        });
-        Ipv6Net::aggregate(&own.collect())
+        match self.excess() {
+            None => self.bounded6().subnets,
+            Some(_) => Vec::new(),
+        }
     }
 
-    /// Both families, for people.
+    /// Both families.
     pub fn subnets(&self) -> Vec<IpNet> {
-        let four = self.subnets4().into_iter().map(IpNet::V4);
-        four.chain(self.subnets6().into_iter().map(IpNet::V6))
-            .collect()
+        match self.excess() {
+            None => both(self.bounded4().subnets, self.bounded6().subnets),
+            Some(_) => Vec::new(),
+        }
     }
 
-    /// A default route through a guest (`<route address='0.0.0.0' prefix='0'>`) would make
-    /// every address in the world this network's own, and no source a forged one.
-    fn own(&self) -> impl Iterator<Item = IpNet> + '_ {
-        let all = self.addresses.iter().chain(&self.routes);
-        all.map(IpNet::trunc).filter(|net| net.prefix_len() > 0)
+    /// The subnets of its `<ip>` elements alone, which are on the bridge itself.
+    pub fn ip_subnets(&self) -> Vec<IpNet> {
+        match self.excess() {
+            None => IpNet::aggregate(&bounds::owned(&self.addresses).collect()),
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// The `<route>` elements that may count: none of a family whose routes are too broad.
+    pub fn own_routes(&self) -> Vec<IpNet> {
+        if self.excess().is_some() {
+            return Vec::new();
+        }
+        let four = match self.bounded4().is_without_routes {
+            true => Vec::new(),
+            false => Ipv4Net::aggregate(&of_ipv4(&self.routes)),
+        };
+        let six = match self.bounded6().is_without_routes {
+            true => Vec::new(),
+            false => Ipv6Net::aggregate(&of_ipv6(&self.routes)),
+        };
+        both(four, six)
+    }
+
+    /// Whether its `<route>` elements do not count, as they hold too many addresses.
+    pub fn is_without_routes(&self) -> bool {
+        self.bounded4().is_without_routes || self.bounded6().is_without_routes
+    }
+
+    /// Why nothing may be opened for it.
+    pub fn excess(&self) -> Option<Excess> {
+        let (four, six) = (self.bounded4(), self.bounded6());
+        if four.is_too_broad || six.is_too_broad {
+            return Some(Excess::Addresses);
+        }
+        let count = four.subnets.len() + six.subnets.len();
+        (count > MOST_SUBNETS).then_some(Excess::Subnets)
+    }
+
+    fn bounded4(&self) -> bounds::Bounded<Ipv4Net> {
+        bounds::ipv4(of_ipv4(&self.addresses), of_ipv4(&self.routes))
+    }
+
+    fn bounded6(&self) -> bounds::Bounded<Ipv6Net> {
+        bounds::ipv6(of_ipv6(&self.addresses), of_ipv6(&self.routes))
     }
 }
 
+fn of_ipv4(nets: &[IpNet]) -> Vec<Ipv4Net> {
+    let nets = bounds::owned(nets).filter_map(|net| match net {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    });
+    nets.collect()
+}
+
+fn of_ipv6(nets: &[IpNet]) -> Vec<Ipv6Net> {
+    let nets = bounds::owned(nets).filter_map(|net| match net {
+        IpNet::V4(_) => None,
+        IpNet::V6(net) => Some(net),
+    });
+    nets.collect()
+}
+
+fn both(four: Vec<Ipv4Net>, six: Vec<Ipv6Net>) -> Vec<IpNet> {
+    let four = four.into_iter().map(IpNet::V4);
+    four.chain(six.into_iter().map(IpNet::V6)).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn network(addresses: &[&str], routes: &[&str]) -> Network {
+    pub(super) fn network(addresses: &[&str], routes: &[&str]) -> Network {
         let parse = |list: &[&str]| list.iter().map(|net| net.parse().unwrap()).collect();
         Network {
             name: "n".into(),

@@ -312,7 +312,7 @@ impl Draft {
             Some(Some("bridge" | "private" | "vepa" | "passthrough" | "hostdev")) => Mode::Unrouted,
             Some(Some(other)) => return Err(XmlError::UnknownMode(other.to_owned())),
         };
-        Ok(Network {
+        let network = Network {
             name: self.name,
             mode,
             bridge: self.bridge,
@@ -321,7 +321,8 @@ impl Draft {
             addresses: self.addresses,
             routes: self.routes,
             groups: self.groups,
-        })
+        };
+        Ok(network.trimmed())
     }
 }
 

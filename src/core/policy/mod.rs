@@ -1,16 +1,23 @@
 //! Who may talk to whom: [`Config`] and [`Network`]s in, access and verdicts out. [`reach`] has
 //! it of pairs of networks, [`mod@outside`] of networks and what is outside, [`packet`] of a
-//! single packet.
+//! single packet; [`own`] says which addresses are a network's, [`mod@conflicts`] what of the config
+//! is not used, as it may mean somebody else.
 
+mod conflicts;
 mod flow;
 mod outside;
+mod own;
 mod packet;
 mod reach;
 
 use std::fmt;
 
+pub use conflicts::{
+    Clash, Conflicts, HostSubnet, Overlap, Rival, Side, conflicts, may_conflict, overlaps, without,
+};
 pub use flow::{Flow, Policy};
 pub use outside::{NO_PEER, ends_outside, outside};
+pub use own::{Claim, Denied, denied};
 pub use packet::{Judgement, Packet, Party, judge, passes_alone};
 pub use reach::{NO_GROUP, Reach, Verdict, matrix};
 
@@ -34,6 +41,9 @@ pub struct Access {
     /// The numbers of those that let its guests be reached.
     #[serde(default, rename = "allow_to")]
     pub to: Vec<usize>,
+    /// The subnets that its guests may send from; none where it is closed.
+    #[serde(default)]
+    pub own: Vec<IpNet>,
 }
 
 impl Access {
@@ -71,8 +81,11 @@ impl fmt::Display for Access {
     }
 }
 
-/// What `config` opens `network` for.
+/// What `config` opens `network` for; `config` is [`without`] what must not be used.
 pub fn access_of(config: &Config, network: &Network) -> Access {
+    if network.excess().is_some() {
+        return Access::default();
+    }
     let groups = groups_of(config, network);
     let of = |end: fn(&Allow) -> &End| {
         let meant = config
@@ -80,11 +93,16 @@ pub fn access_of(config: &Config, network: &Network) -> Access {
             .filter(|(_, allow)| is_meant(end(allow), network, &groups));
         meant.map(|(number, _)| number).collect()
     };
-    Access {
+    let mut access = Access {
         from: of(|allow| &allow.from),
         to: of(|allow| &allow.to),
         groups,
+        own: Vec::new(),
+    };
+    if !access.is_none() {
+        access.own = own::own(config, network);
     }
+    access
 }
 
 /// The names of the groups that `network` belongs to, in the order of the config.
@@ -109,33 +127,31 @@ fn names(pattern: &Pattern, network: &Network) -> bool {
 }
 
 /// Whether an end of a rule takes in guests of `network`. As with a glob, no subnet takes in an
-/// isolated one: it may have been written for the machines outside.
+/// isolated one: it may have been written for the machines outside. Nor does it take in a network by
+/// a `<route>`, which is its definer's word alone.
 fn is_meant(end: &End, network: &Network, groups: &[String]) -> bool {
     match &end.who {
         Who::Group(group) => groups.contains(group),
         Who::Networks(pattern) => names(pattern, network),
         Who::Subnet(net) => {
-            network.mode != Mode::Isolated && network.subnets().iter().any(|own| share(own, net))
+            network.mode != Mode::Isolated && network.ip_subnets().iter().any(|own| share(own, net))
         }
+        Who::Outside(_) => false,
+    }
+}
+
+/// The addresses that are in both.
+fn both(one: &IpNet, other: &IpNet) -> Option<IpNet> {
+    match (one.contains(other), other.contains(one)) {
+        (true, _) => Some(*other),
+        (false, true) => Some(*one),
+        (false, false) => None,
     }
 }
 
 /// Whether there are addresses in both.
 pub fn share(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
-}
-
-/// A peer that is no machine outside: its subnet is, or is part of, a network's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overlap {
-    /// The peer, as the config has it.
-    pub peer: IpNet,
-    /// The group that it is a peer of.
-    pub group: String,
-    /// The network's subnet.
-    pub subnet: IpNet,
-    /// The network.
-    pub network: String,
 }
 
 /// A group that a network names in its metadata, and the config does not define.
@@ -160,45 +176,6 @@ pub fn strays<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) 
         group: group.clone(),
     });
     strays.collect()
-}
-
-/// The peers that some of `networks` has in it. They must not be used: what is meant for
-/// machines outside would open a network that may be closed.
-pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Overlap> {
-    let mut overlaps = Vec::new();
-    if !config.has_peers() {
-        return overlaps;
-    }
-    for network in networks {
-        let subnets = network.subnets();
-        for group in &config.groups {
-            for peer in &group.peers {
-                let own = subnets.iter().find(|subnet| share(subnet, peer));
-                overlaps.extend(own.map(|subnet| Overlap {
-                    peer: *peer,
-                    group: group.name.clone(),
-                    subnet: *subnet,
-                    network: network.name.clone(),
-                }));
-            }
-        }
-    }
-    overlaps
-}
-
-/// `config` without the peers that must not be used.
-pub fn without(config: &Config, overlaps: &[Overlap]) -> Config {
-    let mut config = config.clone();
-    for group in &mut config.groups {
-        let is_meant = |overlap: &&Overlap| overlap.group == group.name;
-        let unused: Vec<_> = overlaps
-            .iter()
-            .filter(is_meant)
-            .map(|one| one.peer)
-            .collect();
-        group.peers.retain(|peer| !unused.contains(peer));
-    }
-    config
 }
 
 /// The subnets, outside or not, that a network with this access reaches or is reached by.
@@ -228,7 +205,8 @@ pub struct Inward<'a> {
 
 /// What may come in to `network` from outside.
 pub fn inward<'a>(config: &'a Config, network: &Network, access: &Access) -> Vec<Inward<'a>> {
-    let subnets = network.subnets();
+    let subnets = &access.own;
+    let on_bridge = network.ip_subnets();
     let mut all = Vec::new();
     for from in peers_of(config, &access.groups) {
         let allow = None;
@@ -238,12 +216,12 @@ pub fn inward<'a>(config: &'a Config, network: &Network, access: &Access) -> Vec
         if let Some(from) = allow.from.subnet()
             && access.to.contains(&number)
         {
-            let meant = subnets.iter().filter_map(|own| match allow.to.subnet() {
-                None => Some(*own),
-                Some(to) if own.contains(&to) => Some(to),
-                Some(to) => to.contains(own).then_some(*own),
-            });
+            let meant: Vec<_> = match allow.to.subnet() {
+                None => subnets.clone(),
+                Some(to) => on_bridge.iter().filter_map(|own| both(own, &to)).collect(),
+            };
             let allow = Some(allow);
+            let meant = meant.into_iter();
             all.extend(meant.map(|to| Inward { from, to, allow }));
         }
     }
@@ -389,7 +367,6 @@ pub(crate) mod tests {
                 "192.168.0.30/32",
                 "fd01::/64",
                 "192.168.0.0/24",
-                "10.17.4.21/32",
                 "0.0.0.0/0",
                 "172.16.0.0/12"
             ]
@@ -425,7 +402,13 @@ pub(crate) mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].peer.to_string(), "10.17.0.0/16");
         assert_eq!(found[0].subnet.to_string(), "10.17.3.0/24");
-        let left = without(&config, &found);
+        let left = without(
+            &config,
+            &Conflicts {
+                peers: found,
+                ..Conflicts::default()
+            },
+        );
         assert_eq!(left.groups[0].peers, ["192.168.0.0/24".parse().unwrap()]);
         assert!(overlaps(&left, [&kube].into_iter()).is_empty());
         // A part of a network is no better.

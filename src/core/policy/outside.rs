@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Access, Reach, Verdict, packet::alone};
 use crate::{
-    config::{Config, End},
+    config::{Config, End, Who},
     network::Network,
 };
 
@@ -12,18 +12,24 @@ use crate::{
 pub const NO_PEER: &str = "no peer";
 
 /// The subnets outside that the config names: peers first, then ends of rules. One that is part
-/// of a network's own is not outside.
+/// of a network's own is not outside, unless it is known to mean who is outside alone.
 pub fn ends_outside<'a>(
     config: &Config,
     networks: impl Iterator<Item = &'a Network>,
 ) -> Vec<IpNet> {
-    let own: Vec<_> = networks.flat_map(Network::subnets).collect();
+    let own: Vec<_> = networks.flat_map(Network::ip_subnets).collect();
+    let is_own = |end: &IpNet| own.iter().any(|net| net.contains(end));
     let peers = config.groups.iter().flat_map(|group| &group.peers).copied();
     let of_rules = config.allows.iter();
-    let of_rules = of_rules.flat_map(|allow| [allow.from.subnet(), allow.to.subnet()]);
+    let of_rules = of_rules.flat_map(|allow| [&allow.from, &allow.to]);
+    let of_rules = of_rules.filter_map(|end| match end.who {
+        Who::Outside(net) => Some(net),
+        Who::Subnet(net) => (!is_own(&net)).then_some(net),
+        Who::Group(_) | Who::Networks(_) => None,
+    });
     let mut ends: Vec<IpNet> = Vec::new();
-    for end in peers.chain(of_rules.flatten()) {
-        if !ends.contains(&end) && !own.iter().any(|net| net.contains(&end)) {
+    for end in peers.filter(|peer| !is_own(peer)).chain(of_rules) {
+        if !ends.contains(&end) {
             ends.push(end);
         }
     }

@@ -77,8 +77,13 @@ impl Party<'_> {
 
     /// Whether its address is none of its network's own.
     fn is_foreign(&self) -> bool {
-        let mut subnets = self.network().into_iter().flat_map(Network::subnets);
-        self.network.is_some() && !subnets.any(|own| own.contains(&self.address))
+        self.network.is_some_and(|(network, access)| {
+            let own = match access.is_none() {
+                true => network.subnets(),
+                false => access.own.clone(),
+            };
+            !own.iter().any(|own| own.contains(&self.address))
+        })
     }
 
     /// How a rule would name it.

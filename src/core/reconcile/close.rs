@@ -123,8 +123,10 @@ impl Run<'_> {
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
     fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
-        // One of them may have kept a peer out.
-        let anew = !self.unused().is_empty();
+        // One of them may have been what kept a peer out, or networks out of a rule.
+        let unused = self.unused();
+        let mut networks = records.iter().map(|record| &record.network);
+        let anew = networks.any(|network| unused.concern(network));
         self.change(anew, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.routed_bridge() else {

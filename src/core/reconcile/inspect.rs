@@ -1,7 +1,7 @@
 //! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
 
 use super::{
-    firewalld,
+    conflicts, firewalld,
     gates::{Reach, Wish, look},
     is_any_open, is_held, members, settings,
 };
@@ -23,6 +23,8 @@ use crate::{
 pub struct Preview {
     /// Each with what the config opens it for.
     pub records: Vec<Record>,
+    /// The config without what must not be used: what records, table and verdicts are made from.
+    pub usable: Config,
     /// nft's text of our table; nothing where no network is open.
     pub table: Option<String>,
     /// The firewalls of this host: gates that are wanted, and what stands in the way.
@@ -107,24 +109,24 @@ pub fn preview(
     deadline: Deadline,
 ) -> Result<Preview> {
     let store = Store::at(paths::STATE);
-    let records: Vec<_> = networks
-        .into_iter()
-        .filter(|network| network.routed_bridge().is_some())
-        .map(|network| match is_held(&network) {
-            true => Record::held(network),
-            false => Record::new(config, network),
-        })
-        .collect();
-    let networks = || records.iter().map(|record| &record.network);
-    let overlaps = policy::overlaps(config, networks());
-    let misfits = Error::misfits(config, overlaps.clone(), networks());
+    let is_routed = |network: &Network| network.routed_bridge().is_some();
+    let networks: Vec<_> = networks.into_iter().filter(is_routed).collect();
+    let all: Vec<_> = networks.iter().collect();
+    let unused = conflicts(config, &all, deadline)?;
+    let usable = policy::without(config, &unused);
+    let misfits = Error::misfits(config, unused, networks.iter());
+    let records = networks.into_iter().map(|network| match is_held(&network) {
+        true => Record::held(network),
+        false => Record::new(&usable, network),
+    });
+    let records: Vec<_> = records.collect();
     let present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
         .cloned()
         .collect();
     let members = members(config, &present);
-    let config = &policy::without(config, &overlaps);
+    let config = &usable;
     let table = match is_any_open(&present) {
         false => None,
         true => {
@@ -161,6 +163,7 @@ pub fn preview(
         misfits,
         settings: settings?,
         records,
+        usable,
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     Outcome, Run,
     gates::{Gates, Reach, Wish},
     inspect::is_libvirt_flushed,
-    members, outcome, settings,
+    members, outcome, renewed, settings,
 };
 use crate::{
     Error, Result,
@@ -16,6 +16,7 @@ use crate::{
     kernel::{elements, host, nft, own},
     names::TABLE,
     network::Network,
+    policy,
     state::Record,
     sysctls::Setting,
     table::{self, Batch},
@@ -60,13 +61,14 @@ impl Run<'_> {
             self.store.destroy()?;
             return Ok(kept);
         }
-        faults.extend(self.faults_of_records(&records, leaving));
+        faults.extend(self.faults_of_records(&records, leaving)?);
         if faults.is_empty() && self.store.is_any_open()? {
             faults.extend(self.fault_of_table(&records)?);
         }
         let gates = self.gates(Wish::of(self.config), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
         self.mend_all(&mut kept, faults, &gates, &records)?;
+        self.renew_outcomes(&mut kept.started)?;
         if !was_built {
             // What was never there is no fault.
             kept.mended.clear();
@@ -127,7 +129,7 @@ impl Run<'_> {
         if self.is_held(&network)? {
             return Ok(None);
         }
-        let record = self.record(network);
+        let record = Record::new(&self.usable(), network);
         if !host::has(&bridge) || self.store.record(&bridge)?.as_ref() == Some(&record) {
             return Ok(None);
         }
@@ -136,7 +138,26 @@ impl Run<'_> {
         Ok(Some((record.network.name.clone(), outcome(&record))))
     }
 
-    fn faults_of_records(&self, records: &[Record], leaving: &BTreeSet<String>) -> Vec<String> {
+    /// What was done in the end with networks that were taken in: once all of them were looked at
+    /// together, one may be open for less than it seemed.
+    fn renew_outcomes(&self, started: &mut [(String, Outcome)]) -> Result<()> {
+        if started.is_empty() {
+            return Ok(());
+        }
+        let records = self.store.records()?;
+        for (name, done) in started {
+            if let Some(record) = records.iter().find(|one| one.network.name == *name) {
+                *done = outcome(record);
+            }
+        }
+        Ok(())
+    }
+
+    fn faults_of_records(
+        &self,
+        records: &[Record],
+        leaving: &BTreeSet<String>,
+    ) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         for record in records {
             let network = &record.network;
@@ -146,11 +167,18 @@ impl Run<'_> {
                 faults.push(format!("network {name} was gone, with its bridge {bridge}"));
             }
         }
-        let is_other = |record: &Record| self.renewed(record.clone()).access != record.access;
+        let unused = self.unused();
+        let usable = policy::without(self.config, &unused);
+        let is_other = |record: &Record| renewed(&usable, record.clone()).access != record.access;
         if self.is_built_otherwise() || records.iter().any(is_other) {
             faults.push("the config had changed".to_owned());
+        } else if self.store.layout().is_some()
+            && !self.conflicts(records)?.are_about_the_same(&unused)
+        {
+            let what = "the host's addresses and routes conflict with the config in another way";
+            faults.push(what.to_owned());
         }
-        faults
+        Ok(faults)
     }
 
     fn fault_of_table(&self, records: &[Record]) -> Result<Option<String>> {

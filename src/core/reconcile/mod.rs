@@ -32,10 +32,10 @@ use crate::{
     Error, Result,
     config::Config,
     gates::Obstacle,
-    kernel::{deadline::Deadline, elements, host, nft, own, status},
+    kernel::{deadline::Deadline, elements, host, nft, own, status, subnets},
     names::ChainName,
     network::Network,
-    policy::{self, Access, Overlap},
+    policy::{self, Access, Conflicts},
     state::{Layout, Lock, Record, Store},
     table::{self, Batch, Changes, Host, Member},
 };
@@ -100,13 +100,13 @@ impl<'a> Run<'a> {
         if !host::has(&bridge) {
             return Ok(Outcome::NotActive);
         }
-        let record = self.record(network);
+        let unused = self.unused();
+        let record = Record::new(&policy::without(self.config, &unused), network);
         let known = self.store.record(&bridge)?;
         let as_before = known.as_ref().is_none_or(|known| *known == record);
-        let outcome = outcome(&record);
-        let networks = || std::iter::once(&record.network);
-        let overlaps = policy::overlaps(self.config, networks());
-        let anew = !as_before || self.is_built_otherwise() || !self.are_unused(&overlaps);
+        let may_conflict =
+            || known.is_none() && policy::may_conflict(self.config, &unused, &record.network);
+        let anew = !as_before || self.is_built_otherwise() || may_conflict();
         self.change(anew, &[], |changes| {
             self.store.put(&bridge, &record)?;
             if let Some(member) = self.member(&record) {
@@ -114,13 +114,17 @@ impl<'a> Run<'a> {
             }
             Ok(())
         })?;
+        // If everything was rebuilt, it may be open for less than it seemed at first.
+        let record = self.store.record(&bridge)?.unwrap_or(record);
         settings::make(self.store, &self.usable(), std::slice::from_ref(&record))?;
         self.store.finish()?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(Error::misfits(self.config, overlaps, networks()));
+        let unused = self.unused().of(&record.network);
+        let networks = std::iter::once(&record.network);
+        troubles.extend(Error::misfits(self.config, unused, networks));
         Error::all(troubles)?;
-        Ok(outcome)
+        Ok(outcome(&record))
     }
 
     /// Rebuilds everything with these networks added, or, without `others`, with no others.
@@ -134,9 +138,10 @@ impl<'a> Run<'a> {
         let only = others.is_none();
         self.hold_strangers(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
+        let usable = self.usable();
         for network in networks {
             if let Some(bridge) = network.routed_bridge().cloned() {
-                let record = self.record(network);
+                let record = Record::new(&usable, network);
                 if known.get(&bridge) != Some(&record) {
                     self.store.put(&bridge, &record)?;
                 }
@@ -155,10 +160,6 @@ impl<'a> Run<'a> {
         Error::all(troubles)
     }
 
-    fn record(&self, network: Network) -> Record {
-        Record::new(self.config, network)
-    }
-
     /// What the table that is there holds of a network.
     fn member(&self, record: &Record) -> Option<Member> {
         let member = Member::new(&record.network, &record.access)?;
@@ -166,33 +167,22 @@ impl<'a> Run<'a> {
         (member.is_open() || has_closed()).then_some(member)
     }
 
-    /// The record as the config would have it now.
-    fn renewed(&self, record: Record) -> Record {
-        match record.is_held {
-            true => Record::held(record.network),
-            false => self.record(record.network),
-        }
-    }
-
-    /// The peers of the config that the table was built without.
-    fn unused(&self) -> Vec<Overlap> {
-        if !self.config.has_peers() {
-            return Vec::new();
+    /// What of the config the table was built without.
+    fn unused(&self) -> Conflicts {
+        if !self.config.names_subnets() {
+            return Conflicts::default();
         }
         let built = self.store.layout();
         built.map(|built| built.unused()).unwrap_or_default()
     }
 
-    /// Whether the table was built without all of these peers.
-    fn are_unused(&self, overlaps: &[Overlap]) -> bool {
-        let unused = self.unused();
-        let mut peers = overlaps
-            .iter()
-            .map(|overlap| (&overlap.group, overlap.peer));
-        peers.all(|peer| unused.iter().any(|one| (&one.group, one.peer) == peer))
+    /// What of the config must not be used while these networks are active.
+    fn conflicts(&self, records: &[Record]) -> Result<Conflicts> {
+        let networks: Vec<_> = records.iter().map(|record| &record.network).collect();
+        conflicts(self.config, &networks, self.deadline)
     }
 
-    /// The config, without peers that are not used.
+    /// The config, without what is not used.
     fn usable(&self) -> Config {
         policy::without(self.config, &self.unused())
     }
@@ -297,14 +287,14 @@ impl<'a> Run<'a> {
             let active = status::active().into_iter();
             self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
         }
-        let records = self.renew_all()?;
+        let known = self.present()?;
+        let unused = self.conflicts(&known)?;
+        let usable = policy::without(self.config, &unused);
+        let records = self.renew_all(known, &usable)?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
         }
-        let networks = records.iter().map(|record| &record.network);
-        let unused = policy::overlaps(self.config, networks);
-        let usable = policy::without(self.config, &unused);
         let wish = Wish::of(self.config);
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
@@ -352,27 +342,59 @@ impl<'a> Run<'a> {
         Ok(gates)
     }
 
-    /// Makes the records what the config would have them now, and forgets networks whose bridges
-    /// are gone.
-    fn renew_all(&self) -> Result<Vec<Record>> {
+    /// The records of networks whose bridges are there; the others are forgotten.
+    fn present(&self) -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        for known in self.store.sound_records()? {
-            let Some(bridge) = known.network.routed_bridge().cloned() else {
-                records.push(self.renewed(known));
-                continue;
-            };
-            if !host::has(&bridge) {
-                self.store.forget(&bridge)?;
-                continue;
+        for record in self.store.sound_records()? {
+            match record.network.routed_bridge() {
+                Some(bridge) if !host::has(bridge) => self.store.forget(bridge)?,
+                _ => records.push(record),
             }
-            let record = self.renewed(known.clone());
-            if record != known {
-                self.store.put(&bridge, &record)?;
+        }
+        Ok(records)
+    }
+
+    /// Makes the records what `usable` would have them now.
+    fn renew_all(&self, known: Vec<Record>, usable: &Config) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for known in known {
+            let record = renewed(usable, known.clone());
+            if record != known
+                && let Some(bridge) = known.network.routed_bridge()
+            {
+                self.store.put(bridge, &record)?;
             }
             records.push(record);
         }
         Ok(records)
     }
+}
+
+/// The record as `usable` would have it now.
+fn renewed(usable: &Config, record: Record) -> Record {
+    match record.is_held {
+        true => Record::held(record.network),
+        false => Record::new(usable, record.network),
+    }
+}
+
+/// `config` without what of it must not be used while `networks` are active.
+pub fn usable(config: &Config, networks: &[Network], deadline: Deadline) -> Result<Config> {
+    let networks: Vec<_> = networks.iter().collect();
+    Ok(policy::without(
+        config,
+        &conflicts(config, &networks, deadline)?,
+    ))
+}
+
+/// What of `config` must not be used while `networks` are active. The kernel is only asked where it
+/// matters.
+fn conflicts(config: &Config, networks: &[&Network], deadline: Deadline) -> Result<Conflicts> {
+    let host = match config.has_subnet_ends() {
+        true => subnets::reached(deadline).map_err(Error::Subnets)?,
+        false => Vec::new(),
+    };
+    Ok(policy::conflicts(config, networks, &host))
 }
 
 /// What the gates of a table that is there are for. That of the table, not of the config: a

@@ -39,7 +39,7 @@ use crate::{
     config::{Config, MarkBit},
     names::ChainName,
     network::{BridgeName, Network},
-    policy::{self, Access, Overlap},
+    policy::{self, Access, Conflicts},
     sysctls::Changed,
     table::Host,
 };
@@ -69,7 +69,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A network that `config` decides about.
+    /// A network that `config` decides about, which is [`policy::without`] what must not be used.
     pub fn new(config: &Config, network: Network) -> Self {
         Self {
             access: policy::access_of(config, &network),
@@ -370,13 +370,13 @@ impl From<String> for Layout {
 }
 
 impl Layout {
-    /// Of `config` but for the peers that are not used, as this version builds it.
-    pub fn of(config: &Config, unused: &[Overlap], host: &Host) -> Self {
+    /// Of `config` but for what of it is not used, as this version builds it on this host.
+    pub fn of(config: &Config, unused: &Conflicts, host: &Host) -> Self {
         #[derive(Serialize)]
         struct Built<'a> {
             version: &'a str,
             config: &'a Config,
-            unused: &'a [Overlap],
+            unused: &'a Conflicts,
             has_closed: bool,
             host: &'a Host,
         }
@@ -389,8 +389,8 @@ impl Layout {
         }))
     }
 
-    /// The peers of its config that are not used.
-    pub fn unused(&self) -> Vec<Overlap> {
+    /// What of its config is not used.
+    pub fn unused(&self) -> Conflicts {
         self.value("/unused").unwrap_or_default()
     }
 
@@ -646,7 +646,7 @@ mod tests {
         let theirs = dir.path().join("theirs");
         fs::write(&theirs, "theirs").unwrap();
         std::os::unix::fs::symlink(&theirs, store.dir().join("layout.new")).unwrap();
-        let layout = Layout::of(&Config::default(), &[], &Host::default());
+        let layout = Layout::of(&Config::default(), &Conflicts::default(), &Host::default());
         assert!(store.set_layout(&layout).is_err());
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     }
@@ -661,10 +661,10 @@ mod tests {
 
     #[test]
     fn a_layout_tells_another_policy_and_another_mark() {
-        let one = Layout::of(&Config::default(), &[], &Host::default());
+        let one = Layout::of(&Config::default(), &Conflicts::default(), &Host::default());
         let mut config = Config::default();
         config.groups.clear();
-        let two = Layout::of(&config, &[], &Host::default());
+        let two = Layout::of(&config, &Conflicts::default(), &Host::default());
         assert_ne!(one, two);
         assert_eq!(one.mark(), Some(MarkBit::DEFAULT));
         assert_eq!(Layout("{".into()).mark(), None);

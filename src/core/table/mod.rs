@@ -167,10 +167,7 @@ impl Member {
         Some(Self {
             name: network.name.clone(),
             bridge: network.routed_bridge()?.clone(),
-            subnets: match access.is_none() {
-                true => Vec::new(),
-                false => network.subnets(),
-            },
+            subnets: access.own.clone(),
             sets: groups.chain(from).chain(to).collect(),
         })
     }

@@ -24,17 +24,18 @@ fuzz_target!(|text: &str| {
     let printed = printed(&config).to_string();
     let again = Config::read(&printed, PATH.to_owned()).expect("is read again");
     assert_same(&again, &config);
-    assert_eq!(state::Layout::of(&config, &[], &Host::default()).mark(), Some(config.mark));
-    assert_eq!(state::Layout::of(&config, &[], &Host::default()).extra(), config.extra);
+    let layout = state::Layout::of(&config, &policy::Conflicts::default(), &Host::default());
+    assert_eq!(layout.mark(), Some(config.mark));
+    assert_eq!(layout.extra(), config.extra);
     for error in Error::unknown_ends(&config, |_| false) {
         assert_shown(&error.to_string());
     }
     let mut records = Vec::new();
     for network in networks() {
-        let overlaps = policy::overlaps(&config, std::iter::once(&network));
-        let left = policy::without(&config, &overlaps);
-        assert!(policy::overlaps(&left, std::iter::once(&network)).is_empty());
-        for error in Error::misfits(&config, overlaps, std::iter::once(&network)) {
+        let unused = policy::conflicts(&config, &[&network], &[]);
+        let left = policy::without(&config, &unused);
+        assert!(policy::conflicts(&left, &[&network], &[]).is_empty());
+        for error in Error::misfits(&config, unused, std::iter::once(&network)) {
             assert_shown(&error.to_string());
         }
         let record = Record::new(&config, network);
@@ -113,7 +114,7 @@ fn who(who: &Who) -> Value {
     match who {
         Who::Group(name) => value(name),
         Who::Networks(pattern) => value(pattern),
-        Who::Subnet(net) => value(net),
+        Who::Subnet(net) | Who::Outside(net) => value(net),
     }
 }
 

@@ -62,8 +62,8 @@ fn assert_words(record: &Record) {
     let (network, access) = (&record.network, &record.access);
     assert_shown(&access.to_string());
     let networks = || std::iter::once(network);
-    let overlaps = policy::overlaps(&OURS, networks());
-    for misfit in Error::misfits(&OURS, overlaps, networks()) {
+    let unused = policy::conflicts(&OURS, &[network], &[]);
+    for misfit in Error::misfits(&OURS, unused, networks()) {
         assert_shown(&misfit.to_string());
     }
     for inward in policy::inward(&OURS, network, access) {
