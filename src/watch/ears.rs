@@ -1,39 +1,40 @@
 //! Everything that is listened to.
 
 use std::{
+    future::ready,
     os::fd::AsRawFd,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::UnboundedReceiver,
     time::{Interval, MissedTickBehavior, interval_at, sleep_until},
 };
-use virt_forward_core::kernel::monitor::{Changes, Monitor, Settings};
+use virt_forward_core::kernel::monitor::{Changes, Link, Links, Monitor, Settings, Source as _};
 
-use crate::{
-    links::{self, Link},
-    status_files::StatusFiles,
-};
+use crate::status_files::StatusFiles;
 
-/// What no notification tells of (iptables-legacy, a message that was lost) is seen then.
+/// What no notification tells of (rules of iptables-legacy) is seen then.
 const POLL: Duration = Duration::from_secs(60);
 
 /// How soon a setting is seen that no notification tells of either, and that has been seen to change.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// A look that is overdue for this long goes before notifications: a program that changes rules
+/// without a pause cannot put it off for ever.
+const OVERDUE: Duration = Duration::from_millis(200);
+
 /// What wakes us.
 pub(super) enum Wake {
-    /// Somebody changed rules.
+    /// Rules have changed.
     Rules(Changes),
-    /// An interface has come, changed or gone.
-    Interface { name: String, is_gone: bool },
+    /// Interfaces have come, changed or gone.
+    Interfaces(Changes<Link>),
     /// A setting of some interface.
     Setting,
-    /// libvirt has started, changed or ended a network.
+    /// libvirt has started, changed or stopped a network.
     Networks,
     /// A look is due.
     Due,
@@ -52,7 +53,7 @@ pub(super) enum Wake {
 pub(super) struct Ears {
     rules: AsyncFd<Monitor>,
     settings: AsyncFd<Settings>,
-    links: UnboundedReceiver<Link>,
+    links: AsyncFd<Links>,
     networks: AsyncFd<StatusFiles>,
     poll: Interval,
     glance: Interval,
@@ -69,7 +70,7 @@ impl Ears {
         Ok(Self {
             rules: readable(Monitor::start()?)?,
             settings: readable(Settings::start()?)?,
-            links: links::follow().context("cannot listen to interfaces")?,
+            links: readable(Links::start()?)?,
             networks: readable(networks)?,
             poll: every(POLL),
             glance: every(GLANCE),
@@ -85,6 +86,7 @@ impl Ears {
     pub(super) async fn wait(&mut self, due: Option<Instant>, glances: bool) -> Result<Wake> {
         let far = Instant::now() + POLL;
         let timer = sleep_until(due.unwrap_or(far).into());
+        let is_overdue = due.is_some_and(|due| due.elapsed() > OVERDUE);
         let wake = tokio::select! {
             // In this order: what came before a look is seen by it.
             biased;
@@ -92,26 +94,15 @@ impl Ears {
             _ = self.interrupt.recv() => Wake::End,
             _ = self.reload.recv() => Wake::Reload,
             _ = self.watchdog.tick() => Wake::Watchdog,
-            ready = self.rules.readable_mut() => {
-                let mut ready = ready?;
-                let changes = ready.get_inner_mut().changes()?;
-                ready.clear_ready();
-                Wake::Rules(changes)
-            }
-            ready = self.settings.readable_mut() => {
-                let mut ready = ready?;
-                ready.get_inner_mut().drain()?;
-                ready.clear_ready();
+            () = ready(()), if is_overdue => Wake::Due,
+            changes = pending(&mut self.rules, Monitor::take) => Wake::Rules(changes?),
+            changed = pending(&mut self.settings, Settings::take) => {
+                changed?;
                 Wake::Setting
             }
-            link = self.links.recv() => match link {
-                Some(Link { name, is_gone }) => Wake::Interface { name, is_gone },
-                None => bail!("the kernel tells of interfaces no more"),
-            },
-            ready = self.networks.readable_mut() => {
-                let mut ready = ready?;
-                ready.get_inner_mut().drain()?;
-                ready.clear_ready();
+            changes = pending(&mut self.links, Links::take) => Wake::Interfaces(changes?),
+            written = pending(&mut self.networks, StatusFiles::take) => {
+                written.context("cannot listen to libvirt's networks")?;
                 Wake::Networks
             }
             () = timer, if due.is_some() => Wake::Due,
@@ -122,9 +113,27 @@ impl Ears {
     }
 }
 
+/// What is pending in `source`, or comes next. The readiness is an edge: only `take`, by giving
+/// nothing, says that the next one will come.
+async fn pending<T: AsRawFd, N, E>(
+    source: &mut AsyncFd<T>,
+    take: impl Fn(&mut T) -> Result<Option<N>, E>,
+) -> Result<N>
+where
+    anyhow::Error: From<E>,
+{
+    loop {
+        let mut ready = source.readable_mut().await?;
+        match take(ready.get_inner_mut())? {
+            Some(news) => return Ok(news),
+            None => ready.clear_ready(),
+        }
+    }
+}
+
 #[allow(unsafe_code)]
 fn readable<T: AsRawFd>(socket: T) -> Result<AsyncFd<T>> {
-    // SAFETY: all three kinds hold the socket that they give the number of, until they are dropped.
+    // SAFETY: all kinds hold the descriptor that they give the number of, until they are dropped.
     let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
     socket.map_err(|_| anyhow!("cannot wait for what the kernel tells"))
 }

@@ -164,6 +164,14 @@ impl Keeper {
         until
     }
 
+    /// Notifications of interfaces were lost: each bridge that is not there has just gone. Until
+    /// when the hook may still come.
+    pub(super) fn missed_interfaces(&mut self) -> Option<Instant> {
+        let gone = |name: &&String| !name.parse().is_ok_and(|bridge| host::has(&bridge));
+        let gone: Vec<_> = self.bridges.iter().filter(gone).cloned().collect();
+        gone.into_iter().map(|name| self.leaves(name)).max()
+    }
+
     /// Looks, and mends; what it mended. With `quiet` only what is new is said.
     pub(super) fn look(&mut self, quiet: bool) -> Result<Vec<String>> {
         let by = std::mem::take(&mut self.by);
@@ -282,7 +290,8 @@ fn named(by: &[String]) -> String {
         }
     }
     let more = names.len().saturating_sub(MOST_NAMED);
-    names.truncate(MOST_NAMED);
+    // A process chooses its own name.
+    let names: Vec<_> = names.into_iter().take(MOST_NAMED).map(shown).collect();
     match (names.is_empty(), more) {
         (true, _) => String::new(),
         (false, 0) => format!(" (after changes by {})", names.join(", ")),

@@ -18,7 +18,7 @@
 mod ears;
 mod keeper;
 mod known;
-mod links;
+mod losses;
 mod pace;
 mod status_files;
 
@@ -26,10 +26,14 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Result;
 use sd_notify::NotifyState;
-use virt_forward_core::kernel::log;
+use virt_forward_core::kernel::{
+    log,
+    monitor::{Changes, Link},
+};
 
 use ears::{Ears, Wake};
 use keeper::Keeper;
+use losses::Losses;
 use pace::Pace;
 
 /// Goes on until it is told to end. What is open stays open then.
@@ -45,6 +49,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
     let mut ears = Ears::open()?;
     let mut keeper = Keeper::new(config);
     let mut pace = Pace::default();
+    let mut losses = Losses::default();
     look(&mut keeper, &mut pace);
     log::info("watching");
     tell(NotifyState::Ready);
@@ -52,15 +57,27 @@ async fn keep_watch(config: &Path) -> Result<()> {
         let now = Instant::now;
         match ears.wait(pace.due(), keeper.has_untold()).await? {
             Wake::Rules(changes) => {
+                if changes == Changes::Lost {
+                    report(&mut losses, "rules");
+                }
                 if keeper.has_to_see(changes) {
                     pace.touch(now());
                 }
             }
-            Wake::Interface { name, is_gone } => {
-                if is_gone && keeper.is_ours(&name) {
-                    pace.touch_later(keeper.leaves(name));
-                } else if !is_gone && keeper.is_new(&name) {
-                    pace.touch(now());
+            Wake::Interfaces(Changes::Made(links)) => {
+                for Link { name, is_gone } in links {
+                    if is_gone && keeper.is_ours(&name) {
+                        pace.touch_later(keeper.leaves(name));
+                    } else if !is_gone && keeper.is_new(&name) {
+                        pace.touch(now());
+                    }
+                }
+            }
+            Wake::Interfaces(Changes::Lost) => {
+                report(&mut losses, "interfaces");
+                pace.touch(now());
+                if let Some(then) = keeper.missed_interfaces() {
+                    pace.touch_later(then);
                 }
             }
             Wake::Networks => {
@@ -105,6 +122,16 @@ fn look(keeper: &mut Keeper, pace: &mut Pace) {
             }
         }
         Err(_) => pace.failed(Instant::now()),
+    }
+}
+
+/// The kernel dropped notifications; what they told of is looked at in any case.
+fn report(losses: &mut Losses, of: &'static str) {
+    if losses.is_to_report(Instant::now(), of) {
+        log::warning(&format!(
+            "the kernel dropped notifications of changes to {of}, as too many came at once: \
+             everything is checked now"
+        ));
     }
 }
 

@@ -78,3 +78,35 @@ hide_the_hook() {
 show_the_hook() {
   on_host mv /run/the-hook "$LAB_HOOK"
 }
+
+# Three transactions of 20000 rules each, and another change at last.
+storm_of_rules() { # COMMAND…
+  on_host bash << 'STORM'
+{
+  echo 'table ip storm {'
+  echo 'chain k {'
+  for n in {1..20000}; do echo "ip daddr 10.96.$((n / 250)).$((n % 250)) tcp dport 80 counter accept"; done
+  printf '}\n}\n'
+} > /run/storm
+for _ in 1 2 3; do
+  nft -f /run/storm
+  nft delete table ip storm
+done
+STORM
+  "$@"
+}
+
+# 300 interfaces that come, change forty times and go, and another change at last.
+storm_of_links() { # COMMAND…
+  on_host bash << 'STORM'
+{
+  for n in {1..300}; do echo "link add storm$n type bridge"; done
+  for _ in {1..20}; do
+    for n in {1..300}; do echo "link set storm$n up"; done
+    for n in {1..300}; do echo "link set storm$n down"; done
+  done
+  for n in {1..300}; do echo "link del storm$n"; done
+} | ip -batch -
+STORM
+  "$@"
+}

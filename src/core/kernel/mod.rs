@@ -1,6 +1,7 @@
 //! The edge: the files that touch the kernel, each one part of it. They decide nothing.
 
 pub mod chains;
+mod channel;
 pub mod conntrack;
 pub mod deadline;
 pub mod elements;

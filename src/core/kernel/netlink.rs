@@ -280,7 +280,7 @@ pub(super) fn written(kind: u16, value: &[u8]) -> Vec<u8> {
 pub(super) struct Message<'a> {
     pub(super) kind: u16,
     flags: u16,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 impl<'a> Message<'a> {

@@ -10,13 +10,14 @@ use rustix::{
 
 use super::{
     chains::family as routed_family,
-    monitor::listen,
+    channel::listen,
     netlink::{BUFFER, NFNL_SUBSYS_NFTABLES, Object, attribute, be32, be64, messages, string},
     numbers::{ACCEPT, CONTINUE, DROP, GOTO, JUMP, RETURN, VERDICT_CHAIN, VERDICT_CODE},
 };
 use crate::{
     Error, Result,
     names::{ChainName, Family},
+    text::shown,
 };
 
 const NFT_MSG_TRACE: u16 = 17;
@@ -62,7 +63,8 @@ impl Place {
 /// `ip filter FORWARD`
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.family, self.table, self.chain)
+        let (table, chain) = (shown(&self.table), shown(&self.chain));
+        write!(f, "{} {table} {chain}", self.family)
     }
 }
 
