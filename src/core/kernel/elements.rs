@@ -57,8 +57,8 @@ fn message(element: &Element) -> Vec<u8> {
     let Element { set, key, comment } = element;
     let value = |kind, bytes: &[u8]| nested(kind, &written(DATA_VALUE, bytes));
     let mut content = value(ELEMENT_KEY, &key.from);
-    if key.to != key.from {
-        content.extend(value(ELEMENT_KEY_END, &key.to));
+    if let Some(to) = &key.to {
+        content.extend(value(ELEMENT_KEY_END, to));
     }
     if let Some(comment) = comment {
         content.extend(written(ELEMENT_USERDATA, &userdata(comment)));
@@ -104,9 +104,42 @@ fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
             if is_end && from.iter().all(|byte| *byte == 0) {
                 continue;
             }
-            let to = value(ELEMENT_KEY_END).unwrap_or_else(|| from.clone());
-            keys.insert(Key { from, to });
+            keys.insert(Key {
+                from,
+                to: value(ELEMENT_KEY_END),
+                is_end,
+            });
         }
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_address_is_written_with_its_end() {
+        let address = vec![198, 51, 100, 5];
+        let element = |to| Element {
+            set: "subnets4".to_owned(),
+            key: Key {
+                from: address.clone(),
+                to,
+                is_end: false,
+            },
+            comment: None,
+        };
+        let ends = |message: &[u8]| {
+            let list = attribute(message, LIST_ELEMENTS).unwrap();
+            let one = attribute(list, ONE).unwrap();
+            let end = attribute(one, ELEMENT_KEY_END)?;
+            attribute(end, DATA_VALUE).map(<[u8]>::to_vec)
+        };
+        assert_eq!(
+            ends(&message(&element(Some(address.clone())))),
+            Some(address.clone())
+        );
+        assert_eq!(ends(&message(&element(None))), None);
+    }
 }

@@ -10,13 +10,17 @@ use ipnet::IpNet;
 use super::{Ip, Layout, Member, elements, ruleset};
 use crate::{network::BridgeName, text};
 
-/// An element: the first and the last value that it stands for, in the bytes of the kernel.
+/// An element in the bytes of the kernel, exactly as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The only value, or the first.
     pub from: Vec<u8>,
-    /// The only value, or the last.
-    pub to: Vec<u8>,
+    /// The last value, in a set of intervals of concatenated values. There it is always given,
+    /// also for a single address: nft takes an element without it for the beginning of a range
+    /// to the next one, lists that range, and opens it when its list is loaded again.
+    pub to: Option<Vec<u8>>,
+    /// In a set of plain intervals: the first value after one.
+    pub is_end: bool,
 }
 
 /// An element of a set.
@@ -111,8 +115,9 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
 
 fn single(value: Vec<u8>) -> Key {
     Key {
-        from: value.clone(),
-        to: value,
+        from: value,
+        to: None,
+        is_end: false,
     }
 }
 
@@ -130,7 +135,8 @@ fn interval(bridge: &BridgeName, subnet: &IpNet) -> Key {
 fn range(interface: &str, subnet: &IpNet) -> Key {
     Key {
         from: with_address(interface, subnet.network()),
-        to: with_address(interface, subnet.broadcast()),
+        to: Some(with_address(interface, subnet.broadcast())),
+        is_end: false,
     }
 }
 
@@ -149,8 +155,12 @@ fn bounds(subnet: &IpNet) -> Vec<Key> {
             .checked_add(1)
             .map(|next| IpAddr::V6(next.into())),
     };
-    let bounds = [Some(subnet.network()), after].into_iter().flatten();
-    bounds.map(|bound| single(bytes(bound))).collect()
+    let end = |after| Key {
+        is_end: true,
+        ..single(bytes(after))
+    };
+    let start = single(bytes(subnet.network()));
+    std::iter::once(start).chain(after.map(end)).collect()
 }
 
 fn name(bridge: &BridgeName) -> Vec<u8> {
@@ -181,6 +191,33 @@ mod tests {
         let bridge: BridgeName = "virbr0".parse().unwrap();
         let key = interval(&bridge, &"10.0.0.0/22".parse().unwrap());
         assert_eq!(key.from, b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\0\0");
-        assert_eq!(key.to, b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\x03\xff");
+        let to = b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\x03\xff";
+        assert_eq!(key.to.as_deref(), Some(&to[..]));
+    }
+
+    #[test]
+    fn a_single_address_in_an_interval_set_has_an_end() {
+        let bridge: BridgeName = "virbr0".parse().unwrap();
+        for address in ["198.51.100.5/32", "255.255.255.255/32", "fd17:27::5/128"] {
+            let key = interval(&bridge, &address.parse().unwrap());
+            assert_eq!(key.to.as_ref(), Some(&key.from), "{address}");
+        }
+    }
+
+    #[test]
+    fn neighbours_in_a_set_of_plain_intervals_keep_their_ends() {
+        let all: BTreeSet<_> = ["10.0.0.1/32", "10.0.0.2/32", "255.255.255.255/32"]
+            .iter()
+            .flat_map(|subnet| bounds(&subnet.parse().unwrap()))
+            .map(|key| (key.from, key.is_end))
+            .collect();
+        let expected = [
+            (vec![10, 0, 0, 1], false),
+            (vec![10, 0, 0, 2], false),
+            (vec![10, 0, 0, 2], true),
+            (vec![10, 0, 0, 3], true),
+            (vec![255; 4], false),
+        ];
+        assert_eq!(all, BTreeSet::from(expected));
     }
 }
