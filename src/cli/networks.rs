@@ -7,7 +7,7 @@ use virt_forward_core::{
     kernel::status,
     network::{self, Network},
     paths,
-    text::shown,
+    text::{argument, shown},
 };
 
 use crate::{
@@ -122,7 +122,8 @@ impl Networks {
         if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
             let shown_name = shown(missing);
             if self.has(missing) {
-                bail!("network {shown_name} is not active: virsh net-start {shown_name}");
+                let name = argument(missing);
+                bail!("network {shown_name} is not active: virsh net-start {name}");
             }
             bail!(
                 "there is no network {shown_name}; there are: {}",

@@ -2,12 +2,25 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter, PrettyFormatter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::paint::{Screen, Tone};
+use virt_forward_core::text;
 
-/// Prints to stdout. That nobody reads on (`| head`) is no error.
+/// Prints to stdout, without any control character but ends of lines and tabs.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    write(&text::lines(text))
+}
+
+/// Prints to stdout what was painted for `screen`.
+pub(crate) fn print_painted(text: &str, screen: &Screen) -> anyhow::Result<()> {
+    write(&screen.lines(text))
+}
+
+/// A reader that stops early (`| head`) is no error.
+fn write(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => Err(why.into()),
@@ -18,7 +31,93 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// Says on stderr what went wrong, or what somebody should know.
 pub(crate) fn complain(text: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "virt-forward: {text}");
+    let _ = writeln!(io::stderr(), "virt-forward: {}", text::lines(text));
+}
+
+/// Indented JSON and the end of its line. Names stay what they are for whoever parses it; what a
+/// terminal would act on, or hide, is written as `\u` and four digits.
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut bytes = Vec::new();
+    let formatter = Visible(PrettyFormatter::new());
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut bytes, formatter,
+    ))?;
+    bytes.push(b'\n');
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Escapes what serde_json leaves as it is: it escapes C0 alone.
+struct Visible<'a>(PrettyFormatter<'a>);
+
+impl Formatter for Visible<'_> {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for c in fragment.chars() {
+            if text::is_hidden(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            } else {
+                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        self.0.write_char_escape(writer, escape)
+    }
+
+    fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
 }
 
 /// The columns that a line takes.
@@ -106,9 +205,39 @@ impl Table {
 
 /// Text in lines of at most `width` columns, broken between words; a word may be longer.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    joined(text.split_whitespace(), width)
+}
+
+/// The same of a shell command: a quoted word is one word.
+pub(crate) fn wrapped_command(command: &str, width: usize) -> String {
+    joined(command_words(command).into_iter(), width)
+}
+
+/// The words of a command, split at blanks outside quotes; those in them belong to the name.
+fn command_words(command: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut is_quoted, mut is_escaped) = (None, false, false);
+    for (at, c) in command.char_indices() {
+        let is_blank = c == ' ' && !is_quoted && !is_escaped;
+        match (start, is_blank) {
+            (None, false) => start = Some(at),
+            (Some(from), true) => {
+                words.extend(command.get(from..at));
+                start = None;
+            }
+            _ => {}
+        }
+        is_quoted ^= c == '\'' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    words.extend(start.and_then(|from| command.get(from..)));
+    words
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>, width: usize) -> String {
     let mut lines = String::new();
     let mut column = 0;
-    for word in text.split_whitespace() {
+    for word in words {
         let length = word.width();
         if column > 0 && column + 1 + length > width {
             lines.push('\n');
@@ -172,6 +301,47 @@ mod tests {
             hanging("why  ", "one two three", 12),
             "why  one two\n     three"
         );
+    }
+
+    #[test]
+    fn a_quoted_word_is_not_broken() {
+        let command = r"virsh net-start 'my  lab'; reboot 'it'\''s me' $'a\' b' c";
+        let lines = wrapped_command(command, 1);
+        let lines: Vec<_> = lines.lines().collect();
+        let expected = [
+            "virsh",
+            "net-start",
+            "'my  lab';",
+            "reboot",
+            r"'it'\''s me'",
+            r"$'a\' b'",
+            "c",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn json_keeps_the_name_and_shows_every_character_of_it() {
+        let name = "a\u{1b}[2J\u{9b}\u{7f}\n\u{202e}\u{feff}\u{e0041}ü\"\\";
+        let value = serde_json::json!({ "name": name, "empty": [], "list": [1, {}] });
+        let text = json(&value).unwrap();
+        assert!(
+            !text
+                .trim_end()
+                .replace('\n', "")
+                .chars()
+                .any(text::is_hidden),
+            "{text:?}"
+        );
+        assert!(
+            text.contains(r"\u009b\u007f\n\u202e\ufeff\udb40\udc41ü"),
+            "{text}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, value);
+        let plain = serde_json::json!({ "name": "a", "empty": [], "list": [1, {}] });
+        let usual = serde_json::to_string_pretty(&plain).unwrap() + "\n";
+        assert_eq!(json(&plain).unwrap(), usual);
     }
 
     #[test]

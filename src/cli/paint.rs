@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use virt_forward_core::text;
 
 /// What a terminal is wide that does not say, and a pipe.
 const USUAL: usize = 80;
@@ -112,6 +113,37 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// Lines for this screen: no control character but ends of lines, tabs and, where there are
+    /// colours, the codes that [`paint`](Self::paint) writes.
+    pub(crate) fn lines(&self, text: &str) -> String {
+        let mut parts = text.split('\u{1b}');
+        let mut out = text::lines(parts.next().unwrap_or_default());
+        for part in parts {
+            let tones = [
+                Tone::Head,
+                Tone::Good,
+                Tone::Partial,
+                Tone::Bad,
+                Tone::Quiet,
+            ];
+            let codes = tones.into_iter().filter_map(Tone::code).chain(["0"]);
+            let is_ours = |code: &str| {
+                let rest = part
+                    .strip_prefix('[')
+                    .and_then(|rest| rest.strip_prefix(code));
+                rest.is_some_and(|rest| rest.starts_with('m'))
+            };
+            out.push_str(match self.is_coloured && codes.into_iter().any(is_ours) {
+                true => "\u{1b}",
+                false => "\\u{1b}",
+            });
+            out.push_str(&text::lines(part));
+        }
+        out
+    }
+}
+
 /// What was asked for on the command line goes before what the environment says
 /// (<https://no-color.org>).
 fn colours(when: When, is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
@@ -170,5 +202,16 @@ mod tests {
         );
         assert_eq!(screen.paint(Tone::Plain, "a"), "a");
         assert_eq!(Screen::plain(80).paint(Tone::Bad, "a"), "a");
+    }
+
+    #[test]
+    fn only_colours_of_ours_reach_a_terminal() {
+        let painted = Screen::coloured(80).paint(Tone::Good, "a");
+        let text = format!("{painted}\u{1b}[2J\u{1b}[5m\u{9b}\r\tb\n");
+        assert_eq!(
+            Screen::coloured(80).lines(&text),
+            format!("{painted}\\u{{1b}}[2J\\u{{1b}}[5m\\u{{9b}}\\r\tb\n")
+        );
+        assert_eq!(Screen::plain(80).lines(&painted), "\\u{1b}[32ma\\u{1b}[0m");
     }
 }

@@ -8,7 +8,7 @@ use virt_forward_core::{
     policy::{Judgement, Packet, Party, judge},
     reconcile::Inspection,
     state::Record,
-    text::shown,
+    text::{argument, arguments, shown},
 };
 
 use super::{Mark, Place, Report, Step, routing::Way};
@@ -138,6 +138,7 @@ impl Walk<'_> {
                 let what = format!(
                     "the bridge {bridge} of {name} is gone, though libvirt takes it for active"
                 );
+                let name = argument(&network.name);
                 self.blocked(
                     "network",
                     what,
@@ -191,10 +192,7 @@ impl Walk<'_> {
         let held = [&case.from, &case.to]
             .into_iter()
             .filter_map(|place| place.network);
-        let held: Vec<_> = held
-            .filter(|network| self.is_held(network))
-            .map(|one| shown(&one.name))
-            .collect();
+        let held: Vec<_> = held.filter(|network| self.is_held(network)).collect();
         let (from, to) = (self.party(&case.from), self.party(&case.to));
         let judgement = judge(&case.inspection.wanted.usable, case.packet, &from, &to);
         match &judgement {
@@ -206,8 +204,10 @@ impl Walk<'_> {
                 );
             }
             Judgement::Refused { why, .. } if !held.is_empty() => {
-                let names = held.join(" ");
+                let names: Vec<_> = held.iter().map(|one| shown(&one.name)).collect();
+                let names = names.join(" and ");
                 let what = format!("{names} is kept closed until it starts again, and {why}");
+                let names = arguments(held.iter().map(|one| one.name.as_str()));
                 self.blocked("policy", what, &[format!("virt-forward apply {names}")]);
             }
             Judgement::Refused { why, .. } if self.is_libvirt_flushed() => {

@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, bail};
-use virt_forward_core::{policy::Packet, reconcile, text::shown};
+use virt_forward_core::{
+    policy::Packet,
+    reconcile,
+    text::{argument, shown},
+};
 
 use super::{config, deadline};
 use crate::{
@@ -63,11 +67,12 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         Some(Err(why)) => (report, Some(why)),
         None => (report, None),
     };
+    let screen = Screen::of_stdout(args.color);
     let text = match asked.json {
-        true => serde_json::to_string_pretty(&report)? + "\n",
-        false => report.for_people(&Screen::of_stdout(args.color)),
+        true => output::json(&report)?,
+        false => report.for_people(&screen),
     };
-    output::print(&text)?;
+    output::print_painted(&text, &screen)?;
     match unsent {
         Some(why) => Err(why.context("no probe")),
         None if report.is_open() => Ok(Exit::Done),
@@ -89,7 +94,8 @@ fn no_end(why: &NoEnd, networks: &Networks) -> Result<Exit> {
         NoEnd::Unknown(word) => {
             let name = shown(word);
             if networks.has(word) {
-                bail!("network {name} is not active: virsh net-start {name}");
+                let word = argument(word);
+                bail!("network {name} is not active: virsh net-start {word}");
             }
             bail!(
                 "{name} is no address, no network and no running guest with an address; networks \

@@ -51,11 +51,12 @@ const TRIES: usize = 3;
 /// Looks, and prints what was found.
 pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
     let report = Report::new(Patient::new(args)?.findings());
+    let screen = Screen::of_stdout(args.color);
     let text = match json {
-        true => serde_json::to_string_pretty(&report)? + "\n",
-        false => report.for_people(&Screen::of_stdout(args.color)),
+        true => output::json(&report)?,
+        false => report.for_people(&screen),
     };
-    output::print(&text)?;
+    output::print_painted(&text, &screen)?;
     match report.is_all_right() {
         true => Ok(Exit::Done),
         false => Ok(Exit::Differs),

@@ -28,7 +28,7 @@ pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
     let status = &look.status;
     let screen = Screen::of_stdout(args.color);
     let text = if wanted.json {
-        serde_json::to_string_pretty(status)? + "\n"
+        output::json(status)?
     } else if let Some(ends) = &wanted.why {
         match status.reasons(ends, &screen) {
             Ok(text) => text,
@@ -41,7 +41,7 @@ pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
     } else {
         status.for_people(&screen)
     };
-    output::print(&text)?;
+    output::print_painted(&text, &screen)?;
     match wanted.check && !look.is_all_right() {
         true => Ok(Exit::Differs),
         false => Ok(Exit::Done),

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use virt_forward_core::{
     network::{Mode, Network},
     policy::share,
-    text::shown,
+    text::{argument, shown},
 };
 
 use super::{Finding, Root, Scene, or_ok};
@@ -185,7 +185,7 @@ fn again(scene: &Scene, network: &Network, bridge: &str, net: &IpNet) -> String 
         Some(own) if has(own) => format!("ip route add {net} dev {bridge}"),
         Some(own) => format!("ip addr add {own} dev {bridge}"),
         None => {
-            let name = shown(&network.name);
+            let name = argument(&network.name);
             format!(
                 "virsh net-destroy {name}; virsh net-start {name}   # and plug its guests in again"
             )

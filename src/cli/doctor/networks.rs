@@ -1,6 +1,6 @@
 //! The networks' bridges.
 
-use virt_forward_core::text::shown;
+use virt_forward_core::text::{argument, shown};
 
 use super::{Finding, Scene, or_ok};
 
@@ -13,6 +13,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
         match scene.host.interface(bridge) {
             None => {
                 let what = format!("{bridge} is gone, though libvirt takes {name} for active");
+                let name = argument(&network.name);
                 let remedy = format!("virsh net-destroy {name}; virsh net-start {name}");
                 found.push(Finding::wrong(CHECK, what).with(remedy));
             }
@@ -26,6 +27,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
     for record in scene.records().filter(|record| record.is_held) {
         let name = shown(&record.network.name);
         let what = format!("{name} was closed by hand, and stays so until it starts again");
+        let name = argument(&record.network.name);
         found.push(Finding::note(CHECK, what).with(format!("virt-forward apply {name}")));
     }
     let count = scene.routed().count();

@@ -42,6 +42,7 @@ impl Known {
             gone: gone.map(|record| shown(&record.network.name)).collect(),
             broken: files
                 .filter(|file| !bridges.iter().any(|bridge| bridge.as_str() == file))
+                .map(|file| shown(&file))
                 .collect(),
         }
     }

@@ -1,7 +1,11 @@
 //! Subnets that are there twice: packets reach one of them only.
 
 use ipnet::IpNet;
-use virt_forward_core::{network::Network, policy::share, text::shown};
+use virt_forward_core::{
+    network::Network,
+    policy::share,
+    text::{argument, shown},
+};
 
 use super::{Finding, Scene, or_ok};
 
@@ -43,7 +47,7 @@ fn shared(one: &Network, other: &Network) -> Option<(IpNet, IpNet)> {
 }
 
 fn edit(network: &Network) -> String {
-    let name = shown(&network.name);
+    let name = argument(&network.name);
     format!("virsh net-edit {name}   # another subnet; then net-destroy and net-start")
 }
 

@@ -65,7 +65,7 @@ fn folded(line: &str, width: usize) -> Vec<String> {
         let wrapped = output::wrapped(remark, most.saturating_sub(2));
         return wrapped.lines().map(|part| format!("# {part}")).collect();
     }
-    let wrapped = output::wrapped(line, most.saturating_sub(4));
+    let wrapped = output::wrapped_command(line, most.saturating_sub(4));
     let mut parts: Vec<_> = wrapped.lines().map(|part| format!("  {part} \\")).collect();
     if let Some(first) = parts.first_mut() {
         *first = first.trim_start().to_owned();

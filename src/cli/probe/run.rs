@@ -20,7 +20,7 @@ use virt_forward_core::{
     },
     names::ChainName,
     policy::Packet,
-    text::shown,
+    text::{argument, shown},
 };
 
 use super::{
@@ -121,8 +121,9 @@ fn seated<'a>(place: Place<'a>, choice: Vec<IpAddr>, host: &Host) -> Result<Plac
         None if choice.is_empty() => Ok(place),
         None if is_given => bail!(
             "{} is in use: a probe would have to speak in its place, and get its answers; name \
-             its network, and a free address speaks:\n  virt-forward check {name} … --probe",
-            place.address
+             its network, and a free address speaks:\n  virt-forward check {} … --probe",
+            place.address,
+            argument(&network.name)
         ),
         None => bail!("no free address was found in {name}"),
     }

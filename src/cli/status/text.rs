@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use virt_forward_core::text::shown;
+use virt_forward_core::text::{argument, shown};
 
 use super::{NetworkState, NetworkStatus, Status, matrix::matrix};
 use crate::{
@@ -99,9 +99,9 @@ impl Status {
         remarks.extend(networks.filter(down).map(NetworkStatus::down_remark));
         for network in self.networks.iter().filter(|network| network.held) {
             let name = shown(&network.name);
-            remarks.push(wrapped(&format!(
-                "{name} is kept closed until it starts again: virt-forward apply {name}"
-            )));
+            let remark = wrapped(&format!("{name} is kept closed until it starts again:"));
+            let name = argument(&network.name);
+            remarks.push(format!("{remark}\n  virt-forward apply {name}"));
         }
         match remarks.is_empty() {
             true => String::new(),
@@ -145,12 +145,13 @@ impl NetworkStatus {
     /// What to do about a bridge that is not up.
     fn down_remark(&self) -> String {
         let Self { name, bridge, .. } = self;
-        let name = shown(name);
         match self.is_bridge_there {
             true => format!("{bridge} is not up: ip link set {bridge} up"),
             false => format!(
-                "{bridge} is gone, though libvirt takes {name} for active:\n  \
-                 virsh net-destroy {name}; virsh net-start {name}"
+                "{bridge} is gone, though libvirt takes {} for active:\n  \
+                 virsh net-destroy {name}; virsh net-start {name}",
+                shown(name),
+                name = argument(name)
             ),
         }
     }

@@ -5,38 +5,44 @@ use std::io::{IsTerminal, stderr};
 
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
+use crate::text;
+
 /// What was done.
 pub fn info(line: &str) {
-    let said = logger().is_some_and(|mut log| log.info(line).is_ok());
+    let line = text::line(line);
+    let said = logger().is_some_and(|mut log| log.info(&line).is_ok());
     if !said || stderr().is_terminal() {
-        print(line);
+        print(&line);
     }
 }
 
 /// What somebody should look at.
 pub fn warning(line: &str) {
-    let said = logger().is_some_and(|mut log| log.warning(line).is_ok());
+    let line = text::line(line);
+    let said = logger().is_some_and(|mut log| log.warning(&line).is_ok());
     if !said || stderr().is_terminal() {
-        print(line);
+        print(&line);
     }
 }
 
 /// What went wrong.
 pub fn error(line: &str) {
-    let said = logger().is_some_and(|mut log| log.err(line).is_ok());
+    let line = text::line(line);
+    let said = logger().is_some_and(|mut log| log.err(&line).is_ok());
     if !said || stderr().is_terminal() {
-        print(line);
+        print(&line);
     }
 }
 
 /// What went wrong, on stderr as well: for who runs the hook by hand, and for libvirt's own
 /// message when a start is refused.
 pub fn error_aloud(line: &str) {
+    let line = text::line(line);
     if let Some(mut log) = logger() {
         // What cannot be said there is said on stderr.
-        let _ = log.err(line);
+        let _ = log.err(&line);
     }
-    print(line);
+    print(&line);
 }
 
 fn print(line: &str) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::output;
 use crate::routes::plan::{METRIC, Plan, Route};
 
 #[derive(Serialize)]
@@ -22,5 +23,5 @@ pub(super) fn text(plan: &Plan) -> serde_json::Result<String> {
         metric: METRIC,
         warnings: &plan.warnings,
     };
-    Ok(serde_json::to_string_pretty(&json)? + "\n")
+    output::json(&json)
 }
