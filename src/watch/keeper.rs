@@ -17,7 +17,7 @@ use virt_forward_core::{
     },
     network::Network,
     paths,
-    reconcile::{Kept, Outcome, Run},
+    reconcile::{self, Kept, Outcome, Run},
     state::Store,
     sysctls::{Seen, Setting},
     text::shown,
@@ -194,7 +194,10 @@ impl Keeper {
         let has_bridge = |network: &Network| network.routed_bridge().is_some_and(host::has);
         self.started.extend(self.known.new_ones(has_bridge));
         let deadline = Deadline::after(PATIENCE);
-        if !self.store.is_there() && self.started.is_empty() {
+        if !self.store.is_there()
+            && self.started.is_empty()
+            && reconcile::leftovers(&config, deadline)?.is_empty()
+        {
             // Nothing is wanted: nothing was ever opened, or all was taken away.
             self.bridges.clear();
             self.untold = None;

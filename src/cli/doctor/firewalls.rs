@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use virt_forward_core::{
-    gates::{Remedy, Site, State, Survey},
+    gates::{Remedy, Site, State, Survey, chains::Chain},
     names::{ChainName, Family},
     network::{BridgeName, Mode, Network},
     reconcile::Inspection,
@@ -15,7 +15,7 @@ const GATES: &str = "gates";
 
 /// All of them.
 pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found = stale(scene);
     if scene.is_config_right {
         found.extend(gates(scene));
         found.extend(obstacles(scene));
@@ -34,17 +34,49 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
     found
 }
 
+/// Gates without our table, as saved rules bring them back at boot: our table clears the bit
+/// when a packet comes in, and without it the bit is whatever another program has set.
+fn stale(scene: &Scene) -> Vec<Finding> {
+    // Where networks are to be open, `own::table` reports the missing table, and these with it.
+    if scene.inspection.table.is_some() || scene.is_config_right && scene.is_any_open() {
+        return Vec::new();
+    }
+    let finding = |chain: &Chain| {
+        let (name, mark) = (&chain.name, scene.config.mark);
+        let what = format!(
+            "one stands in {name} without the table inet virt_forward: it accepts every packet \
+             that carries the mark {mark}, whoever set it"
+        );
+        Finding::wrong(GATES, what).with("virt-forward remove --all")
+    };
+    with_ours(scene).map(finding).collect()
+}
+
+/// Chains with a rule of ours.
+pub(super) fn with_ours<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Chain> {
+    let chains = scene.chains.all();
+    chains.filter(|chain| chain.rules.iter().any(|rule| rule.is_ours()))
+}
+
 /// Those that are wanted, or were.
 fn gates(scene: &Scene) -> Vec<Finding> {
     let is_open = scene.is_any_open();
     let Survey {
         sites, shortcuts, ..
     } = &scene.inspection.wanted.survey;
-    let wrong = sites.iter().filter_map(|site| gate(site, is_open));
-    let slow = shortcuts.iter().filter_map(|site| shortcut(site, is_open));
-    let mut found: Vec<_> = wrong.chain(slow).chain(strangers(scene)).collect();
-    let standing = sites.iter().filter(|site| site.state == State::Standing);
-    if is_open && found.is_empty() {
+    // What stands without our table is told by `stale`.
+    let has_table = scene.inspection.table.is_some();
+    let is_told = |site: &&Site| has_table || site.state == State::Missing;
+    let sites = sites.iter().filter(is_told);
+    let wrong = sites.clone().filter_map(|site| gate(site, is_open));
+    let slow = shortcuts.iter().filter(is_told);
+    let slow = slow.filter_map(|site| shortcut(site, is_open));
+    let mut found: Vec<_> = wrong.chain(slow).collect();
+    if has_table {
+        found.extend(strangers(scene));
+    }
+    let standing = sites.filter(|site| site.state == State::Standing);
+    if is_open && has_table && found.is_empty() {
         let what = match standing.count() {
             0 => "no firewall here needs one".to_owned(),
             1 => "the one that is needed stands".to_owned(),
@@ -92,9 +124,7 @@ fn shortcut(site: &Site, is_open: bool) -> Option<Finding> {
 fn strangers(scene: &Scene) -> Vec<Finding> {
     let survey = &scene.inspection.wanted.survey;
     let is_site = |name: &ChainName| survey.all().any(|site| site.chain() == name);
-    let chains = scene.chains.all();
-    let with_ours = chains.filter(|chain| chain.rules.iter().any(|rule| rule.is_ours()));
-    let strange = with_ours.filter(|chain| !is_site(&chain.name));
+    let strange = with_ours(scene).filter(|chain| !is_site(&chain.name));
     strange
         .map(|chain| left(&chain.name, scene.is_any_open()))
         .collect()
@@ -312,8 +342,8 @@ pub(crate) fn flushed(inspection: &Inspection, restart: &str) -> Option<Finding>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::{scene::tests::Fake, tests::said};
-    use virt_forward_core::gates::chains::{Base, Chain, Rule, Verdict};
+    use crate::doctor::{own, scene::tests::Fake, tests::said};
+    use virt_forward_core::gates::chains::{Base, Chains, Rule, Verdict};
 
     /// `ip filter FORWARD` with these rules, as it is judged.
     fn with(fake: &mut Fake, drops: bool, rules: Vec<Rule>) {
@@ -369,6 +399,38 @@ mod tests {
         );
         fake.inspection.wanted.table = None;
         assert!(found(&fake).contains("nothing is open | virt-forward remove --all"));
+    }
+
+    #[test]
+    fn a_gate_without_our_table_is_told_once_whatever_is_open() {
+        let mut fake = Fake::new();
+        with(&mut fake, true, vec![gate()]);
+        fake.inspection.table = None;
+        let is_told = |text: &str, remedy: &str| {
+            let lines = text.lines().filter(|line| line.contains("wrong gates"));
+            let lines: Vec<_> = lines.collect();
+            let what = "one stands in ip filter FORWARD without the table inet virt_forward: it \
+                        accepts every packet that carries the mark 0x10000000, whoever set it";
+            assert_eq!(lines, [format!("wrong gates: {what} | {remedy}")], "{text}");
+            assert!(!text.contains("ok gates"), "{text}");
+        };
+        let table = own::table(&fake.scene());
+        assert!(
+            table.what.contains("the gates accept every packet"),
+            "{table:?}"
+        );
+        assert!(!found(&fake).contains("gates"), "{}", found(&fake));
+        let mut scene = fake.scene();
+        scene.is_config_right = false;
+        is_told(
+            &said(&findings(&scene)).join("\n"),
+            "virt-forward remove --all",
+        );
+        fake.inspection.wanted.table = None;
+        is_told(&found(&fake), "virt-forward remove --all");
+        fake.chains = Chains::default();
+        fake.inspection.wanted.survey = Survey::default();
+        assert!(!found(&fake).contains("wrong gates"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use virt_forward_core::{
     text::shown,
 };
 
-use super::{Finding, Scene};
+use super::{Finding, Scene, firewalls};
 
 /// What the state folder says.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,14 @@ pub(crate) fn table(scene: &Scene) -> Finding {
             Finding::wrong(CHECK, what).with("virt-forward remove --all")
         }
         (None, Some(_)) => {
-            let what = "inet virt_forward is not there: nothing is open";
+            let mut what = "inet virt_forward is not there: nothing is open".to_owned();
+            if firewalls::with_ours(scene).next().is_some() {
+                let mark = scene.config.mark;
+                what.push_str(&format!(
+                    ", and the gates accept every packet that carries the mark {mark}, whoever \
+                     set it"
+                ));
+            }
             Finding::wrong(CHECK, what).with_apply()
         }
         (Some(_), Some(_)) if inspection.is_table_right() => {

@@ -6,19 +6,23 @@ use virt_forward_core::{
     config::MarkBit,
     gates::{Remedy, Site, State},
     network::BridgeName,
-    reconcile::Preview,
+    reconcile::Inspection,
     state::Record,
 };
 
 use super::model::GateStatus;
 use crate::output;
 
-pub(super) fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
+pub(super) fn gates(inspection: &Inspection, mark: MarkBit) -> Vec<GateStatus> {
+    let wanted = &inspection.wanted;
+    let has_table = inspection.table.is_some();
+    let stands = |state| matches!(state, State::Standing | State::Sunk);
     let groups = bridges_by_group(&wanted.records);
     let sites = wanted.survey.all().map(|site: &Site| GateStatus {
         owner: site.owner,
         place: site.chain().to_string(),
         state: site.state.word(),
+        stale: !has_table && stands(site.state),
         remedy: None,
         commands: Vec::new(),
     });
@@ -28,6 +32,7 @@ pub(super) fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
             owner: "unknown",
             place: obstacle.chain.to_string(),
             state: obstacle.word(),
+            stale: false,
             remedy: Some(what),
             commands: lines,
         }
@@ -42,6 +47,7 @@ pub(super) fn gates(wanted: &Preview, mark: MarkBit) -> Vec<GateStatus> {
             Some(_) => "may refuse",
             None => "refuses",
         },
+        stale: false,
         remedy: Some("run".to_owned()),
         commands: vec![outsider.remedy()],
     });
@@ -78,6 +84,12 @@ impl GateStatus {
         let is = |known: State| *state == known.word();
         let text = if is(State::Unneeded) {
             return None;
+        } else if self.stale {
+            let remedy = if any_open { "apply" } else { "remove --all" };
+            format!(
+                "the gate in {place} stands without our table: it accepts every packet that \
+                 carries the mark, whoever set it: virt-forward {remedy}"
+            )
         } else if any_open && !is(State::Standing) {
             format!("the gate in {place} is {state}: virt-forward apply")
         } else if !any_open && !is(State::Missing) {

@@ -105,6 +105,9 @@ pub(super) struct GateStatus {
     #[serde(rename = "where")]
     pub(super) place: String,
     pub(super) state: &'static str,
+    /// It stands without our table: it accepts whatever carries the mark, whoever set it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stale: bool,
     /// Where we cannot or should not open it, what does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remedy: Option<String>,
@@ -143,7 +146,7 @@ impl Status {
             },
             troubles: troubles(wanted),
             note: seen.config.opens_nothing().map(|why| why.to_string()),
-            gates: gates(wanted, seen.config.mark),
+            gates: gates(inspection, seen.config.mark),
             sysctls: wanted
                 .settings
                 .iter()

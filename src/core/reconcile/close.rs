@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Outcome, Run, connections, firewalld,
-    gates::{Gates, Wish},
+    gates::{Gates, Reach, Wish},
     settings,
 };
 use crate::{
@@ -166,7 +166,7 @@ impl Run<'_> {
     /// networks that may still run, closed.
     pub(super) fn tear_down(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = Gates::to_close(Wish::of(self.config), self.deadline);
+        let gates = Gates::to_close(Wish::of(self.config), Reach::Everywhere, self.deadline);
         let mut batch = Batch::default();
         match gates {
             Ok(mut gates) => {

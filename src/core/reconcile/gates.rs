@@ -78,8 +78,8 @@ impl Gates {
     }
 
     /// What takes every gate of ours away.
-    pub(super) fn to_close(wish: Wish, deadline: Deadline) -> Result<Self> {
-        let seen = look(&wish, Reach::Everywhere, deadline)?;
+    pub(super) fn to_close(wish: Wish, reach: Reach, deadline: Deadline) -> Result<Self> {
+        let seen = look(&wish, reach, deadline)?;
         Ok(Self {
             changes: gates::to_close(&seen.chains),
             seen,

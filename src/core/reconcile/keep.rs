@@ -8,6 +8,7 @@ use super::{
     Outcome, Run,
     gates::{Gates, Reach, Wish},
     inspect::is_libvirt_flushed,
+    leftovers::leftovers,
     members, outcome, renewed, settings,
 };
 use crate::{
@@ -57,6 +58,11 @@ impl Run<'_> {
         }
         let records = self.store.records()?;
         if records.is_empty() && self.store.layout().is_none() && faults.is_empty() {
+            let left = leftovers(self.config, self.deadline)?;
+            if !left.is_empty() {
+                self.tear_down(&[])?;
+                kept.mended = left;
+            }
             // Not even a folder is left where there is nothing to keep.
             self.store.destroy()?;
             return Ok(kept);

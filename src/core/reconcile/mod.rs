@@ -15,6 +15,7 @@ mod firewalld;
 mod gates;
 mod inspect;
 mod keep;
+mod leftovers;
 mod settings;
 
 use std::{
@@ -24,6 +25,7 @@ use std::{
 
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
+pub use leftovers::leftovers;
 
 use close::is_held;
 use gates::{Gates, Reach, Wish};
@@ -241,7 +243,7 @@ impl<'a> Run<'a> {
         let built = self.store.layout();
         let wish = match (self.store.is_any_open()?, &built) {
             // Nothing was open, and nothing is.
-            (false, None) if !anew => return Ok(()),
+            (false, None) if !anew => return self.clear_leftovers(),
             (true, Some(built)) if !anew => wish_of(built),
             _ => None,
         };

@@ -147,6 +147,7 @@ fn used(options: &Options, target: &str) -> Use {
             if let Some((value, mask)) = set {
                 found.bits |= Use::field(value, mask);
                 found.changes = mask | value;
+                found.sets = value;
             }
         }
         "CONNMARK" if options.has("--restore-mark") => {
@@ -200,6 +201,7 @@ mod tests {
         );
         let calico = uses("own -m comment --comment \"a -j b\" -j MARK --set-xmark 0x0/0xffff0000");
         assert_eq!((calico.bits, calico.is_for_some), (0xffff_0000, false));
+        assert_eq!((set.sets, calico.sets), (1, 0));
         let save = uses(
             "own -p udp -m mark --mark 0xca6c -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff",
         );

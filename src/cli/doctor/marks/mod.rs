@@ -30,6 +30,8 @@ pub(crate) struct Use {
     pub(crate) bits: u32,
     /// Bits that are not as before after it.
     pub(crate) changes: u32,
+    /// Bits that it sets to 1, as far as the rule itself says.
+    pub(crate) sets: u32,
     /// Bits that it keeps in the connection's mark.
     pub(crate) saves: u32,
     /// Only packets that have something else in common.
@@ -48,7 +50,7 @@ impl Use {
     }
 
     fn is_any(&self) -> bool {
-        self.bits | self.changes | self.saves != 0
+        self.bits | self.changes | self.sets | self.saves != 0
     }
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct Rules {
     uses: Vec<(Place, Use)>,
     /// Base chains that forwarded packets come by while they are marked.
     marked: BTreeSet<Place>,
+    /// Those of them in the forward hook: gates come after them.
+    forward: BTreeSet<Place>,
     /// Which chains each leads to.
     jumps: BTreeMap<Place, BTreeSet<Place>>,
     /// All chains by name: some programs are known by them.
@@ -104,6 +108,9 @@ impl Rules {
             if is_marked {
                 self.marked.insert(place.clone());
             }
+            if is_marked && hook == "forward" {
+                self.forward.insert(place.clone());
+            }
         }
         self.names.insert(place.2);
     }
@@ -119,9 +126,9 @@ impl Rules {
         }
     }
 
-    /// The chains that packets come to which our table has marked.
-    fn reached(&self) -> BTreeSet<&Place> {
-        let mut reached: BTreeSet<&Place> = self.marked.iter().collect();
+    /// The chains that packets come to from these base chains.
+    fn reached<'a>(&'a self, bases: &'a BTreeSet<Place>) -> BTreeSet<&'a Place> {
+        let mut reached: BTreeSet<&Place> = bases.iter().collect();
         let mut next: Vec<&Place> = reached.iter().copied().collect();
         while let Some(place) = next.pop() {
             for to in self.jumps.get(place).into_iter().flatten() {
@@ -155,15 +162,19 @@ impl Rules {
 /// What is wrong with `mark`.
 pub(crate) fn findings(mark: MarkBit, rules: &Rules, routing: &[Routing]) -> Vec<Finding> {
     let bit = mark.bit();
+    let mut setters: Vec<String> = Vec::new();
     let mut users: Vec<String> = Vec::new();
     let mut takers: Vec<String> = Vec::new();
     let mut others: Vec<String> = Vec::new();
-    let reached = rules.reached();
+    let reached = rules.reached(&rules.marked);
+    let before_gates = rules.reached(&rules.forward);
     for (place, found) in &rules.uses {
         let text = format!("{} {} {}", place.0, shown(&place.1), shown(&place.2));
         let is_gate = found.looks_only && found.bits == bit;
         let is_after = reached.contains(place);
-        if found.bits & bit != 0 && !is_gate {
+        if found.sets & bit != 0 && before_gates.contains(place) {
+            setters.push(text);
+        } else if found.bits & bit != 0 && !is_gate {
             users.push(text);
         } else if found.changes & bit != 0 && is_after {
             let list = if found.is_for_some {
@@ -185,6 +196,16 @@ pub(crate) fn findings(mark: MarkBit, rules: &Rules, routing: &[Routing]) -> Vec
     );
     let free = free(rules, routing, mark);
     let mut found = Vec::new();
+    if !setters.is_empty() {
+        let what = format!(
+            "{mark} is used by others too, in {}: set there, after our table has cleared it, it \
+             passes every gate, whatever the config says",
+            listed(setters)
+        );
+        let before =
+            format!("# or let it run before our table clears the bit (priority below {SET_AT})");
+        found.push(instead(Finding::wrong(CHECK, what), free).with(before));
+    }
     if !users.is_empty() {
         let what = format!("{mark} is used by others too, in {}", listed(users));
         found.push(instead(Finding::wrong(CHECK, what), free));
@@ -295,6 +316,36 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| mark = 0x20000000 |"), "{text}");
+    }
+
+    #[test]
+    fn a_rule_that_sets_the_bit_between_our_table_and_the_gates_is_told() {
+        let setter = Use {
+            bits: 0x1000_0000,
+            changes: 0x1000_0000,
+            sets: 0x1000_0000,
+            ..Use::default()
+        };
+        let said = |hook: &str, priority| {
+            let mut rules = Rules::default();
+            rules.chain(place("base"), Some((hook, priority)));
+            rules.jump(&place("base"), "inner");
+            rules.rule(&place("inner"), setter.clone());
+            found(&rules, &[])
+        };
+        for priority in [SET_AT, -5, 0] {
+            let text = said("forward", priority);
+            assert!(
+                text.contains("in ip mangle inner: set there, after our table has cleared it"),
+                "{priority}: {text}"
+            );
+            assert!(text.contains("| mark = 0x08000000 |"), "{text}");
+        }
+        for (hook, priority) in [("forward", -150), ("postrouting", 0), ("prerouting", 0)] {
+            let text = said(hook, priority);
+            assert!(text.contains("is used by others too"), "{hook}: {text}");
+            assert!(!text.contains("passes every gate"), "{hook}: {text}");
+        }
     }
 
     #[test]

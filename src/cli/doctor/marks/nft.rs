@@ -123,6 +123,7 @@ fn mangled(found: &mut Use, value: &Value) {
                 Source::Nothing => (new.sets, u32::MAX),
             };
             found.changes |= mask;
+            found.sets |= value;
             found.bits |= Use::field(value, mask);
         }
         (Some(Source::Connection), Some(new)) if new.from == Source::Mark => {
@@ -336,6 +337,21 @@ mod tests {
             set(r#"{"numgen":{"mode":"inc","mod":2,"offset":0}}"#),
             (0, u32::MAX)
         );
+    }
+
+    #[test]
+    fn what_is_set_to_one_is_told_from_what_is_cleared() {
+        let sets = |value: &str| {
+            uses(&format!(
+                r#"[{{"mangle":{{"key":{MARK},"value":{value}}}}}]"#
+            ))
+            .sets
+        };
+        assert_eq!(sets("268435456"), 0x1000_0000);
+        let or = format!(r#"{{"|":[{MARK},268435456]}}"#);
+        assert_eq!(sets(&or), 0x1000_0000);
+        let cleared = format!(r#"{{"&":[{MARK},4026531839]}}"#);
+        assert_eq!(sets(&cleared), 0);
     }
 
     #[test]
