@@ -98,6 +98,13 @@ impl Walk<'_> {
             State::Unneeded => {
                 self.ok("gate", format!("{chain} ({owner}) refuses nothing of ours"))
             }
+            State::High => {
+                let what = format!(
+                    "the gate in {chain} ({owner}) stands above rules that refuse some packets, \
+                     which a marked one then skips"
+                );
+                self.unclear("gate", what, &apply());
+            }
             State::Missing => {
                 let what = format!("there is no gate in {chain} ({owner}), which refuses it");
                 self.fault("gate", what, keeps_out);

@@ -126,7 +126,7 @@ fn shown_gate(site: &Site) -> String {
     let todo = match site.state {
         State::Standing => "stands",
         State::Missing => "would be put in",
-        State::Sunk => "would be put in its place",
+        State::Sunk | State::High => "would be put in its place",
         State::Unneeded => "none is needed",
     };
     format!("# {} ({}): {todo}\n", site.chain(), site.owner)

@@ -99,7 +99,14 @@ fn gate(site: &Site, is_open: bool) -> Option<Finding> {
                 format!("that in {chain} ({owner}) has other rules before it, or is there twice");
             Some(Finding::wrong(GATES, what).with_apply())
         }
-        (State::Standing | State::Sunk, false) => Some(left(chain, false)),
+        (State::High, true) => {
+            let what = format!(
+                "that in {chain} ({owner}) stands above rules that refuse some packets, which what \
+                 is open skips"
+            );
+            Some(Finding::wrong(GATES, what).with_apply())
+        }
+        (State::Standing | State::Sunk | State::High, false) => Some(left(chain, false)),
         _ => None,
     }
 }

@@ -255,7 +255,7 @@ fn blocked_by(record: &Record, wanted: &Preview) -> Option<String> {
             "other rules stand before the gate in {}",
             site.chain()
         )),
-        State::Standing | State::Unneeded => None,
+        State::Standing | State::High | State::Unneeded => None,
     });
     shut.or_else(|| {
         let mut obstacles = certain(wanted).filter(|one| concerns(one.chain.family));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::ChainName;
+use crate::names::{ChainName, Family};
 
 /// What a rule does with the packets that it is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,10 +16,27 @@ pub enum Verdict {
     Refuse,
     /// Back to the chain they came from; in a base chain, its policy.
     Return,
-    /// To another chain.
+    /// To another chain, and back after its last rule.
     Jump(String),
-    /// Whatever a map says.
-    Map,
+    /// To another chain, whose end is the end of this one.
+    Goto(String),
+    /// A map, a set of verdicts or a program decides.
+    Unknown,
+}
+
+/// Which packets a rule is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// Some of them.
+    #[default]
+    Some,
+    /// All of IPv4, or all of IPv6.
+    Family(Family),
+    /// All of one transport protocol, which the rule rejects with an answer of that protocol's:
+    /// the usual line above the one that refuses the rest.
+    Protocol,
+    /// All of them.
+    All,
 }
 
 /// As much of a foreign rule as matters here.
@@ -31,8 +48,10 @@ pub struct Rule {
     pub comment: Option<String>,
     /// What it does.
     pub verdict: Verdict,
-    /// It is about all packets.
-    pub is_for_all: bool,
+    /// Which packets it is about.
+    pub about: About,
+    /// It logs them.
+    pub logs: bool,
     /// It is about the packets with one of these bits in their mark, and no others; 0 where
     /// it is about anything else.
     pub mark: u32,
@@ -44,18 +63,27 @@ impl Rule {
         self.comment.as_deref() == Some(crate::COMMENT)
     }
 
+    /// Whether it is about every packet that comes to it.
+    pub fn is_for_all(&self) -> bool {
+        self.about == About::All
+    }
+
     /// Whether it refuses every packet that comes to it.
     pub fn refuses_all(&self) -> bool {
-        self.is_for_all && self.verdict == Verdict::Refuse
+        self.is_for_all() && self.verdict == Verdict::Refuse
     }
 
     /// Whether it lets everything pass that has `mark`.
-    fn accepts(&self, mark: u32) -> bool {
-        self.verdict == Verdict::Accept && (self.is_for_all || self.mark & mark != 0)
+    pub fn accepts(&self, mark: u32) -> bool {
+        self.verdict == Verdict::Accept && (self.is_for_all() || self.mark & mark != 0)
     }
 
-    fn jumps_to(&self, named: impl Fn(&str) -> bool) -> bool {
-        matches!(&self.verdict, Verdict::Jump(chain) if named(chain))
+    /// The chain that it leads to.
+    pub fn target(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain),
+            _ => None,
+        }
     }
 }
 
@@ -94,18 +122,16 @@ impl Chain {
 
     /// The position of the first foreign rule that jumps to a chain of such a name.
     pub fn first_jump(&self, named: impl Fn(&str) -> bool) -> Option<usize> {
-        self.foreign().position(|rule| rule.jumps_to(&named))
+        self.foreign()
+            .position(|rule| rule.target().is_some_and(&named))
     }
 
-    /// The position of the first foreign rule that ends the chain for all packets.
-    pub fn end(&self) -> Option<usize> {
-        let ends = |rule: &Rule| {
-            rule.is_for_all && matches!(rule.verdict, Verdict::Refuse | Verdict::Return)
-        };
-        self.foreign().position(ends)
+    /// Whether some foreign rule jumps to a chain of such a name.
+    pub fn jumps_to(&self, named: impl Fn(&str) -> bool) -> bool {
+        self.first_jump(named).is_some()
     }
 
-    /// Whether a new packet that no rule knows is refused here.
+    /// Whether a new packet that no rule of this chain knows is refused here.
     pub fn refuses_by_default(&self) -> bool {
         let is_drop = self.base.is_some_and(|base| base.drops);
         is_drop || self.foreign().any(Rule::refuses_all)
@@ -147,13 +173,18 @@ impl Chains {
         self.all().filter(|chain| chain.base.is_some())
     }
 
+    /// One more.
+    pub fn add(&mut self, chain: Chain) {
+        self.0.insert(chain.name.clone(), chain);
+    }
+
     /// Whether some rule below `base` may refuse some packet. As far as rules are known here:
     /// what a map says is not.
     pub fn may_refuse(&self, base: &Chain) -> bool {
         base.refuses_by_default()
             || self.reached(base).any(|chain| {
                 let mut rules = chain.foreign();
-                rules.any(|rule| matches!(rule.verdict, Verdict::Refuse | Verdict::Map))
+                rules.any(|rule| matches!(rule.verdict, Verdict::Refuse | Verdict::Unknown))
             })
     }
 
@@ -165,10 +196,8 @@ impl Chains {
         while let Some(chain) = seen.get(next).copied() {
             next += 1;
             for rule in &chain.rules {
-                let Verdict::Jump(to) = &rule.verdict else {
-                    continue;
-                };
-                if let Some(to) = self.get(&base.name.beside(to))
+                let to = rule.target().map(|to| base.name.beside(to));
+                if let Some(to) = to.and_then(|to| self.get(&to))
                     && known.insert(&to.name)
                 {
                     seen.push(to);

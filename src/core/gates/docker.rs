@@ -1,46 +1,39 @@
 //! Docker. It sets the policy of `filter FORWARD` to DROP where it is the one to switch
-//! `ip_forward` on (moby, daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go), and calls
-//! `DOCKER-USER`, which it leaves to the admin, before everything of its own.
+//! `ip_forward` on (moby, daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go). Its chains
+//! refuse only what goes to a container or from one Docker network to another, so the gate goes
+//! below all of them, before the policy: what an administrator refuses in `DOCKER-USER`, or in
+//! `FORWARD` before or after Docker's jumps, holds. Docker puts its jumps at the head of `FORWARD`
+//! (again, when it restarts), so a gate at the end stays where it is.
 //!
-//! Older versions end that chain with a RETURN, so the gate goes before it: below what the
-//! admin has put there.
+//! `DOCKER-USER` is the administrator's. Where it refuses everything itself, the gate goes there.
 //!
 //! Its rules of nftables (since 29) are in tables `docker-bridges` and refuse what goes to a
 //! container, which no packet of ours does; they have no policy for others.
 
-use super::{
-    Claim, Firewall, Spot,
-    chains::{Chain, Chains},
-};
-use crate::names::{ChainName, Family};
-
-const USERS: &str = "DOCKER-USER";
+use super::{Firewall, Own, chains::Chain};
+use crate::names::ChainName;
 
 pub(super) struct Docker;
+
+fn is_dockers(chain: &str) -> bool {
+    chain == "DOCKER" || chain.starts_with("DOCKER-")
+}
 
 impl Firewall for Docker {
     fn owner(&self) -> &'static str {
         "docker"
     }
 
-    fn inner(&self) -> Vec<ChainName> {
-        let of = |family| ChainName::nft(family, "filter", USERS);
-        vec![of(Family::Ip), of(Family::Ip6)]
+    fn is_in(&self, base: &Chain) -> bool {
+        self.passes(base) || base.name.is_of_iptables() && base.jumps_to(is_dockers)
     }
 
-    fn claim(&self, base: &Chain, chains: &Chains) -> Option<Claim> {
-        if base.name.table == "docker-bridges" {
-            return Some(Claim::Passes);
-        }
-        base.first_jump(|chain| chain == USERS)?;
-        let users = chains.get(&base.name.beside(USERS))?;
-        Some(Claim::Gate(Spot::before(
-            users,
-            users.end().unwrap_or(users.length()),
-        )))
+    fn passes(&self, base: &Chain) -> bool {
+        base.name.table == "docker-bridges"
     }
 
-    fn gives_way(&self) -> bool {
-        true
+    fn own(&self, name: &ChainName) -> Option<Own> {
+        let is_own = is_dockers(&name.chain) && name.chain != "DOCKER-USER";
+        (is_own && name.is_of_iptables()).then_some(Own::Kept)
     }
 }

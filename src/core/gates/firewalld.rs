@@ -8,10 +8,7 @@
 
 use ipnet::IpNet;
 
-use super::{
-    Claim, Firewall,
-    chains::{Chain, Chains},
-};
+use super::{Firewall, chains::Chain};
 use crate::{config::Ports, network::BridgeName, policy::Inward};
 
 /// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
@@ -85,7 +82,11 @@ impl Firewall for Firewalld {
         "firewalld"
     }
 
-    fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
-        (base.name.table == "firewalld").then_some(Claim::Passes)
+    fn is_in(&self, base: &Chain) -> bool {
+        base.name.table == "firewalld"
+    }
+
+    fn passes(&self, base: &Chain) -> bool {
+        self.is_in(base)
     }
 }

@@ -12,9 +12,14 @@
 //! nftables rules: the chain `forward` of `libvirt_network` holds three jumps and is left
 //! alone from then on (src/network/network_nftables.c, `nftablesSetupPrivateChains`). Not in
 //! `guest_*`: libvirt deletes there by handle number, and puts its rejects above ours.
+//!
+//! Filters of single guests (nwfilter) are iptables rules with either kind: `libvirt-in`,
+//! `libvirt-out` and `libvirt-in-post`, which libvirt calls from the head of `filter FORWARD`, and
+//! puts there again whenever a guest with a filter starts. They see what crosses a bridge with
+//! br_netfilter, refuse what one guest may not say, and hold.
 
 use super::{
-    Claim, FEW, Firewall, Says, Spot, Survey,
+    FEW, Firewall, Own, Spot, Survey,
     chains::{Chain, Chains, Rule},
 };
 use crate::names::{ChainName, Family};
@@ -35,19 +40,21 @@ impl Firewall for Libvirt {
         OWNER
     }
 
-    fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
-        if base.name.table == "libvirt_network" {
-            let jump = base.first_jump(|chain| chain.starts_with("guest_"))?;
-            return Some(Claim::Gate(Spot {
-                chain: base.name.clone(),
-                says: Says::Accept,
-                at: 0,
-                above: jump,
-            }));
+    fn is_in(&self, base: &Chain) -> bool {
+        base.jumps_to(|chain| self.own(&base.name.beside(chain)) == Some(Own::Refuses))
+    }
+
+    fn own(&self, name: &ChainName) -> Option<Own> {
+        let of_guests = ["libvirt-in", "libvirt-out", "libvirt-in-post"];
+        let chain = &*name.chain;
+        match name.is_of_iptables() {
+            true if chain.starts_with("LIBVIRT_") => Some(Own::Refuses),
+            true if of_guests.contains(&chain) => Some(Own::Denies),
+            false if name.table == "libvirt_network" && chain.starts_with("guest_") => {
+                Some(Own::Refuses)
+            }
+            _ => None,
         }
-        let jump = base.first_jump(|chain| chain.starts_with("LIBVIRT_"));
-        let jump = jump.filter(|_| base.name.is_of_iptables())?;
-        Some(Claim::Gate(Spot::before(base, jump)))
     }
 
     fn heads(&self) -> Vec<ChainName> {

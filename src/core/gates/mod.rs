@@ -1,8 +1,11 @@
 //! Gates: one rule in a foreign firewall that accepts the packets our table has marked.
 //!
 //! An accept ends its base chain and no other, so each base chain of the forward hook that
-//! would refuse us needs one, whatever the number of networks. It stands as deep as will
-//! do: an admin's own denials above it keep their word.
+//! would refuse us needs one, whatever the number of networks. It stands directly before the
+//! first rule that refuses everything we open, through jumps, or at the end before the policy:
+//! what refuses only some packets stands above it and holds. Each look judges its place again, so
+//! one that stands too high is moved down, and one that stands too low is moved up; while no rule
+//! lies in between that refuses anything, it is left where it is.
 //!
 //! A shortcut is a gate for speed alone: it returns from a chain that refuses nothing and that
 //! every packet would walk to its end.
@@ -18,11 +21,14 @@ mod firewalld;
 mod libvirt;
 mod obstacles;
 mod policy;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod ufw;
+mod walk;
 
 use chains::{Chain, Chains};
+use walk::{End, Ground, Walk};
 
 pub use firewalld::{Outsider, rich_rules};
 pub use libvirt::rules_are_gone;
@@ -37,7 +43,6 @@ pub fn firewalls(extra: &[ChainName]) -> Firewalls {
             Box::new(libvirt::Libvirt),
             Box::new(ufw::Ufw),
             Box::new(firewalld::Firewalld),
-            Box::new(extra::Extra(extra.to_vec())),
             Box::new(docker::Docker),
             Box::new(policy::Policy),
         ],
@@ -56,13 +61,18 @@ pub(crate) trait Firewall {
     /// As people call it.
     fn owner(&self) -> &'static str;
 
-    /// Chains that its gates go to and that are no base chains of the forward hook.
-    fn inner(&self) -> Vec<ChainName> {
-        Vec::new()
+    /// Whether it has rules in this base chain.
+    fn is_in(&self, base: &Chain) -> bool;
+
+    /// Whether such a base chain refuses no packet of ours, whatever its rules say.
+    fn passes(&self, _: &Chain) -> bool {
+        false
     }
 
-    /// What it needs in this base chain; nothing where it is not in use there.
-    fn claim(&self, base: &Chain, chains: &Chains) -> Option<Claim>;
+    /// What a chain of its own means; nothing where the chain is not its own.
+    fn own(&self, _: &ChainName) -> Option<Own> {
+        None
+    }
 
     /// Chains that shortcuts go to: as each may have a rule for each network, only the first
     /// [`HEAD`] rules of them are looked at, unless all are.
@@ -74,20 +84,17 @@ pub(crate) trait Firewall {
     fn shortcut(&self, _: &Chains) -> Option<Spot> {
         None
     }
-
-    /// Its gate is not needed where another has one in the same base chain.
-    fn gives_way(&self) -> bool {
-        false
-    }
 }
 
-/// What a firewall needs in a base chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// A gate.
-    Gate(Spot),
-    /// Nothing: it refuses no packet of ours.
-    Passes,
+/// What a chain that a program keeps for itself means to a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// With others like it, it refuses what we open: a gate stands before the first of them.
+    Refuses,
+    /// It refuses some packets. It grows with the guests, and is not looked into.
+    Denies,
+    /// It is looked into, and no gate goes there: the program fills it anew.
+    Kept,
 }
 
 /// So many rules are walked before a shortcut is worth it, or worth being moved up.
@@ -95,6 +102,10 @@ const FEW: usize = 16;
 
 /// So many rules show whether a shortcut is where it should be.
 pub const HEAD: usize = FEW + 1;
+
+/// So many rules of a chain show whether it is within the bounds of [`reach`], with gates of ours
+/// among them.
+pub const SHOWN: usize = reach::LONGEST + 8;
 
 /// What a gate says to the packets that are marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +123,8 @@ pub struct Spot {
     pub chain: ChainName,
     /// What it says there.
     says: Says,
+    /// From behind which rules on one stands: they hold.
+    below: usize,
     /// Before which rule a new one goes.
     at: usize,
     /// Up to before which rule one works.
@@ -119,13 +132,14 @@ pub struct Spot {
 }
 
 impl Spot {
-    /// Right before the rule at that position: as deep as it can be.
-    fn before(chain: &Chain, position: usize) -> Self {
+    /// Before the rule at `at`; it may stand anywhere from `below` to `above`.
+    fn between(chain: &Chain, below: usize, at: usize, above: usize) -> Self {
         Self {
             chain: chain.name.clone(),
             says: Says::Accept,
-            at: position,
-            above: position,
+            below,
+            at,
+            above,
         }
     }
 
@@ -135,6 +149,7 @@ impl Spot {
         Self {
             chain: chain.name.clone(),
             says: Says::Return,
+            below: 0,
             at: 0,
             above: FEW,
         }
@@ -148,6 +163,8 @@ pub enum State {
     Standing,
     /// A gate that other rules outrank, or more than one.
     Sunk,
+    /// A gate above rules that refuse some packets, which it need not skip.
+    High,
     /// No gate.
     Missing,
     /// No gate is needed.
@@ -160,6 +177,7 @@ impl State {
         match self {
             State::Standing => "open",
             State::Sunk => "sunk",
+            State::High => "too high",
             State::Missing => "missing",
             State::Unneeded => "unneeded",
         }
@@ -182,6 +200,16 @@ pub struct Site {
 }
 
 impl Site {
+    fn of(owner: &'static str, base: &Chain, spot: Spot, chains: &Chains) -> Self {
+        Self {
+            owner,
+            base: base.name.clone(),
+            state: state(&spot, chains),
+            spot: Some(spot),
+            refuses: true,
+        }
+    }
+
     /// The chain that the gate is in, or would be.
     pub fn chain(&self) -> &ChainName {
         self.spot.as_ref().map_or(&self.base, |spot| &spot.chain)
@@ -219,6 +247,8 @@ impl Survey {
 pub struct New {
     /// Position, from 0, of the rule that it goes in front of, once the old ones are gone.
     pub at: usize,
+    /// The handle of that rule; nothing at the end of the chain.
+    pub before: Option<u32>,
     /// What it says.
     pub says: Says,
 }
@@ -244,7 +274,17 @@ impl Change {
 impl Firewalls {
     /// Chains to be looked at beside the base chains of the forward hook.
     pub fn inner(&self) -> Vec<ChainName> {
-        self.known.iter().flat_map(|known| known.inner()).collect()
+        self.extra.clone()
+    }
+
+    /// Chains to be looked at too, now that those in `chains` are known: what every packet comes
+    /// to. Of each the first [`SHOWN`] rules will do.
+    pub fn missing(&self, chains: &Chains) -> Vec<ChainName> {
+        let named = self.extra.iter().filter_map(|name| chains.get(name));
+        let bases = chains.bases().filter(|base| !self.passes(base));
+        let roots = bases.chain(named);
+        let missing = roots.flat_map(|root| walk::reach(root, chains, &self.known).missing);
+        missing.collect()
     }
 
     /// Chains of which the first [`HEAD`] rules are to be looked at.
@@ -261,25 +301,48 @@ impl Firewalls {
             ..Survey::default()
         };
         for base in chains.bases() {
-            match self.judge(base, chains) {
-                Ok(Some(site)) => survey.sites.push(site),
-                Ok(None) if base.lets_pass(mark.bit()) => {}
-                Ok(None) if !chains.may_refuse(base) => {}
-                Ok(None) => {
-                    let why = if base.is_owned {
-                        Why::Owned
-                    } else {
-                        Why::Unknown
-                    };
-                    survey.obstacles.push(Obstacle::new(base, why));
+            match self.judge(base, chains, mark) {
+                Ok(sites) => {
+                    survey.sites.extend(sites);
+                    survey.obstacles.extend(self.unread(base, chains));
                 }
-                Err(why) if chains.may_refuse(base) => {
-                    survey.obstacles.push(Obstacle::new(base, why));
-                }
-                Err(_) => {}
+                Err(why) => survey
+                    .obstacles
+                    .extend(self.obstacle(base, chains, mark, why)),
             }
         }
         survey
+    }
+
+    /// Whether nothing of ours is refused there.
+    fn passes(&self, base: &Chain) -> bool {
+        self.owner(base).is_some_and(|known| known.passes(base))
+    }
+
+    /// The first firewall that has rules there.
+    fn owner(&self, base: &Chain) -> Option<&dyn Firewall> {
+        let mut known = self.known.iter().map(AsRef::as_ref);
+        known.find(|known| known.is_in(base))
+    }
+
+    /// `base`, which has no gate, if it may refuse what is open.
+    fn obstacle(&self, base: &Chain, chains: &Chains, mark: MarkBit, why: Why) -> Option<Obstacle> {
+        let mark = if why == Why::Early { 0 } else { mark.bit() };
+        let (_, end) = Walk::new(base, chains, &self.known, Ground::Nothing, mark).outcome();
+        let is_certain = matches!(end, End::Refuses { .. });
+        let may_refuse = is_certain || !base.lets_pass(mark) && chains.may_refuse(base);
+        may_refuse.then(|| Obstacle::new(&base.name, why, is_certain))
+    }
+
+    /// Chains with more rules than are looked at: they may refuse what is open, and no gate
+    /// stands above them.
+    fn unread(&self, base: &Chain, chains: &Chains) -> Vec<Obstacle> {
+        if self.passes(base) {
+            return Vec::new();
+        }
+        let beyond = walk::reach(base, chains, &self.known).beyond.into_iter();
+        let obstacle = |name| Obstacle::new(&name, Why::Long, false);
+        beyond.map(obstacle).collect()
     }
 
     fn shortcuts(&self, chains: &Chains) -> Vec<Site> {
@@ -297,61 +360,60 @@ impl Firewalls {
         known.filter_map(site).collect()
     }
 
-    /// The firewall in use in `base`, nothing where there is none that we know; why no gate
-    /// can be there.
-    fn judge(&self, base: &Chain, chains: &Chains) -> Result<Option<Site>, Why> {
-        if base
-            .base
-            .is_some_and(|at| at.priority <= table::FORWARD_PRIORITY)
-        {
+    /// The gates that belong in `base` and below; why none can be there.
+    fn judge(&self, base: &Chain, chains: &Chains, mark: MarkBit) -> Result<Vec<Site>, Why> {
+        let is_early = |at: chains::Base| at.priority <= table::FORWARD_PRIORITY;
+        if base.base.is_some_and(is_early) {
             return Err(Why::Early);
         }
-        let Some((owner, claim)) = self.claim(base, chains) else {
-            return Ok(None);
-        };
-        let Claim::Gate(spot) = claim else {
-            return Ok(Some(Site {
-                owner,
-                base: base.name.clone(),
-                spot: None,
-                state: State::Unneeded,
-                refuses: base.refuses_by_default(),
-            }));
-        };
+        let owner = self.owner(base);
+        if let Some(owner) = owner.filter(|known| known.passes(base)) {
+            return Ok(vec![unneeded(owner.owner(), base)]);
+        }
+        let named: Vec<_> = self
+            .extra
+            .iter()
+            .filter(|name| extra::leads(base, name))
+            .collect();
         if base.is_owned {
             return Err(Why::Owned);
         }
-        Ok(Some(Site {
-            owner,
-            base: base.name.clone(),
-            state: state(&spot, chains),
-            spot: Some(spot),
-            refuses: base.refuses_by_default(),
-        }))
-    }
-
-    /// Who has a claim, and the highest place that any of them needs.
-    fn claim(&self, base: &Chain, chains: &Chains) -> Option<(&'static str, Claim)> {
-        let mut found: Option<(&'static str, Claim)> = None;
-        for firewall in &self.known {
-            if found.is_some() && firewall.gives_way() {
-                continue;
-            }
-            let Some(claim) = firewall.claim(base, chains) else {
-                continue;
-            };
-            match (&mut found, claim) {
-                (None, claim) => found = Some((firewall.owner(), claim)),
-                (Some((_, Claim::Gate(highest))), Claim::Gate(spot))
-                    if spot.chain == highest.chain =>
-                {
-                    highest.at = highest.at.min(spot.at);
-                    highest.above = highest.above.min(spot.above);
-                }
-                (Some(_), _) => {}
+        if owner.is_none() && named.is_empty() {
+            return Err(Why::Unknown);
+        }
+        let walk = |root, ground| Walk::new(root, chains, &self.known, ground, mark.bit());
+        let mut sites: Vec<Site> = Vec::new();
+        if let Some(owner) = owner {
+            let (spots, _) = walk(base, Ground::Anybodys).outcome();
+            let site = |spot| Site::of(owner.owner(), base, spot, chains);
+            sites.extend(spots.into_iter().map(site));
+        }
+        for name in named {
+            let has_one = sites.iter().any(|site| site.chain() == name);
+            if let Some(root) = chains.get(name).filter(|_| !has_one) {
+                let (spots, _) = walk(root, Ground::Only(name)).outcome();
+                let site = |spot| Site::of(extra::OWNER, base, spot, chains);
+                sites.extend(spots.into_iter().map(site));
             }
         }
-        found
+        match owner.map(Firewall::owner) {
+            Some(owner) if sites.is_empty() && owner != policy::OWNER => {
+                Ok(vec![unneeded(owner, base)])
+            }
+            None if sites.is_empty() => Ok(vec![unneeded(extra::OWNER, base)]),
+            _ => Ok(sites),
+        }
+    }
+}
+
+/// A base chain that refuses nothing of ours.
+fn unneeded(owner: &'static str, base: &Chain) -> Site {
+    Site {
+        owner,
+        base: base.name.clone(),
+        spot: None,
+        state: State::Unneeded,
+        refuses: base.refuses_by_default(),
     }
 }
 
@@ -363,6 +425,7 @@ fn state(spot: &Spot, chains: &Chains) -> State {
     let above = rules.iter().take_while(|rule| !rule.is_ours()).count();
     match ours {
         0 => State::Missing,
+        1 if above < spot.below => State::High,
         1 if above <= spot.above => State::Standing,
         _ => State::Sunk,
     }
@@ -375,6 +438,7 @@ pub fn to_open(survey: &Survey, chains: &Chains, anew: bool) -> Vec<Change> {
     let change = |chain: &Chain| {
         let new = |spot: &Spot| New {
             at: spot.at,
+            before: chain.foreign().nth(spot.at).map(|rule| rule.handle),
             says: spot.says,
         };
         match survey.of(&chain.name) {

@@ -1,6 +1,5 @@
 //! Base chains that stand in the way and have no gate: each with the line that opens it.
 
-use super::chains::Chain;
 use crate::{
     config::MarkBit,
     names::{ChainName, Engine, Family},
@@ -16,6 +15,8 @@ pub enum Why {
     Owned,
     /// It runs before our table, so no packet is marked there.
     Early,
+    /// It has more rules than are looked at, and stands above the gate.
+    Long,
 }
 
 /// A base chain that refuses packets of ours, or may.
@@ -31,11 +32,11 @@ pub struct Obstacle {
 }
 
 impl Obstacle {
-    pub(super) fn new(base: &Chain, why: Why) -> Self {
+    pub(super) fn new(chain: &ChainName, why: Why, is_certain: bool) -> Self {
         Self {
-            chain: base.name.clone(),
+            chain: chain.clone(),
             why,
-            is_certain: base.refuses_by_default(),
+            is_certain,
         }
     }
 
@@ -57,6 +58,12 @@ impl Obstacle {
             };
         }
         match (self.why, name.is_of_iptables()) {
+            (Why::Long, _) => Remedy {
+                what: "it has more rules than virt-forward reads, and the gate stands below it; \
+                       where it refuses everything, accept what is open in it"
+                    .to_owned(),
+                lines: Vec::new(),
+            },
             (Why::Owned, _) => Remedy {
                 what: format!(
                     "only the program that owns this table can let it accept the mark {mark}"

@@ -1,30 +1,26 @@
-//! Anybody's policy DROP, or REJECT for all at the end, on `FORWARD` of an iptables table:
-//! Docker's without its chain, firewalld's iptables backend, a script of the admin's.
+//! Anybody's policy DROP, or REJECT for all, on `FORWARD` of an iptables table: an administrator's
+//! script, firewalld's iptables backend, iptables-persistent. And the programs that fill chains
+//! there and refuse only some packets: Kubernetes and its networks.
 
-use super::{
-    Claim, Firewall, Spot,
-    chains::{Chain, Chains},
-};
+use super::{Firewall, Own, chains::Chain};
+use crate::names::ChainName;
+
+pub(super) const OWNER: &str = "iptables";
 
 pub(super) struct Policy;
 
 impl Firewall for Policy {
     fn owner(&self) -> &'static str {
-        "iptables"
+        OWNER
     }
 
-    fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
-        let is_ours_to_open = base.name.is_of_iptables() && base.refuses_by_default();
-        // What a chain refuses that it jumps to is not known; what single rules above refuse
-        // is an admin's word.
-        is_ours_to_open.then(|| {
-            let jump = base.first_jump(|_| true);
-            let first = jump.into_iter().chain(base.end()).min();
-            Claim::Gate(Spot::before(base, first.unwrap_or(base.length())))
-        })
+    fn is_in(&self, base: &Chain) -> bool {
+        base.name.is_of_iptables()
     }
 
-    fn gives_way(&self) -> bool {
-        true
+    fn own(&self, name: &ChainName) -> Option<Own> {
+        let filled = ["FORWARD_", "KUBE-", "cali-", "CNI-", "CILIUM_", "FLANNEL-"];
+        let is_filled = filled.iter().any(|prefix| name.chain.starts_with(prefix));
+        (is_filled && name.is_of_iptables()).then_some(Own::Kept)
     }
 }

@@ -1,26 +1,30 @@
-//! ufw: jumps to its chains in `filter FORWARD`, and a policy there, DROP by default.
+//! ufw: jumps to its chains in `filter FORWARD`, and a policy there, DROP by default; or a
+//! rejection of all in `ufw-reject-forward`.
 //!
 //! Not inside its chains: `ufw reload` fills them anew. The jumps it adds once, at the end
-//! (src/ufw-init-functions), and so does no harm to what is above. First come those to the
-//! chains with the user's own rules, whose denials (`ufw route deny`) keep their word; then
-//! those to what logs and refuses the rest.
+//! (src/ufw-init-functions). Chains with the user's rules (`ufw route deny`, before.rules and
+//! after.rules) stay above the gate; what only logs the rest as blocked, and what rejects it,
+//! below.
 
-use super::{
-    Claim, Firewall, Spot,
-    chains::{Chain, Chains},
-};
+use super::{Firewall, Own, chains::Chain};
+use crate::names::ChainName;
 
 pub(super) struct Ufw;
+
+fn is_ufws(chain: &str) -> bool {
+    chain.starts_with("ufw-") || chain.starts_with("ufw6-")
+}
 
 impl Firewall for Ufw {
     fn owner(&self) -> &'static str {
         "ufw"
     }
 
-    fn claim(&self, base: &Chain, _: &Chains) -> Option<Claim> {
-        let refuses = ["ufw-after-", "ufw6-after-", "ufw-reject-", "ufw6-reject-"];
-        let jump = base.first_jump(|chain| refuses.iter().any(|name| chain.starts_with(name)));
-        let jump = jump.filter(|_| base.name.is_of_iptables())?;
-        Some(Claim::Gate(Spot::before(base, jump)))
+    fn is_in(&self, base: &Chain) -> bool {
+        base.name.is_of_iptables() && base.jumps_to(is_ufws)
+    }
+
+    fn own(&self, name: &ChainName) -> Option<Own> {
+        (is_ufws(&name.chain) && name.is_of_iptables()).then_some(Own::Kept)
     }
 }

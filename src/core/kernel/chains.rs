@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    gates::chains::{Base, Chain, Chains, Rule, Verdict},
+    gates::{
+        Firewalls, HEAD, SHOWN,
+        chains::{About, Base, Chain, Chains, Rule, Verdict},
+    },
     names::{ChainName, Family, TABLE},
 };
 
@@ -44,9 +47,23 @@ const MATCH_INFO: u16 = 3;
 const META_KEY: u16 = 2;
 /// `NFT_META_MARK`
 const MARK: u32 = 3;
+/// `NFT_META_NFPROTO`
+const NFPROTO: u32 = 15;
+/// `NFT_META_L4PROTO`
+const L4PROTO: u32 = 16;
+const PAYLOAD_BASE: u16 = 2;
+const PAYLOAD_OFFSET: u16 = 3;
+const PAYLOAD_LENGTH: u16 = 4;
+/// Of the network header the tenth byte, of IPv4.
+const IP_PROTOCOL: [Option<u32>; 3] = [Some(1), Some(9), Some(1)];
+const OBJREF_TYPE: u16 = 1;
+/// `NFT_OBJECT_COUNTER`
+const OBJECT_COUNTER: u32 = 1;
 const BITWISE_MASK: u16 = 4;
 const CMP_OP: u16 = 2;
 const CMP_DATA: u16 = 3;
+/// `NFT_CMP_EQ`
+const EQUAL: u32 = 0;
 /// `NFT_CMP_NEQ`
 const NOT_EQUAL: u32 = 1;
 /// libnftnl: `NFTNL_UDATA_RULE_COMMENT`.
@@ -55,16 +72,9 @@ const USERDATA_COMMENT: u8 = 0;
 /// Of which chains the rules are read.
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
-    /// The base chains of the forward hook, and these: as many with a thousand networks as
-    /// with one.
-    Near {
-        /// Whole.
-        inner: &'a [ChainName],
-        /// The first rules, at least `head` of them.
-        heads: &'a [ChainName],
-        /// How many.
-        head: usize,
-    },
+    /// The base chains of the forward hook, and what these firewalls ask for: as much with a
+    /// thousand networks as with one.
+    Near(&'a Firewalls),
     /// All there are.
     All,
 }
@@ -78,34 +88,57 @@ pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Er
         why,
     };
     let tables = tables(deadline).map_err(failed)?;
-    let mut found = Vec::new();
+    let mut found: Vec<Chain> = Vec::new();
     for object in dump(NFT_MSG_GETCHAIN, 0, &[], deadline).map_err(failed)? {
         if let Some(chain) = chain(&object.attributes, object.family, &tables) {
             found.push(chain);
         }
     }
-    match scope {
-        Scope::Near { inner, heads, head } => {
-            let is_head = |chain: &Chain| heads.contains(&chain.name);
-            let is_whole = |chain: &Chain| chain.base.is_some() || inner.contains(&chain.name);
-            found.retain(|chain| is_whole(chain) || is_head(chain));
-            for chain in &mut found {
-                let limit = if is_whole(chain) { usize::MAX } else { head };
-                chain.rules = rules(&chain.name, limit, deadline)?;
-            }
-        }
+    let mut chains: Chains = match scope {
+        Scope::Near(firewalls) => near(found, firewalls, deadline)?,
         Scope::All => {
             let mut rules = all_rules(deadline).map_err(failed)?;
             for chain in &mut found {
                 chain.rules = rules.remove(&chain.name).unwrap_or_default();
             }
+            found.into_iter().collect()
         }
-    }
+    };
     let (legacy, trouble) = match iptables::legacy_chains(deadline) {
         Ok(legacy) => (legacy, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    Ok((found.into_iter().chain(legacy).collect(), trouble))
+    legacy.into_iter().for_each(|chain| chains.add(chain));
+    Ok((chains, trouble))
+}
+
+/// The rules of base chains, of what every packet comes to from there, and of what `firewalls`
+/// names.
+fn near(all: Vec<Chain>, firewalls: &Firewalls, deadline: Deadline) -> Result<Chains> {
+    let (inner, heads) = (firewalls.inner(), firewalls.heads());
+    let mut unread = BTreeMap::new();
+    let mut known = Chains::default();
+    for mut chain in all {
+        let is_whole = chain.base.is_some() || inner.contains(&chain.name);
+        let limit = if is_whole { usize::MAX } else { HEAD };
+        if is_whole || heads.contains(&chain.name) {
+            chain.rules = rules(&chain.name, limit, deadline)?;
+            known.add(chain);
+        } else {
+            unread.insert(chain.name.clone(), chain);
+        }
+    }
+    loop {
+        let missing = firewalls.missing(&known).into_iter();
+        let missing: Vec<_> = missing.filter_map(|name| unread.remove(&name)).collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        for mut chain in missing {
+            chain.rules = rules(&chain.name, SHOWN, deadline)?;
+            known.add(chain);
+        }
+    }
 }
 
 /// The flags of every table that is not dormant.
@@ -196,13 +229,16 @@ fn all_rules(deadline: Deadline) -> std::io::Result<BTreeMap<ChainName, Vec<Rule
 }
 
 fn rule(object: &[u8]) -> Rule {
-    let mut rule = Rule {
-        // One beyond 32 bits cannot be named to nft through the crate; it then says so.
-        handle: attribute(object, RULE_HANDLE)
-            .map_or(0, |handle| be64(handle).try_into().unwrap_or(u32::MAX)),
-        comment: attribute(object, RULE_USERDATA).and_then(userdata_comment),
-        is_for_all: true,
-        ..Rule::default()
+    let mut reading = Reading {
+        rule: Rule {
+            // One beyond 32 bits cannot be named to nft through the crate; it then says so.
+            handle: attribute(object, RULE_HANDLE)
+                .map_or(0, |handle| be64(handle).try_into().unwrap_or(u32::MAX)),
+            comment: attribute(object, RULE_USERDATA).and_then(userdata_comment),
+            about: About::All,
+            ..Rule::default()
+        },
+        ..Reading::default()
     };
     let mut seen = BTreeSet::new();
     let expressions = attribute(object, RULE_EXPRESSIONS).unwrap_or_default();
@@ -211,8 +247,14 @@ fn rule(object: &[u8]) -> Rule {
             .map(string)
             .unwrap_or_default();
         let data = attribute(expression, EXPR_DATA).unwrap_or_default();
-        understand(&mut rule, &name, data);
+        reading.understand(&name, data);
         seen.insert(name);
+    }
+    let Reading {
+        mut rule, answers, ..
+    } = reading;
+    if rule.about == About::Protocol && !answers {
+        rule.about = About::Some;
     }
     // meta mark & bit != 0 accept, with or without a counter, and nothing else.
     let plain = ["meta", "bitwise", "cmp", "counter", "immediate"];
@@ -222,39 +264,100 @@ fn rule(object: &[u8]) -> Rule {
     rule
 }
 
-/// What one expression of a rule adds to what is known of it.
-fn understand(rule: &mut Rule, name: &str, data: &[u8]) {
-    match name {
-        "immediate" => {
-            if let Some(verdict) = verdict(data) {
-                rule.verdict = verdict;
+/// A rule, as far as its expressions are read.
+#[derive(Default)]
+struct Reading {
+    rule: Rule,
+    /// What the last expression has loaded, to be compared.
+    loaded: Loaded,
+    /// It refuses with an answer.
+    answers: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Loaded {
+    #[default]
+    Other,
+    Family,
+    Protocol,
+}
+
+impl Reading {
+    /// What one expression adds to what is known of the rule.
+    fn understand(&mut self, name: &str, data: &[u8]) {
+        let rule = &mut self.rule;
+        match name {
+            "immediate" => {
+                if let Some(verdict) = verdict(data) {
+                    rule.verdict = verdict;
+                }
             }
-        }
-        "reject" => rule.verdict = Verdict::Refuse,
-        "target" => {
-            // Targets of iptables' own; ACCEPT, DROP and jumps are verdicts here too.
-            if attribute(data, MATCH_NAME).map(string).as_deref() == Some("REJECT") {
+            "reject" => {
                 rule.verdict = Verdict::Refuse;
+                self.answers = true;
             }
-        }
-        "match" => match match_comment(data) {
-            Some(comment) => rule.comment = Some(comment),
-            None => rule.is_for_all = false,
-        },
-        "lookup" => {
-            rule.is_for_all = false;
-            // Into the verdict's register: a map decides.
-            if attribute(data, LOOKUP_DREG).map(be32) == Some(0) {
-                rule.verdict = Verdict::Map;
+            // Targets of iptables' own; ACCEPT, DROP and jumps are verdicts here too.
+            "target" => {
+                let target = attribute(data, MATCH_NAME).map(string).unwrap_or_default();
+                iptables::target(rule, &target);
+                self.answers |= target == "REJECT";
             }
+            "match" => match match_comment(data) {
+                Some(comment) => rule.comment = Some(comment),
+                None => rule.about = About::Some,
+            },
+            "lookup" => {
+                rule.about = About::Some;
+                // Into the verdict's register: a map decides.
+                if attribute(data, LOOKUP_DREG).map(be32) == Some(0) {
+                    rule.verdict = Verdict::Unknown;
+                }
+            }
+            // To a program, which answers for the kernel.
+            "queue" | "synproxy" => rule.verdict = Verdict::Unknown,
+            "log" => rule.logs = true,
+            "objref" if attribute(data, OBJREF_TYPE).map(be32) == Some(OBJECT_COUNTER) => {}
+            "cmp" => rule.about = narrowed(rule.about, self.loaded, data),
+            "counter" | "last" | "bitwise" | "meta" | "payload" | "ct" => {}
+            _ => rule.about = About::Some,
         }
-        "counter" | "log" | "bitwise" | "meta" | "payload" | "ct" => {
-            mark(rule, name, data);
+        mark(rule, name, data);
+        if name == "cmp" && !is_not_zero(data) {
+            rule.mark = 0;
         }
-        _ => rule.is_for_all = false,
+        self.loaded = loaded(name, data);
     }
-    if name == "cmp" && !is_not_zero(data) {
-        rule.mark = 0;
+}
+
+/// What an expression loads that all packets of a family or a protocol have in common.
+fn loaded(name: &str, data: &[u8]) -> Loaded {
+    let number = |kind| attribute(data, kind).map(be32);
+    match name {
+        "meta" if number(META_KEY) == Some(NFPROTO) => Loaded::Family,
+        "meta" if number(META_KEY) == Some(L4PROTO) => Loaded::Protocol,
+        // `ip protocol`
+        "payload" if [PAYLOAD_BASE, PAYLOAD_OFFSET, PAYLOAD_LENGTH].map(number) == IP_PROTOCOL => {
+            Loaded::Protocol
+        }
+        _ => Loaded::Other,
+    }
+}
+
+/// Which packets are left after a comparison.
+fn narrowed(about: About, loaded: Loaded, comparison: &[u8]) -> About {
+    let is_equal = attribute(comparison, CMP_OP).map(be32) == Some(EQUAL);
+    let value = attribute(comparison, CMP_DATA).and_then(|data| attribute(data, DATA_VALUE));
+    match (about, loaded) {
+        (About::Some, _) | (_, Loaded::Other) => About::Some,
+        _ if !is_equal => About::Some,
+        (_, Loaded::Protocol) => About::Protocol,
+        (About::All, Loaded::Family) => {
+            let number = value.and_then(|bytes| bytes.first());
+            number
+                .and_then(|number| family(*number))
+                .map_or(About::Some, About::Family)
+        }
+        (_, Loaded::Family) => About::Some,
     }
 }
 
@@ -292,7 +395,8 @@ fn verdict(immediate: &[u8]) -> Option<Verdict> {
         ACCEPT => Some(Verdict::Accept),
         DROP => Some(Verdict::Refuse),
         RETURN => Some(Verdict::Return),
-        JUMP | GOTO => Some(Verdict::Jump(chain()?)),
+        JUMP => Some(Verdict::Jump(chain()?)),
+        GOTO => Some(Verdict::Goto(chain()?)),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     config::MarkBit,
     gates::{
         New, Says,
-        chains::{Base, Chain, Rule, Verdict},
+        chains::{About, Base, Chain, Rule, Verdict},
     },
     names::{ChainName, Engine, Family},
     paths,
@@ -199,31 +199,83 @@ pub fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
             }
         }
     }
+    for rule in chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+        if let Verdict::Jump(to) = rule.verdict.clone()
+            && !places.contains_key(&*to)
+        {
+            rule.verdict = Verdict::Continue;
+            target(rule, &to);
+        }
+    }
     chains
 }
 
-/// A rule in the words of `iptables -S`.
+/// A rule in the words of `iptables -S`. A target that is no chain is one for [`target`].
 fn rule(line: &str) -> Rule {
     let words = words(line);
-    let verdict = match after(&words, &["-j", "-g"]) {
-        Some("ACCEPT") => Verdict::Accept,
-        Some("DROP" | "REJECT") => Verdict::Refuse,
-        Some("RETURN") => Verdict::Return,
-        // A target that is no chain, like LOG, leads nowhere.
-        Some(chain) => Verdict::Jump(chain.to_owned()),
-        None => Verdict::Continue,
+    let jump = after(&words, &["-j"]).map(str::to_owned);
+    let verdict = match (jump.as_deref(), after(&words, &["-g"])) {
+        (Some("ACCEPT"), _) => Verdict::Accept,
+        (Some("DROP" | "REJECT"), _) => Verdict::Refuse,
+        (Some("RETURN"), _) => Verdict::Return,
+        (Some(chain), _) => Verdict::Jump(chain.to_owned()),
+        (None, Some(chain)) => Verdict::Goto(chain.to_owned()),
+        (None, None) => Verdict::Continue,
     };
-    let matches = words.iter().map(String::as_str).skip(2);
-    let matches: Vec<_> = matches
-        .take_while(|word| !["-j", "-g"].contains(word))
-        .collect();
     Rule {
         comment: after(&words, &["--comment"]).map(str::to_owned),
-        // A comment is about no packet.
-        is_for_all: matches!(matches[..], [] | ["-m", "comment", "--comment", _]),
-        mark: 0,
-        handle: 0,
+        about: about(&words, jump.as_deref() == Some("REJECT")),
         verdict,
+        ..Rule::default()
+    }
+}
+
+/// Which packets a rule is about; `answers` is one that rejects them.
+fn about(words: &[String], answers: bool) -> About {
+    let matches = words.iter().map(String::as_str).skip(2);
+    let matches = matches.take_while(|word| !["-j", "-g"].contains(word));
+    let matches: Vec<_> = matches.collect();
+    // A comment is about no packet.
+    match (&matches[..], answers) {
+        ([] | ["-m", "comment", "--comment", _], _) => About::All,
+        (["-p", _] | ["-p", _, "-m", "comment", "--comment", _], true) => About::Protocol,
+        _ => About::Some,
+    }
+}
+
+/// What a target of iptables' own does (iptables-extensions(8)). One that is not known here may
+/// refuse.
+pub(super) fn target(rule: &mut Rule, name: &str) {
+    const HARMLESS: [&str; 22] = [
+        "AUDIT",
+        "CHECKSUM",
+        "CLASSIFY",
+        "CONNMARK",
+        "CONNSECMARK",
+        "CT",
+        "DSCP",
+        "ECN",
+        "HL",
+        "HMARK",
+        "IDLETIMER",
+        "LED",
+        "MARK",
+        "NOTRACK",
+        "RATEEST",
+        "SECMARK",
+        "SET",
+        "TCPMSS",
+        "TCPOPTSTRIP",
+        "TEE",
+        "TOS",
+        "TTL",
+    ];
+    match name {
+        "REJECT" => rule.verdict = Verdict::Refuse,
+        "LOG" | "NFLOG" | "ULOG" => rule.logs = true,
+        "TRACE" => {}
+        _ if HARMLESS.contains(&name) => {}
+        _ => rule.verdict = Verdict::Unknown,
     }
 }
 
@@ -355,7 +407,76 @@ mod tests {
         assert_eq!(forward.first_jump(|to| to == "DOCKER-USER"), Some(0));
         assert!(forward.rules[1].is_ours());
         assert_eq!(forward.rules[2].verdict, Verdict::Refuse);
-        assert!(!forward.rules[2].is_for_all);
-        assert_eq!(chains[3].end(), Some(0));
+        assert!(!forward.rules[2].is_for_all());
+        assert!(chains[3].rules[0].is_for_all());
+    }
+
+    #[test]
+    fn a_target_is_told_from_a_chain() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let rules = |lines: &str| {
+            let listed = format!("-P FORWARD DROP\n-N LOG\n-N BANS\n-A FORWARD {lines}\n");
+            chains_in(&listed, &table)[0].rules[0].clone()
+        };
+        for (line, verdict, about, logs) in [
+            ("-j BANS", Verdict::Jump("BANS".into()), About::All, false),
+            ("-g BANS", Verdict::Goto("BANS".into()), About::All, false),
+            // A chain of that name.
+            ("-j LOG", Verdict::Jump("LOG".into()), About::All, false),
+            (
+                "-j NFLOG --nflog-group 2",
+                Verdict::Continue,
+                About::All,
+                true,
+            ),
+            (
+                "-m limit --limit 3/min -j NFLOG",
+                Verdict::Continue,
+                About::Some,
+                true,
+            ),
+            (
+                "-j NFQUEUE --queue-num 1",
+                Verdict::Unknown,
+                About::All,
+                false,
+            ),
+            (
+                "-j MARK --set-xmark 0x1/0x1",
+                Verdict::Continue,
+                About::All,
+                false,
+            ),
+            (
+                "-s 10.0.0.1/32 -j DROP",
+                Verdict::Refuse,
+                About::Some,
+                false,
+            ),
+            (
+                "-p tcp -j REJECT --reject-with tcp-reset",
+                Verdict::Refuse,
+                About::Protocol,
+                false,
+            ),
+            ("-p tcp -j DROP", Verdict::Refuse, About::Some, false),
+            ("-p tcp -j ACCEPT", Verdict::Accept, About::Some, false),
+            (
+                "-p tcp -m tcp --dport 22 -j REJECT",
+                Verdict::Refuse,
+                About::Some,
+                false,
+            ),
+        ] {
+            let seen = rules(line);
+            assert_eq!(
+                (seen.verdict, seen.about, seen.logs),
+                (verdict, about, logs),
+                "{line}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     COMMENT, Error, Result,
     config::{Config, MarkBit},
-    gates::{self, Change, HEAD, New, Says, Survey, chains::Chains},
+    gates::{self, Change, New, Says, Survey, chains::Chains},
     kernel::{
         chains::{self, Scope},
         deadline::Deadline,
@@ -167,13 +167,9 @@ impl Gates {
     fn carry_out(&self, change: &Change, deadline: Deadline) -> Result<()> {
         match by_iptables(change, self.wish.mark, deadline) {
             Err(why) if iptables::is_not_its_own(&why) && change.chain.engine == Engine::Nft => {
-                // First one, then the other: a position holds once the old gates are gone.
-                for part in [gone(change), new(change)] {
-                    let mut batch = Batch::default();
-                    by_nft(&mut batch, &part, self.wish.mark);
-                    nft::apply(&batch, deadline)?;
-                }
-                Ok(())
+                let mut batch = Batch::default();
+                by_nft(&mut batch, change, self.wish.mark);
+                nft::apply(&batch, deadline)
             }
             other => other,
         }
@@ -183,13 +179,8 @@ impl Gates {
 /// Looks at all firewalls.
 pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen> {
     let firewalls = gates::firewalls(&wish.extra);
-    let (inner, heads) = (firewalls.inner(), firewalls.heads());
     let scope = match reach {
-        Reach::Near => Scope::Near {
-            inner: &inner,
-            heads: &heads,
-            head: HEAD,
-        },
+        Reach::Near => Scope::Near(&firewalls),
         Reach::Everywhere => Scope::All,
     };
     let (chains, trouble) = chains::chains(scope, deadline)?;
@@ -198,20 +189,6 @@ pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen
         chains,
         trouble,
     })
-}
-
-fn gone(change: &Change) -> Change {
-    Change {
-        insert: None,
-        ..change.clone()
-    }
-}
-
-fn new(change: &Change) -> Change {
-    Change {
-        remove: Vec::new(),
-        ..change.clone()
-    }
 }
 
 fn by_nft(batch: &mut Batch, change: &Change, mark: MarkBit) {
@@ -223,7 +200,7 @@ fn by_nft(batch: &mut Batch, change: &Change, mark: MarkBit) {
     for handle in &change.remove {
         batch.delete_rule(table, &name.chain, *handle);
     }
-    if let Some(New { at, says }) = change.insert {
+    if let Some(New { before, says, .. }) = change.insert {
         // insert rule ip libvirt_network forward
         //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
         let verdict = match says {
@@ -231,8 +208,7 @@ fn by_nft(batch: &mut Batch, change: &Change, mark: MarkBit) {
             Says::Return => ret(),
         };
         let words = [marked(mark.bit()), counter(), verdict];
-        let position = u32::try_from(at).unwrap_or(0);
-        batch.insert_rule(table, &name.chain, position, words, COMMENT);
+        batch.insert_rule(table, &name.chain, before, words, COMMENT);
     }
 }
 

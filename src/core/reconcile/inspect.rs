@@ -85,7 +85,7 @@ impl Inspection {
         let gate_right = |state: State| match state {
             State::Standing => open,
             State::Missing => !open,
-            State::Sunk => false,
+            State::Sunk | State::High => false,
             State::Unneeded => true,
         };
         let refuses = |obstacle: &Obstacle| open && obstacle.is_certain;

@@ -97,7 +97,7 @@ impl Run<'_> {
         kept.mended = faults;
         let is_open = self.store.is_any_open()?;
         if is_open {
-            let gate = |place| format!("the gate in {place} was gone or outranked");
+            let gate = |place| format!("the gate in {place} was gone or out of place");
             kept.mended.extend(gates.places().map(gate));
             let seen = settings::look(self.store, &self.usable(), records)?;
             kept.mended.extend(seen.wrong);

@@ -187,22 +187,26 @@ impl Batch {
         })));
     }
 
-    /// `insert rule … index N … comment "…"`: in front of the rule at that position, from 0.
-    /// The head of its chain needs no rule to be there.
+    /// `insert rule … position HANDLE … comment "…"`: in front of the rule with that handle; without
+    /// one, `add rule …`, at the end.
     pub(crate) fn insert_rule(
         &mut self,
         table: TableName<'_>,
         chain: &str,
-        position: u32,
+        before: Option<u32>,
         words: impl Into<Vec<Word>>,
         comment: &'static str,
     ) {
-        self.push(NfCmd::Insert(NfListObject::Rule(Rule {
+        let rule = NfListObject::Rule(Rule {
             expr: words.into().into(),
             comment: Some(comment.into()),
-            index: (position > 0).then_some(position),
+            handle: before,
             ..rule(table, chain)
-        })));
+        });
+        self.push(match before {
+            Some(_) => NfCmd::Insert(rule),
+            None => NfCmd::Add(rule),
+        });
     }
 
     /// `delete rule … handle …`
