@@ -16,7 +16,6 @@ use std::{
 use virt_forward_core::{
     event::{Event, Operation},
     kernel::{log, privileges},
-    text::shown,
 };
 
 /// libvirtd itself waits without limit.
@@ -45,11 +44,11 @@ fn main() -> ExitCode {
     };
     // Before there is another thread, and before anything is read.
     privileges::shed();
-    give_up_in_time(shown(&event.network));
+    give_up_in_time(event.shown());
     match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(done)) => {
-            log::info(&format!("network {}: {done}", shown(&event.network)));
+            log::info(&format!("network {}: {done}", event.shown()));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -59,10 +58,7 @@ fn main() -> ExitCode {
             } else {
                 "see virt-forward status"
             };
-            log::error_aloud(&format!(
-                "network {}: {error:#}; {end}",
-                shown(&event.network)
-            ));
+            log::error_aloud(&format!("network {}: {error:#}; {end}", event.shown()));
             ExitCode::from(u8::from(refuse))
         }
     }

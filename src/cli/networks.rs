@@ -4,8 +4,8 @@ use std::{fs::File, path::Path};
 
 use anyhow::{Result, bail};
 use virt_forward_core::{
-    kernel::status,
-    network::{self, Network},
+    kernel::status::{self, Active},
+    network::{self, Network, XmlError},
     paths,
     text::{argument, shown},
 };
@@ -23,6 +23,8 @@ const DEFINITIONS: &str = "/etc/libvirt/qemu/networks";
 pub(crate) struct Networks {
     /// Active, by name.
     pub(crate) active: Vec<Network>,
+    /// Active too; by which bridge is not known.
+    pub(crate) unread: Vec<(Vec<u8>, XmlError)>,
     /// Defined, but not active.
     pub(crate) inactive: Vec<Inactive>,
 }
@@ -68,7 +70,7 @@ impl Networks {
         {
             let network = xml.map(|xml| network::read(xml.as_bytes()));
             match network {
-                Some(network) if is_active => networks.add(&name, network),
+                Some(network) if is_active => networks.add(name.as_bytes(), network),
                 other => networks.inactive.push(Inactive {
                     name,
                     definition: other.and_then(Result::ok),
@@ -80,11 +82,16 @@ impl Networks {
 
     fn from_files() -> Self {
         let mut networks = Self::default();
-        for (name, network) in status::active() {
-            networks.add(&name, network);
+        if let Some(active) = status::active() {
+            networks.active = active.networks;
+            networks.unread = active.unread;
         }
         let defined = status::xml_files(Path::new(DEFINITIONS)).into_iter();
-        let is_active = |name: &String| networks.active.iter().any(|known| known.name == *name);
+        let is_active = |name: &String| {
+            let mut unread = networks.unread.iter();
+            networks.active.iter().any(|known| known.name == *name)
+                || unread.any(|(known, _)| known == name.as_bytes())
+        };
         let inactive = defined.filter(|(name, _)| !is_active(name));
         networks.inactive = inactive
             .map(|(name, file)| Inactive {
@@ -97,10 +104,18 @@ impl Networks {
         networks.sorted()
     }
 
-    fn add(&mut self, name: &str, network: Result<Network, network::XmlError>) {
-        match network {
+    fn add(&mut self, name: &[u8], network: Result<Network, XmlError>) {
+        match status::named(name, network) {
             Ok(network) => self.active.push(network),
-            Err(why) => skip(name, &why),
+            Err(why) => self.unread.push((name.to_owned(), why)),
+        }
+    }
+
+    /// What is active, for who works out what that needs.
+    pub(crate) fn as_active(&self) -> Active {
+        Active {
+            networks: self.active.clone(),
+            unread: self.unread.clone(),
         }
     }
 
@@ -121,6 +136,9 @@ impl Networks {
     fn named(self, names: &[String]) -> Result<Vec<Network>> {
         if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
             let shown_name = shown(missing);
+            if let Some(why) = self.unread(missing) {
+                bail!("the bridge of the network {shown_name} is not known: {why}");
+            }
             if self.has(missing) {
                 let name = argument(missing);
                 bail!("network {shown_name} is not active: virsh net-start {name}");
@@ -136,7 +154,15 @@ impl Networks {
 
     /// Whether there is a network of that name, active or not.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.is_active(name) || self.inactive.iter().any(|one| one.name == name)
+        self.is_active(name)
+            || self.unread(name).is_some()
+            || self.inactive.iter().any(|one| one.name == name)
+    }
+
+    /// Why the bridge of an active network of that name is not known.
+    fn unread(&self, name: &str) -> Option<&XmlError> {
+        let mut unread = self.unread.iter();
+        unread.find_map(|(one, why)| (one == name.as_bytes()).then_some(why))
     }
 
     fn is_active(&self, name: &str) -> bool {
@@ -156,10 +182,6 @@ impl Networks {
             false => all.join(", "),
         }
     }
-}
-
-fn skip(name: &str, why: &dyn std::fmt::Display) {
-    output::complain(&format!("network {} is left out: {why}", shown(name)));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     config::{Config, ConfigError, Place},
-    network::Network,
+    network::{KernelName, Network, XmlError},
     policy::{self, Claim, Clash, Conflicts, Denied, Overlap, Rival, Stray},
     text::shown,
 };
@@ -51,6 +51,36 @@ pub enum Error {
          it is not in it", crate::text::shown(&.0.network), crate::text::shown(&.0.group)
     )]
     Stray(Stray),
+    /// An active network whose definition cannot be followed.
+    #[error("the network {} is closed: {why}", crate::text::shown(.network))]
+    Faulty {
+        /// The network.
+        network: String,
+        /// What is wrong with its definition.
+        why: XmlError,
+    },
+    /// An active network whose bridge is not known.
+    #[error(
+        "the bridge of the network {} is not known: {why}; peers, and rules with a subnet as an \
+         end, open nothing while it is active", crate::text::shown(.network)
+    )]
+    Unread {
+        /// The network.
+        network: String,
+        /// Why it is not known.
+        why: XmlError,
+    },
+    /// The bridge of a network that libvirt does not have active.
+    #[error(
+        "libvirt does not have the network {} active, though its bridge {bridge} exists: \
+         it is closed", crate::text::shown(.network)
+    )]
+    NotActive {
+        /// The network.
+        network: String,
+        /// Its bridge.
+        bridge: KernelName,
+    },
     /// An end of a rule that is nobody's name.
     #[error("{place}: {key}: there is no group and no network {name}; the rule opens nothing")]
     UnknownEnd {
@@ -152,6 +182,13 @@ impl Error {
         conflicts: Conflicts,
         networks: impl Iterator<Item = &'a Network> + Clone,
     ) -> Vec<Self> {
+        let faulty = networks.clone().filter_map(|network| {
+            Some(Self::Faulty {
+                network: network.name.clone(),
+                why: network.fault.clone()?,
+            })
+        });
+        let faulty: Vec<_> = faulty.collect();
         let overlaps = conflicts.peers.into_iter().map(|overlap| {
             let place = config.place_of_peer(&overlap.group, &overlap.peer);
             Self::Overlap { place, overlap }
@@ -170,10 +207,10 @@ impl Error {
         });
         let strays = policy::strays(config, networks).into_iter();
         let all = overlaps.chain(clashes).chain(denied);
-        all.chain(strays.map(Self::Stray)).collect()
+        all.chain(strays.map(Self::Stray)).chain(faulty).collect()
     }
 
-    /// Whether the config is at fault, and nothing else.
+    /// Whether the config is at fault, or the definition of a network, and nothing else.
     pub fn is_of_config(&self) -> bool {
         match self {
             Error::Config(_)
@@ -181,6 +218,9 @@ impl Error {
             | Error::Clash { .. }
             | Error::Denied { .. }
             | Error::Stray(_)
+            | Error::Faulty { .. }
+            | Error::Unread { .. }
+            | Error::NotActive { .. }
             | Error::UnknownEnd { .. } => true,
             Error::Several(errors) => errors.iter().all(Error::is_of_config),
             _ => false,

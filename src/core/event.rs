@@ -24,7 +24,7 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The network's name, as libvirt gives it.
-    pub network: String,
+    pub network: OsString,
     /// What happened to it.
     pub operation: Operation,
 }
@@ -35,9 +35,6 @@ pub enum BadEvent {
     /// Called by hand, without what libvirtd would say.
     #[error("usage: virsh net-dumpxml NAME | network NAME started begin -")]
     Usage,
-    /// A name that is not UTF-8 cannot be the one in the XML.
-    #[error("the network's name is not UTF-8: {0}")]
-    Name(String),
 }
 
 impl Operation {
@@ -62,10 +59,21 @@ impl Event {
             return Err(BadEvent::Usage);
         };
         let operation = word.to_str().map_or(Operation::Other, Operation::from_word);
-        let network = name
-            .into_string()
-            .map_err(|name| BadEvent::Name(crate::text::shown(&name.to_string_lossy())))?;
+        let network = name;
         Ok(Self { network, operation })
+    }
+
+    /// The network's name, for people.
+    pub fn shown(&self) -> String {
+        crate::text::shown(&self.network.to_string_lossy())
+    }
+
+    /// Whether `name`, as XML says it, is the name that libvirt said: there a carriage return
+    /// becomes a line feed (XML 1.0, 2.11).
+    pub fn is_of(&self, name: &str) -> bool {
+        let read = |said: &str| said.replace("\r\n", "\n").replace('\r', "\n");
+        let said = self.network.to_str();
+        said.is_some_and(|said| said == name || read(said) == name)
     }
 }
 
@@ -97,15 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn too_few_arguments_and_odd_bytes_are_told() {
+    fn too_few_arguments_are_told_and_odd_bytes_are_a_name() {
         assert_eq!(event(&["kube02"]), Err(BadEvent::Usage));
         let raw = [
             OsString::from_vec(vec![b'a', 0xff]),
             OsString::from("started"),
         ];
-        assert!(matches!(
-            Event::from_args(raw.into_iter()),
-            Err(BadEvent::Name(_))
-        ));
+        let odd = Event::from_args(raw.into_iter()).unwrap();
+        assert_eq!(odd.shown(), "a\u{fffd}");
+        assert!(!odd.is_of("a\u{fffd}"));
+    }
+
+    #[test]
+    fn a_name_in_xml_may_have_lost_a_carriage_return() {
+        let net = event(&["a\rb\r\n", "started"]).unwrap();
+        assert!(net.is_of("a\nb\n") && net.is_of("a\rb\r\n") && !net.is_of("ab"));
     }
 }

@@ -18,7 +18,7 @@ use virt_forward_core::{
     network::Network,
     paths,
     reconcile::{self, Kept, Outcome, Run},
-    state::Store,
+    state::{START_GRACE, STARTED_GRACE, Store},
     sysctls::{Seen, Setting},
     text::shown,
 };
@@ -30,6 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(9);
 
 /// libvirt takes the bridge away, and calls the hook a little later (some 20 ms on an idle host).
 const HOOKS_TURN: Duration = Duration::from_millis(400);
+
+/// libvirt deletes the status file of a network that it ends first, and calls the hook last: it
+/// waits for dnsmasq in between.
+const ENDS_TURN: Duration = Duration::from_secs(2);
+
+/// How long after the end of a grace is looked.
+const MARGIN: Duration = Duration::from_millis(50);
 
 /// How often a look is taken again that changed something, or that somebody disturbed.
 const PASSES: usize = 3;
@@ -45,7 +52,11 @@ pub(super) struct Keeper {
     started: Vec<Network>,
     /// Bridges that the records name.
     bridges: BTreeSet<String>,
-    /// Bridges that have gone, each with until when the hook may still come.
+    /// Whether libvirt keeps status files here.
+    has_status: bool,
+    /// The names of active networks whose bridge is not known.
+    unread: BTreeSet<Vec<u8>>,
+    /// Bridges that have gone, or whose networks end, each with until when the hook may still come.
     leaving: BTreeMap<String, Instant>,
     /// The last transaction of nf_tables that has been looked at.
     settled: Option<u32>,
@@ -61,7 +72,6 @@ pub(super) struct Keeper {
 struct Said {
     is_libvirt_flushed: bool,
     obstacles: BTreeSet<String>,
-    unread: BTreeSet<String>,
     troubles: BTreeSet<String>,
     error: Option<String>,
 }
@@ -75,6 +85,8 @@ impl Keeper {
             known: Known::default(),
             started: Vec::new(),
             bridges: BTreeSet::new(),
+            has_status: false,
+            unread: BTreeSet::new(),
             leaving: BTreeMap::new(),
             settled: None,
             by: Vec::new(),
@@ -85,23 +97,28 @@ impl Keeper {
         keeper
     }
 
-    /// Which networks libvirt has now. One that cannot be understood is left out.
-    pub(super) fn read_networks(&mut self) {
-        let mut networks = Vec::new();
-        let mut unread = BTreeSet::new();
-        for (name, network) in status::active() {
-            match network {
-                Ok(network) => networks.push(network),
-                Err(why) => {
-                    unread.insert(format!("network {} is left out: {why}", shown(&name)));
-                }
-            }
-        }
-        unread
-            .difference(&self.said.unread)
-            .for_each(|line| log::error(line));
-        self.said.unread = unread;
-        self.known.are(networks);
+    /// Which networks libvirt has now. Until when the hook may still come for those that end.
+    pub(super) fn read_networks(&mut self) -> Option<Instant> {
+        let active = status::active();
+        self.has_status = active.is_some();
+        let active = active.unwrap_or_default();
+        self.unread = active.unread.into_iter().map(|(name, _)| name).collect();
+        let until = Instant::now() + ENDS_TURN;
+        let ended = self.known.are(active.networks);
+        let is_any = !ended.is_empty();
+        self.leaving
+            .extend(ended.into_iter().map(|bridge| (bridge, until)));
+        is_any.then_some(until)
+    }
+
+    /// When something that is in doubt has to be looked at again, if there is anything.
+    pub(super) fn in_doubt(&self) -> Option<Instant> {
+        let markers = self.store.unconfirmed().unwrap_or_default().into_iter();
+        let left = markers.filter_map(|marker| {
+            let mut graces = [STARTED_GRACE, START_GRACE].into_iter();
+            graces.find_map(|grace| grace.checked_sub(marker.age()))
+        });
+        left.min().map(|left| Instant::now() + left + MARGIN)
     }
 
     /// Takes every network for a new one.
@@ -191,11 +208,15 @@ impl Keeper {
 
     fn try_to_look(&mut self) -> Result<Kept> {
         let config = Config::load(&self.config).map_err(Error::from)?;
-        let has_bridge = |network: &Network| network.routed_bridge().is_some_and(host::has);
+        let has_bridge = |network: &Network| {
+            let bridge = network.known_bridge();
+            bridge.is_some_and(|bridge| host::has_bridge(&bridge))
+        };
         self.started.extend(self.known.new_ones(has_bridge));
         let deadline = Deadline::after(PATIENCE);
         if !self.store.is_there()
             && self.started.is_empty()
+            && self.unread.is_empty()
             && reconcile::leftovers(&config, deadline)?.is_empty()
         {
             // Nothing is wanted: nothing was ever opened, or all was taken away.
@@ -208,8 +229,8 @@ impl Keeper {
         let run = Run::begin(&store, &config, deadline)?;
         let kept = self.passes(&run, deadline)?;
         let records = store.records()?.into_iter();
-        let bridges = records.filter_map(|record| record.network.routed_bridge().cloned());
-        self.bridges = bridges.map(|bridge| bridge.to_string()).collect();
+        let bridges = records.filter_map(|record| record.network.known_bridge());
+        self.bridges = bridges.map(String::from).collect();
         self.untold.clone_from(&kept.untold);
         Ok(kept)
     }
@@ -222,7 +243,8 @@ impl Keeper {
         let leaving = self.leaving.keys().cloned().collect();
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
-            let mut kept = run.keep(self.started.clone(), &leaving)?;
+            let is_active = |network: &Network| !self.has_status || self.known.has(network);
+            let mut kept = run.keep(self.started.clone(), &self.unread, &leaving, is_active)?;
             self.started.clear();
             self.settled = Some(before);
             kept.started.splice(0..0, all.started);
@@ -244,6 +266,7 @@ impl Keeper {
             let name = shown(name);
             match outcome {
                 Outcome::Opened(access) => log::info(&format!("network {name}: {access}")),
+                Outcome::Faulty(why) => log::error(&format!("network {name}: closed: {why}")),
                 _ => log::info(&format!("network {name}: the config names it nowhere")),
             }
         }

@@ -13,12 +13,14 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// These are active, and no others.
-    pub(super) fn are(&mut self, networks: Vec<Network>) {
+    /// These are active, and no others. The bridges of those that were until now.
+    pub(super) fn are(&mut self, networks: Vec<Network>) -> Vec<String> {
         let named = networks.into_iter();
-        self.active = named
-            .map(|network| (network.name.clone(), network))
-            .collect();
+        let now = named.map(|network| (network.name.clone(), network));
+        let before = std::mem::replace(&mut self.active, now.collect()).into_values();
+        let ended = before.filter(|network| !self.has(network));
+        let bridges = ended.filter_map(|network| network.known_bridge());
+        bridges.map(String::from).collect()
     }
 
     /// The networks that have come since the last look, or are not as they were; `has` tells
@@ -44,8 +46,14 @@ impl Known {
 
     /// The bridges of networks that are active.
     pub(super) fn bridges(&self) -> BTreeSet<String> {
-        let bridges = self.active.values().filter_map(Network::routed_bridge);
-        bridges.map(ToString::to_string).collect()
+        let bridges = self.active.values().filter_map(Network::known_bridge);
+        bridges.map(String::from).collect()
+    }
+
+    /// Whether libvirt has a network of that name active with that bridge.
+    pub(super) fn has(&self, network: &Network) -> bool {
+        let known = self.active.get(&network.name);
+        known.is_some_and(|known| known.known_bridge() == network.known_bridge())
     }
 }
 
@@ -66,7 +74,7 @@ mod tests {
     fn only_what_is_new_is_told_and_only_once() {
         let mut known = Known::default();
         let (a, b) = (network("a", "10.0.0.1"), network("b", "10.0.1.1"));
-        known.are(vec![a.clone(), b.clone()]);
+        assert!(known.are(vec![a.clone(), b.clone()]).is_empty());
         // The bridge of b is not there yet.
         assert_eq!(
             known.new_ones(|network| network.name == "a"),
@@ -75,9 +83,10 @@ mod tests {
         assert_eq!(known.new_ones(|_| true), std::slice::from_ref(&b));
         assert!(known.new_ones(|_| true).is_empty());
         let other = network("a", "10.0.7.1");
-        known.are(vec![other.clone(), b.clone()]);
+        assert!(known.are(vec![other.clone(), b.clone()]).is_empty());
         assert_eq!(known.new_ones(|_| true), std::slice::from_ref(&other));
-        known.are(vec![other.clone()]);
+        assert_eq!(known.are(vec![other.clone()]), ["brb"]);
+        assert!(known.has(&other) && !known.has(&b));
         assert!(known.new_ones(|_| true).is_empty());
         assert_eq!(known.bridges().into_iter().collect::<Vec<_>>(), ["bra"]);
         known.are(vec![other, b.clone()]);

@@ -81,11 +81,14 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 }
             }
             Wake::Networks => {
-                keeper.read_networks();
+                if let Some(until) = keeper.read_networks() {
+                    pace.touch_later(until);
+                }
                 pace.touch(now());
             }
             Wake::Poll => {
-                if keeper.may_have_missed_something() {
+                // A start that failed early is told by nothing else.
+                if keeper.in_doubt().is_some() || keeper.may_have_missed_something() {
                     pace.touch(now());
                 }
             }
@@ -122,6 +125,9 @@ fn look(keeper: &mut Keeper, pace: &mut Pace) {
             }
         }
         Err(_) => pace.failed(Instant::now()),
+    }
+    if let Some(then) = keeper.in_doubt() {
+        pace.touch_later(then);
     }
 }
 

@@ -1,7 +1,7 @@
 //! When to look, as values: changes come in bursts, and somebody else may undo what we do.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Pace {
     first: Option<Instant>,
     latest: Option<Instant>,
-    later: Option<Instant>,
+    later: BTreeSet<Instant>,
     mended: HashMap<String, Vec<Instant>>,
     pause: Option<Pause>,
     is_failing: bool,
@@ -44,14 +44,15 @@ impl Pace {
 
     /// Something has changed that is better looked at then.
     pub(super) fn touch_later(&mut self, then: Instant) {
-        self.later = Some(self.later.map_or(then, |known| known.max(then)));
+        self.later.insert(then);
     }
 
     /// When to look; nothing where nothing has changed.
     pub(super) fn due(&self) -> Option<Instant> {
         let quiet = self.latest.map(|latest| latest + QUIET);
         let longest = self.first.map(|first| first + LONGEST);
-        let due = [quiet, longest, self.later].into_iter().flatten().min()?;
+        let later = self.later.first().copied();
+        let due = [quiet, longest, later].into_iter().flatten().min()?;
         Some(match self.pause {
             Some(pause) => due.max(pause.until),
             None => due,
@@ -62,7 +63,7 @@ impl Pace {
     pub(super) fn look(&mut self, now: Instant) {
         self.first = None;
         self.latest = None;
-        self.later = self.later.filter(|later| *later > now);
+        self.later.retain(|later| *later > now);
     }
 
     /// A look has mended these things, or none. The one that somebody undoes all the time, if

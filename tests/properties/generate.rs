@@ -163,6 +163,7 @@ fn networks() -> impl Strategy<Value = Vec<Network>> {
             addresses: rest.addresses(at),
             routes: rest.routes(at),
             groups: rest.groups,
+            fault: None,
         };
         all.map(network).collect()
     })

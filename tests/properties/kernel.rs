@@ -120,7 +120,7 @@ fn by_the_hook(_: &Case, calls: &[(&Network, &'static str)]) -> Outcome<()> {
 fn apply(case: &Case, running: Vec<Network>) -> Outcome<()> {
     let (store, config) = (Store::at(paths::STATE), config(case)?);
     let run = Run::begin(&store, &config, Deadline::after(PATIENCE));
-    match run.and_then(|run| run.apply(running, None)) {
+    match run.and_then(|run| run.apply(running, None, Vec::new())) {
         Err(why) if !why.is_of_config() => Err(format!("apply: {why}")),
         _ => Ok(()),
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use virt_forward_core::{
     Error,
     gates::{Site, State},
+    kernel::status::Active,
     network::Network,
     reconcile::{self, Preview, Run, SettingSeen},
     state::Record,
@@ -21,12 +22,12 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     // Before the lock is taken: libvirt may be waiting for a hook that waits for it.
     let networks = Networks::find(args.connect.as_deref())?;
     let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
-    let active = networks.active.clone();
+    let active = networks.as_active();
     let networks = networks.meant(names)?;
-    let others = (!names.is_empty()).then_some(active);
+    let others = (!names.is_empty()).then_some(active.networks);
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
-    if let Err(why) = run.apply(networks.clone(), others) {
+    if let Err(why) = run.apply(networks.clone(), others, active.unread) {
         match why.is_of_config() {
             true => misfits.insert(0, why),
             false => return Err(why.into()),
@@ -59,6 +60,7 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
     let unknown = Error::unknown_ends(&config, |name| networks.has(name));
+    let unread = networks.unread.clone();
     let mut networks = networks.meant(names)?;
     if !names.is_empty() {
         let others = store().records()?.into_iter().map(|record| record.network);
@@ -75,7 +77,8 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
             && !names.contains(&network.name)
             && held.any(|name| *name == network.name)
     };
-    let mut preview = reconcile::preview(&config, networks, is_held, deadline())?;
+    let mut preview =
+        reconcile::preview(&config, Active { networks, unread }, is_held, deadline())?;
     preview.misfits.extend(unknown);
     output::print(&shown_preview(&preview))?;
     if let Some(nothing) = config.opens_nothing() {
@@ -97,6 +100,9 @@ fn complain_of(misfits: &[Error]) -> Exit {
 
 fn said(record: &Record) -> String {
     let name = shown(&record.network.name);
+    if let Some(why) = &record.network.fault {
+        return format!("{name}: closed: {why}");
+    }
     match record.access.is_none() {
         _ if record.is_held => format!("{name}: kept closed until it starts again"),
         true => format!("{name}: closed, the config names it nowhere"),

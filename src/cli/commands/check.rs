@@ -46,7 +46,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         }
         false => (from, to, None),
     };
-    let inspection = reconcile::inspect(&config, networks.active.clone(), deadline())?;
+    let inspection = reconcile::inspect(&config, networks.as_active(), deadline())?;
     let case = Case {
         config: &config,
         inspection: &inspection,

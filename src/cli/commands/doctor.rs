@@ -110,7 +110,7 @@ impl<'a> Patient<'a> {
     fn look(&self) -> Vec<Finding> {
         let closed = Config::closed();
         let config = self.config.as_ref().unwrap_or(&closed);
-        let inspected = reconcile::inspect(config, self.networks.active.clone(), deadline());
+        let inspected = reconcile::inspect(config, self.networks.as_active(), deadline());
         let seen = chains::chains(Scope::All, deadline());
         let mut found = self.config(config, inspected.as_ref().ok());
         found.extend(self.programs_around(inspected.as_ref().ok()));

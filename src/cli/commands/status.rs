@@ -63,7 +63,7 @@ impl Look {
 /// Looks at the host.
 pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
     let unknown = Error::unknown_ends(config, |name| networks.has(name));
-    let mut inspection = reconcile::inspect(config, networks.active, deadline())?;
+    let mut inspection = reconcile::inspect(config, networks.as_active(), deadline())?;
     inspection.wanted.misfits.extend(unknown);
     let status = Status::of(&Seen {
         config,

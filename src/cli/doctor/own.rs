@@ -1,8 +1,8 @@
 //! What is ours on this host: the table, and what we know of the networks.
 
 use virt_forward_core::{
-    network::BridgeName,
-    state::{Record, Store},
+    network::KernelName,
+    state::{Record, Standing, Store},
     text::shown,
 };
 
@@ -23,15 +23,17 @@ impl Known {
     /// Of the networks that libvirt takes for active others tell; `is_over` tells which are not.
     pub(crate) fn look(
         store: &Store,
-        has: impl Fn(&BridgeName) -> bool,
+        has: impl Fn(&KernelName) -> bool,
         is_over: impl Fn(&str) -> bool,
     ) -> Self {
         // What cannot be read, `apply` complains of.
         let records = store.records().unwrap_or_default();
         let bridges: Vec<_> = records.iter().filter_map(bridge).collect();
         let gone = records.iter().filter(|record| {
-            let is_gone = bridge(record).is_some_and(|one| !has(one));
-            is_gone && is_over(&record.network.name)
+            let is_gone = bridge(record).is_some_and(|one| !has(&one));
+            // One that starts has no bridge yet.
+            let starts = record.standing == Standing::Starting;
+            is_gone && !starts && is_over(&record.network.name)
         });
         let open = store.open().unwrap_or_default();
         let files = open
@@ -41,7 +43,7 @@ impl Known {
             is_pending: store.is_pending(),
             gone: gone.map(|record| shown(&record.network.name)).collect(),
             broken: files
-                .filter(|file| !bridges.iter().any(|bridge| bridge.as_str() == file))
+                .filter(|file| !bridges.iter().any(|bridge| bridge.file_stem() == **file))
                 .map(|file| shown(&file))
                 .collect(),
         }
@@ -74,8 +76,8 @@ impl Known {
     }
 }
 
-fn bridge(record: &Record) -> Option<&BridgeName> {
-    record.network.routed_bridge()
+fn bridge(record: &Record) -> Option<KernelName> {
+    record.network.known_bridge()
 }
 
 /// Our table.

@@ -48,7 +48,7 @@ pub(super) fn notes(network: &Network, status: &Status) -> Vec<String> {
         Mode::Open if passes("0.0.0.0/0", name) => {
             notes.push("no rules of libvirt: anyone comes in".to_owned());
         }
-        Mode::Route | Mode::Open | Mode::Unrouted => {}
+        Mode::Route | Mode::Open | Mode::Unrouted | Mode::Unknown => {}
     }
     let is_routed_by_6 = network.mode == Mode::Nat && !network.nat_ipv6;
     if is_routed_by_6 && !network.subnets6().is_empty() && passes("::/0", name) {

@@ -183,18 +183,16 @@ pub(super) fn certain(wanted: &Preview) -> impl Iterator<Item = &Obstacle> {
 
 fn network_status(record: &Record, seen: &Seen) -> NetworkStatus {
     let network = &record.network;
-    let bridge = network
-        .bridge
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let bridge = network.known_bridge().as_ref().map(ToString::to_string);
+    let bridge = bridge.unwrap_or_default();
     let (state, fault) = state(record, &bridge, seen);
     NetworkStatus {
         name: network.name.clone(),
         state,
-        fault: match record.is_held {
-            true => Some("kept closed until it starts again".to_owned()),
-            false => fault,
+        fault: match (&network.fault, record.is_held) {
+            (Some(why), _) => Some(why.to_string()),
+            (None, true) => Some("kept closed until it starts again".to_owned()),
+            (None, false) => fault,
         },
         held: record.is_held,
         is_bridge_there: seen.host.interface(&bridge).is_some(),

@@ -70,6 +70,14 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// The name of no network: libvirt takes none with a `/` or a line feed in it.
+    pub(crate) fn of_none() -> Self {
+        Self {
+            text: "/\n".to_owned(),
+            glob: None,
+        }
+    }
+
     /// Whether this is the very name of the network.
     pub fn is_exactly(&self, name: &str) -> bool {
         self.text == name

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::{network::BridgeName, paths};
+use crate::{network::KernelName, paths};
 
 /// `RTF_UP`, `RTF_REJECT` (linux/route.h): it is in use; it leads nowhere.
 const UP: u32 = 0x1;
@@ -17,9 +17,15 @@ const REJECT: u32 = 0x200;
 
 /// Whether there is such an interface now. Where that cannot be told, there is: to forget a
 /// network closes it, and one too many opens nothing.
-pub fn has(bridge: &BridgeName) -> bool {
-    let path = Path::new(paths::INTERFACES).join(bridge.as_str());
+pub fn has(name: &KernelName) -> bool {
+    let path = Path::new(paths::INTERFACES).join(name.as_str());
     path.try_exists().unwrap_or(true)
+}
+
+/// Whether there is such a bridge now: another interface is none that libvirt made for a network.
+pub fn has_bridge(name: &KernelName) -> bool {
+    let path = Path::new(paths::INTERFACES).join(name.as_str());
+    path.join("bridge").try_exists().unwrap_or(false)
 }
 
 /// The interfaces that packets to `subnet`, or to some address in it, leave by, as the main

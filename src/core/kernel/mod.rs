@@ -2,6 +2,7 @@
 
 pub mod chains;
 mod channel;
+pub mod clock;
 pub mod conntrack;
 pub mod deadline;
 pub mod elements;

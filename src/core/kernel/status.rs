@@ -1,32 +1,142 @@
-//! What libvirt keeps on disk of its active networks.
+//! What libvirt has active, as its status files say.
+//!
+//! In a start libvirt writes the file of a network after the last hook script has returned, in a
+//! stop it deletes the file before anything else (src/network/bridge_driver.c,
+//! `networkStartNetwork`, `networkShutdownNetwork`).
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, File},
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    network::{Network, XmlError, read},
+    network::{KernelName, Network, XmlError, read},
     paths,
 };
 
-/// Every active network by the name of its file, as far as it can be read. One whose `started`
-/// hook is running has no file yet, and one whose daemon crashed may have one for nothing.
-pub fn active() -> Vec<(String, Result<Network, XmlError>)> {
-    let files = xml_files(Path::new(paths::LIBVIRT_STATUS)).into_iter();
-    // One that cannot be opened has just ended.
-    let opened = files.filter_map(|(name, path)| Some((name, File::open(path).ok()?)));
-    opened.map(|(name, file)| (name, read(file))).collect()
+/// The networks that libvirt has active.
+#[derive(Debug, Default)]
+pub struct Active {
+    /// Those whose bridge is known, or that have none that the host routes.
+    pub networks: Vec<Network>,
+    /// The others, by the bytes of their names.
+    pub unread: Vec<(Vec<u8>, XmlError)>,
+}
+
+impl Active {
+    /// Adds the network of that name, as its definition was read.
+    pub fn add(&mut self, name: &[u8], network: Result<Network, XmlError>) {
+        match named(name, network) {
+            Ok(network) => self.networks.push(network),
+            Err(why) => self.unread.push((name.to_owned(), why)),
+        }
+    }
+
+    /// Whether the network of that name is active with that bridge.
+    pub fn has(&self, name: &str, bridge: &KernelName) -> bool {
+        let is_that =
+            |one: &Network| one.name == name && one.known_bridge().as_ref() == Some(bridge);
+        self.networks.iter().any(is_that)
+    }
+}
+
+/// The definition under libvirt's own name for it. A carriage return in a name becomes a line feed
+/// where XML is read.
+pub fn named(name: &[u8], network: Result<Network, XmlError>) -> Result<Network, XmlError> {
+    let network = network?;
+    let name = std::str::from_utf8(name).map_err(|_| XmlError::NameNotUtf8)?;
+    match network.is_without_bridge() {
+        true => Err(XmlError::NoBridge),
+        false => Ok(Network {
+            name: name.to_owned(),
+            ..network
+        }),
+    }
+}
+
+/// Every active network. Nothing where libvirt keeps no status files here, and so cannot be said
+/// to have none.
+pub fn active() -> Option<Active> {
+    let folder = Path::new(paths::LIBVIRT_STATUS);
+    let mut active = Active::default();
+    for (name, path) in files(folder)? {
+        // One that cannot be opened has just ended.
+        if let Ok(file) = File::open(path) {
+            active.add(name.as_bytes(), read(file));
+        }
+    }
+    Some(active)
+}
+
+/// The definition of the network of that name, if it is active. Nothing where libvirt keeps no
+/// status files.
+pub fn of(name: &[u8]) -> Option<Option<Result<Network, XmlError>>> {
+    let folder = Path::new(paths::LIBVIRT_STATUS);
+    if name.contains(&b'/') {
+        return Some(None);
+    }
+    let file = [name, b".xml"].concat();
+    match File::open(folder.join(OsString::from_vec(file))) {
+        Ok(file) => Some(Some(named(name, read(file)))),
+        Err(_) if folder.is_dir() => Some(None),
+        Err(_) => None,
+    }
+}
+
+/// Whether the network of that name is active with that bridge. Nothing where libvirt keeps no
+/// status files.
+pub fn has(name: &str, bridge: &KernelName) -> Option<bool> {
+    let network = of(name.as_bytes())?;
+    Some(network.is_some_and(|network| {
+        network.is_ok_and(|network| network.known_bridge().as_ref() == Some(bridge))
+    }))
 }
 
 /// The `*.xml` files in `dir`, by stem.
 pub fn xml_files(dir: &Path) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let named = files(dir).into_iter().flatten();
+    let utf8 = |(name, path): (OsString, PathBuf)| Some((name.into_string().ok()?, path));
+    named.filter_map(utf8).collect()
+}
+
+fn files(dir: &Path) -> Option<Vec<(OsString, PathBuf)>> {
+    let entries = fs::read_dir(dir).ok()?.flatten();
     let paths = entries.map(|entry| entry.path());
-    let files = paths.filter(|path| path.extension().is_some_and(|ext| ext == "xml"));
+    let files = paths.filter(|path| path.extension() == Some(OsStr::new("xml")));
     let named = files.filter_map(|path| {
-        let stem = path.file_stem()?.to_str()?.to_owned();
+        let stem = path.file_stem()?.to_owned();
         path.is_file().then_some((stem, path))
     });
-    named.collect()
+    Some(named.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_the_name_that_libvirt_calls_it_by() {
+        let xml = "<network><name>a&#10;b</name><bridge name='virbr0'/></network>";
+        let mut active = Active::default();
+        active.add(b"a\rb", read(xml.as_bytes()));
+        active.add(b"a\xff", read(xml.as_bytes()));
+        active.add(
+            b"c",
+            read(&b"<network><name>c</name><forward mode='nat'/></network>"[..]),
+        );
+        active.add(b"d", read(&b"<network><name>d"[..]));
+        let bridge = "virbr0".parse().unwrap();
+        assert!(active.has("a\rb", &bridge) && !active.has("a\nb", &bridge));
+        let unread: Vec<_> = active.unread.iter().map(|(_, why)| why.clone()).collect();
+        assert_eq!(
+            unread,
+            [
+                XmlError::NameNotUtf8,
+                XmlError::NoBridge,
+                XmlError::Truncated
+            ]
+        );
+    }
 }

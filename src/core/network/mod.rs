@@ -5,8 +5,8 @@ mod bridge;
 mod xml;
 
 pub use bounds::{Excess, MOST_SUBNETS};
-pub use bridge::BridgeName;
-pub use xml::{MAX_XML, NAMESPACE, XmlError, read};
+pub use bridge::{BridgeName, KernelName};
+pub use xml::{Element, MAX_XML, NAMESPACE, PolicyFault, XmlError, read};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,12 @@ pub enum Mode {
     /// A bridge that the admin made (`bridge`), or no bridge at all (`private`, `vepa`,
     /// `passthrough`, `hostdev`): the host does not route it, so there is nothing to open.
     Unrouted,
+    /// A mode of a later libvirt: whether the host routes the network is not known.
+    Unknown,
 }
 
 impl Mode {
-    /// The word that libvirt's XML uses, `isolated` and `unrouted` being ours.
+    /// The word that libvirt's XML uses; `isolated`, `unrouted` and `unknown` are ours.
     pub fn word(self) -> &'static str {
         match self {
             Mode::Isolated => "isolated",
@@ -37,6 +39,7 @@ impl Mode {
             Mode::Route => "route",
             Mode::Open => "open",
             Mode::Unrouted => "unrouted",
+            Mode::Unknown => "unknown",
         }
     }
 }
@@ -48,7 +51,7 @@ pub struct Network {
     pub name: String,
     /// How it is connected.
     pub mode: Mode,
-    /// Absent in modes without one, and in definitions edited by hand.
+    /// Absent in modes without one, in definitions edited by hand, and where rules cannot name it.
     pub bridge: Option<BridgeName>,
     /// `<forward dev=…>`: libvirt then forwards through that interface alone.
     pub forward_dev: Option<String>,
@@ -62,6 +65,9 @@ pub struct Network {
     /// for it; nothing where there is no such policy.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
+    /// Why it is closed whatever the config says: the rest of its XML cannot be followed.
+    #[serde(default)]
+    pub fault: Option<XmlError>,
 }
 
 impl Network {
@@ -71,6 +77,23 @@ impl Network {
             Mode::Unrouted => None,
             _ => self.bridge.as_ref(),
         }
+    }
+
+    /// The bridge that the host may route, whether or not rules can open it: what leaves by it, or
+    /// comes in by it, is not outside. Nothing where not even a set can hold its name.
+    pub fn known_bridge(&self) -> Option<KernelName> {
+        match (&self.mode, &self.fault) {
+            (Mode::Unrouted, _) => None,
+            (_, Some(XmlError::BadBridge(name))) => name.in_nft().map(|_| name.clone()),
+            _ => self.bridge.as_ref().map(KernelName::from),
+        }
+    }
+
+    /// Whether nothing tells which bridge the host routes for it.
+    pub fn is_without_bridge(&self) -> bool {
+        // No interface can have that name, so there is none to know of.
+        let is_impossible = matches!(self.fault, Some(XmlError::NoInterface(_)));
+        self.mode != Mode::Unrouted && !is_impossible && self.known_bridge().is_none()
     }
 
     /// Whether libvirt hides its guests behind the host's address, for that family.
@@ -189,6 +212,7 @@ pub(super) mod tests {
             addresses: parse(addresses),
             routes: parse(routes),
             groups: None,
+            fault: None,
         }
     }
 

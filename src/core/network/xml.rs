@@ -9,6 +9,10 @@
 //! ```xml
 //! <metadata><vf:policy xmlns:vf="urn:virt-forward:1" groups="kube"/></metadata>
 //! ```
+//!
+//! Name and bridge come first. A network of which these two are known is known, whatever is wrong
+//! with the rest: it carries the fault ([`Network::fault`]) and stays closed. If it were left out,
+//! its bridge would count as outside, and its guests could pass for peers.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -22,12 +26,16 @@ use quick_xml::{
     name::{Namespace, ResolveResult},
 };
 
-use super::{BridgeName, Mode, Network, bridge::BadBridgeName};
+use serde::{Deserialize, Serialize};
+
+use super::{BridgeName, KernelName, Mode, Network};
 use crate::text::shown;
 
 /// Most bytes that are read of one document. libvirt's largest are those with a DHCP entry
-/// for each guest, some 100 bytes each.
-pub const MAX_XML: u64 = 4 * 1024 * 1024;
+/// for each guest, some 100 bytes each. A client can hand libvirt a definition of 4 MiB, metadata
+/// included (libvirt: src/remote/remote_protocol.x, `REMOTE_STRING_MAX`), and libvirt adds to it:
+/// the bridge, which comes after the metadata, must still be within the limit.
+pub const MAX_XML: u64 = 16 * 1024 * 1024;
 
 /// Most groups that a network may name: each that is not there is told in the log.
 const MOST_GROUPS: usize = 64;
@@ -35,8 +43,43 @@ const MOST_GROUPS: usize = 64;
 /// The namespace of our element in a network's metadata.
 pub const NAMESPACE: &str = "urn:virt-forward:1";
 
-/// Why no network could be read.
-#[derive(Debug, thiserror::Error)]
+/// An element that holds a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Element {
+    /// `<ip>`
+    Ip,
+    /// `<route>`
+    Route,
+}
+
+impl std::fmt::Display for Element {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ip => "<ip>",
+            Self::Route => "<route>",
+        })
+    }
+}
+
+/// What is wrong with our element in the metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum PolicyFault {
+    /// Another element of our namespace.
+    #[error("is not a <policy>")]
+    OtherElement,
+    /// More than one.
+    #[error("occurs twice")]
+    Twice,
+    /// No `groups`.
+    #[error("names no groups")]
+    NoGroups,
+    /// More than [`MOST_GROUPS`].
+    #[error("names more than {MOST_GROUPS} groups")]
+    TooManyGroups,
+}
+
+/// What is wrong with the XML of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum XmlError {
     /// Not well-formed, or not UTF-8.
     #[error("the XML is ill-formed at byte {at}: {}", shown(.why))]
@@ -61,14 +104,23 @@ pub enum XmlError {
     /// `<name>` is absent or empty.
     #[error("the <network> has no <name>")]
     NoName,
-    /// A bridge that cannot be named in a rule.
-    #[error(transparent)]
-    BadBridge(#[from] BadBridgeName),
+    /// libvirt's own name of the network is none that XML can hold.
+    #[error("the network's name is not UTF-8")]
+    NameNotUtf8,
+    /// A network that the host routes, without the name of its bridge.
+    #[error("the <network> has no <bridge> with a name")]
+    NoBridge,
+    /// A bridge that the kernel can have and that cannot be named in a rule.
+    #[error("rules cannot name the bridge \"{0}\": only letters, digits, '_', '-' and '.' work")]
+    BadBridge(KernelName),
+    /// A bridge that the kernel cannot have.
+    #[error("no interface can have the bridge's name \"{}\"", shown(.0))]
+    NoInterface(String),
     /// An `<ip>` or `<route>` that says no subnet.
-    #[error("<{element}> of the network: {}", shown(.why))]
+    #[error("{element} of the network: {}", shown(.why))]
     BadSubnet {
-        /// `ip` or `route`.
-        element: &'static str,
+        /// Which of them.
+        element: Element,
         /// What is wrong with it.
         why: String,
     },
@@ -78,13 +130,14 @@ pub enum XmlError {
         "the policy in the network's metadata {0}: write \
          <vf:policy xmlns:vf=\"{NAMESPACE}\" groups=\"NAME…\"/>"
     )]
-    BadPolicy(&'static str),
+    BadPolicy(PolicyFault),
     /// `<forward mode=…>` of a kind that libvirt does not have today.
     #[error("forward mode \"{}\" is not known to this version", shown(.0))]
     UnknownMode(String),
 }
 
-/// Reads the one network that `source` describes, to its end.
+/// Reads the one network that `source` describes, to its end. Fails only where name or bridge are
+/// not known; any other fault is part of the network.
 pub fn read(source: impl Read) -> Result<Network, XmlError> {
     // One byte more than allowed, so that a document of exactly the limit is told from a
     // longer one.
@@ -92,12 +145,16 @@ pub fn read(source: impl Read) -> Result<Network, XmlError> {
     let mut reader = NsReader::from_reader(limited);
     reader.config_mut().expand_empty_elements = true;
     let mut walk = Walk::default();
-    let outcome = walk.through(&mut reader);
+    let mut end = walk.through(&mut reader);
     if reader.buffer_position() > MAX_XML {
-        return Err(XmlError::TooBig);
+        end = Err(XmlError::TooBig);
     }
-    outcome?;
-    walk.found.ok_or(XmlError::NoNetwork)?.finish()
+    match (walk.found, end) {
+        (Some(draft), Ok(())) => draft.finish(),
+        (Some(draft), Err(why)) => draft.cut_short(why),
+        (None, Ok(())) => Err(XmlError::NoNetwork),
+        (None, Err(why)) => Err(why),
+    }
 }
 
 /// Where in the document we are.
@@ -155,11 +212,16 @@ impl Walk {
             (Some(network), Some(draft)) => match self.depth - network {
                 1 => {
                     name.clone_into(&mut self.child);
-                    draft.child(name, &attributes)?;
+                    let outcome = draft.child(name, &attributes);
+                    draft.note(outcome);
                 }
-                2 if self.child == "forward" => draft.forward_child(name, &attributes)?,
+                2 if self.child == "forward" => {
+                    let outcome = draft.forward_child(name, &attributes);
+                    draft.note(outcome);
+                }
                 2 if self.child == "metadata" && is_ours => {
-                    draft.policy(element.local_name().as_ref(), &attributes)?;
+                    let outcome = draft.policy(element.local_name().as_ref(), &attributes);
+                    draft.note(outcome);
                 }
                 _ => {}
             },
@@ -233,32 +295,50 @@ impl Attributes<'_> {
 #[derive(Default)]
 struct Draft {
     name: String,
-    /// The `mode` of `<forward>`, which may be absent; `None` without the element.
-    forward: Option<Option<String>>,
+    /// The mode of `<forward>`; nothing where there is none, or not yet.
+    forward: Option<Mode>,
     forward_dev: Option<String>,
     nat_ipv6: bool,
     bridge: Option<BridgeName>,
     addresses: Vec<IpNet>,
     routes: Vec<IpNet>,
     groups: Option<Vec<String>>,
+    fault: Option<XmlError>,
 }
 
 impl Draft {
+    /// Keeps the first fault and goes on: name and bridge may still come. A bridge that rules
+    /// cannot name matters more than any other fault, as its name is in that one.
+    fn note(&mut self, outcome: Result<(), XmlError>) {
+        let Err(why) = outcome else {
+            return;
+        };
+        let is_bridge =
+            |why: &XmlError| matches!(why, XmlError::BadBridge(_) | XmlError::NoInterface(_));
+        let is_kept = self
+            .fault
+            .as_ref()
+            .is_some_and(|known| is_bridge(known) || !is_bridge(&why));
+        if !is_kept {
+            self.fault = Some(why);
+        }
+    }
+
     /// A wrong one is not passed over: it may have been there to keep the network out.
     fn policy(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
         if name != "policy" {
-            return Err(XmlError::BadPolicy("is no <policy>"));
+            return Err(XmlError::BadPolicy(PolicyFault::OtherElement));
         }
         if self.groups.is_some() {
-            return Err(XmlError::BadPolicy("is there twice"));
+            return Err(XmlError::BadPolicy(PolicyFault::Twice));
         }
         let groups = attributes.get("groups")?;
-        let groups = groups.ok_or(XmlError::BadPolicy("names no groups"))?;
+        let groups = groups.ok_or(XmlError::BadPolicy(PolicyFault::NoGroups))?;
         let names = groups.split([' ', '\t', '\n', '\r', ',']);
         let names = names.filter(|name| !name.is_empty());
         let names: Vec<_> = names.map(str::to_owned).collect();
         if names.len() > MOST_GROUPS {
-            return Err(XmlError::BadPolicy("names more than 64 groups"));
+            return Err(XmlError::BadPolicy(PolicyFault::TooManyGroups));
         }
         self.groups = Some(names);
         Ok(())
@@ -267,19 +347,22 @@ impl Draft {
     fn child(&mut self, name: &str, attributes: &Attributes) -> Result<(), XmlError> {
         match name {
             "forward" => {
-                self.forward = Some(attributes.get("mode")?);
+                self.forward = Some(Mode::Unknown);
+                self.forward = Some(mode(attributes.get("mode")?)?);
                 self.forward_dev = attributes.get("dev")?;
             }
-            "bridge" => {
-                let name = attributes.get("name")?;
-                self.bridge = name.map(|name| name.parse()).transpose()?;
+            // libvirt takes the first (src/conf/network_conf.c, `string(./bridge[1]/@name)`).
+            "bridge" if self.bridge.is_none() => {
+                if let Some(name) = attributes.get("name")? {
+                    self.bridge = Some(bridge(name)?);
+                }
             }
             "ip" => {
-                let subnet = Subnet::read("ip", attributes)?;
+                let subnet = Subnet::read(Element::Ip, attributes)?;
                 self.addresses.push(subnet.net()?);
             }
             "route" => {
-                let subnet = Subnet::read("route", attributes)?;
+                let subnet = Subnet::read(Element::Route, attributes)?;
                 self.routes.push(subnet.net()?);
             }
             _ => {}
@@ -299,19 +382,26 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<Network, XmlError> {
+    /// The whole document has been read.
+    fn finish(mut self) -> Result<Network, XmlError> {
+        let mode = self.forward.unwrap_or(Mode::Isolated);
+        let why = self.fault.take();
+        self.named(mode, why)
+    }
+
+    /// The document is cut off or ill-formed from somewhere on.
+    fn cut_short(mut self, why: XmlError) -> Result<Network, XmlError> {
+        // It may have been in the part that is missing.
+        let mode = self.forward.unwrap_or(Mode::Unknown);
+        let why = self.fault.take().unwrap_or(why);
+        self.named(mode, Some(why))
+    }
+
+    fn named(self, mode: Mode, fault: Option<XmlError>) -> Result<Network, XmlError> {
         // libvirt takes the text as it stands: leading and trailing blanks belong to a name.
         if self.name.is_empty() {
-            return Err(XmlError::NoName);
+            return Err(fault.unwrap_or(XmlError::NoName));
         }
-        let mode = match self.forward.as_ref().map(Option::as_deref) {
-            None | Some(Some("none")) => Mode::Isolated,
-            Some(None | Some("nat")) => Mode::Nat,
-            Some(Some("route")) => Mode::Route,
-            Some(Some("open")) => Mode::Open,
-            Some(Some("bridge" | "private" | "vepa" | "passthrough" | "hostdev")) => Mode::Unrouted,
-            Some(Some(other)) => return Err(XmlError::UnknownMode(other.to_owned())),
-        };
         let network = Network {
             name: self.name,
             mode,
@@ -321,14 +411,37 @@ impl Draft {
             addresses: self.addresses,
             routes: self.routes,
             groups: self.groups,
-        };
-        Ok(network.trimmed())
+            fault,
+        }
+        .trimmed();
+        match &network.fault {
+            Some(why) if network.is_without_bridge() => Err(why.clone()),
+            _ => Ok(network),
+        }
     }
+}
+
+fn mode(word: Option<String>) -> Result<Mode, XmlError> {
+    Ok(match word.as_deref() {
+        Some("none") => Mode::Isolated,
+        None | Some("nat") => Mode::Nat,
+        Some("route") => Mode::Route,
+        Some("open") => Mode::Open,
+        Some("bridge" | "private" | "vepa" | "passthrough" | "hostdev") => Mode::Unrouted,
+        Some(other) => return Err(XmlError::UnknownMode(other.to_owned())),
+    })
+}
+
+fn bridge(name: String) -> Result<BridgeName, XmlError> {
+    name.parse().map_err(|_| match name.parse() {
+        Ok(known) => XmlError::BadBridge(known),
+        Err(_) => XmlError::NoInterface(name),
+    })
 }
 
 /// The attributes that `<ip>` and `<route>` share.
 struct Subnet {
-    element: &'static str,
+    element: Element,
     family: Option<String>,
     address: Option<String>,
     netmask: Option<String>,
@@ -336,7 +449,7 @@ struct Subnet {
 }
 
 impl Subnet {
-    fn read(element: &'static str, attributes: &Attributes) -> Result<Self, XmlError> {
+    fn read(element: Element, attributes: &Attributes) -> Result<Self, XmlError> {
         Ok(Self {
             element,
             family: attributes.get("family")?,
@@ -575,7 +688,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_for_any_shape_of_document() {
-        let name = format!("<network><name>{}</name></network>", "x".repeat(5 << 20));
+        let name = format!("<network><name>{}</name></network>", "x".repeat(17 << 20));
         assert!(matches!(read_text(&name), Err(XmlError::TooBig)));
         let mut deep = "<network><name>n</name>".to_owned();
         // The parser gives up at a depth of 65536.
@@ -583,8 +696,84 @@ mod tests {
         assert!(matches!(read_text(&deep), Err(XmlError::IllFormed { .. })));
         let wide = format!(
             "<network><name>n</name>{}</network>",
-            "<a/>".repeat(2 << 20)
+            "<a/>".repeat(5 << 20)
         );
         assert!(matches!(read_text(&wide), Err(XmlError::TooBig)));
+    }
+
+    #[test]
+    fn whatever_is_wrong_beside_name_and_bridge_leaves_the_network_known() {
+        let policy = |text: &str| format!("<metadata><p:{text} xmlns:p='{NAMESPACE}'/></metadata>");
+        for (before, after) in [
+            (policy("policy"), ""),
+            (policy("polcy groups='a'"), ""),
+            (
+                policy(&format!("policy groups='{}'", "g ".repeat(MOST_GROUPS + 1))),
+                "",
+            ),
+            ("<forward mode='quantum'/>".to_owned(), ""),
+            ("<forward mode=nat/>".to_owned(), ""),
+            (
+                "<forward mode='nat'><nat ipv6=yes/></forward>".to_owned(),
+                "",
+            ),
+            (String::new(), "<ip address='nowhere'/>"),
+            (String::new(), "<ip address='10.0.0.1' prefix='99'/>"),
+            (
+                String::new(),
+                "<route address='10.0.0.1' netmask='255.0.255.0'/>",
+            ),
+            (String::new(), "<domain name='it's'/>"),
+            (String::new(), "<domain name='a&b;'/><mac>&nbsp;</mac>"),
+            (String::new(), "<a></b>"),
+            (String::new(), "</network><network><name>m</name></network>"),
+        ] {
+            let xml = format!(
+                "<hookData><network><name>n</name>{before}<bridge name='virbr0'/>{after}\
+                 </network></hookData>"
+            );
+            let network = read_text(&xml).unwrap_or_else(|why| panic!("{xml}: {why}"));
+            assert_eq!(network.known_bridge().unwrap().as_str(), "virbr0", "{xml}");
+            assert!(network.fault.is_some(), "{xml}");
+        }
+        let half = "<network><name>n</name><bridge name='virbr0'/><ip address='10.0";
+        assert_eq!(read_text(half).unwrap().mode, Mode::Unknown);
+        let mut long = "<network><name>n</name><bridge name='virbr0'/>".to_owned();
+        long.push_str(&"<a/>".repeat(5 << 20));
+        assert_eq!(read_text(&long).unwrap().fault, Some(XmlError::TooBig));
+    }
+
+    #[test]
+    fn a_bridge_that_rules_cannot_name_is_known_and_nothing_else() {
+        let read = |before: &str, name: &str| {
+            let xml = format!("<network><name>n</name>{before}<bridge name='{name}'/></network>");
+            read_text(&xml).unwrap()
+        };
+        let policy = format!("<metadata><p:policy xmlns:p='{NAMESPACE}'/></metadata>");
+        for name in [
+            "br@ev2", "virbr*", "a+", "a&quot;b", "all", "default", "größe",
+        ] {
+            for before in ["", &policy] {
+                let network = read(before, name);
+                let known = network.known_bridge().unwrap();
+                assert_eq!(known.as_str(), name.replace("&quot;", "\""));
+                assert!(network.routed_bridge().is_none() && network.fault.is_some());
+            }
+            // An administrator's own bridge is outside, whatever its name.
+            assert!(
+                read("<forward mode='bridge'/>", name)
+                    .known_bridge()
+                    .is_none()
+            );
+        }
+        let network = read("", "a:b");
+        assert!(network.known_bridge().is_none() && !network.is_without_bridge());
+        assert!(
+            read_text("<network><name>n</name></network>")
+                .unwrap()
+                .is_without_bridge()
+        );
+        let two = "<network><name>n</name><bridge name='virbr0'/><bridge name='virbr1'/></network>";
+        assert_eq!(read_text(two).unwrap().bridge.unwrap().as_str(), "virbr0");
     }
 }

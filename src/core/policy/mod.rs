@@ -81,9 +81,10 @@ impl fmt::Display for Access {
     }
 }
 
-/// What `config` opens `network` for; `config` is [`without`] what must not be used.
+/// What `config` opens `network` for, nothing where its definition cannot be followed or claims
+/// too much; `config` is [`without`] what must not be used.
 pub fn access_of(config: &Config, network: &Network) -> Access {
-    if network.excess().is_some() {
+    if network.fault.is_some() || network.excess().is_some() {
         return Access::default();
     }
     let groups = groups_of(config, network);
@@ -178,6 +179,24 @@ pub fn strays<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) 
     strays.collect()
 }
 
+/// `config` as if it named no machine outside: no peers, and no subnet as an end of a rule. While
+/// the bridge of an active network is not known, its guests could pass for such machines. Rules
+/// keep their numbers.
+pub fn without_outside(config: &Config) -> Config {
+    let mut config = config.clone();
+    for group in &mut config.groups {
+        group.peers.clear();
+    }
+    for allow in &mut config.allows {
+        for end in [&mut allow.from, &mut allow.to] {
+            if end.subnet().is_some() {
+                end.who = Who::Networks(Pattern::of_none());
+            }
+        }
+    }
+    config
+}
+
 /// The subnets, outside or not, that a network with this access reaches or is reached by.
 pub fn outside_of(config: &Config, access: &Access) -> Vec<IpNet> {
     let mut subnets: Vec<_> = peers_of(config, &access.groups).collect();
@@ -253,6 +272,7 @@ pub(crate) mod tests {
             addresses: vec![],
             routes: vec![],
             groups: None,
+            fault: None,
         }
     }
 
@@ -299,6 +319,43 @@ pub(crate) mod tests {
         );
         assert_eq!(reach(&kube, &dmz).0, Verdict::Closed);
         assert_eq!(reach(&iso, &kube).0, Verdict::Closed);
+    }
+
+    #[test]
+    fn without_an_outside_only_networks_reach_networks() {
+        let config = config(
+            "[[group]]\nname='kube'\nnetworks=['kube*']\npeers=['192.168.0.30','fd01::/64']\n\
+             [[allow]]\nfrom='192.168.0.0/24'\nto='dmz'\ntcp=[443]\n\
+             [[allow]]\nfrom='dmz'\nto='10.17.0.0/16'\nicmp=true\n\
+             [[allow]]\nfrom='dmz'\nto='kube'\nudp=[53]",
+        );
+        let shut = without_outside(&config);
+        assert!(!shut.names_subnets());
+        let dmz = with(network("dmz", Mode::Nat), &["10.17.4.1/24"]);
+        assert_eq!(
+            access_of(&shut, &dmz).to_string(),
+            "open in part: from it (allow 2, 3), to it (allow 1)"
+        );
+        for name in ["kube03", "", "*", "/"] {
+            let network = with(network("kube03", Mode::Nat), &["10.17.3.1/24"]);
+            let network = Network {
+                name: name.to_owned(),
+                ..network
+            };
+            let access = access_of(&shut, &network);
+            assert!(access.from.is_empty() && !access.to.contains(&2), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_followed_is_open_to_nobody() {
+        let config = config(
+            "[[group]]\nname='a'\nnetworks=['*', 'n']\n[[allow]]\nfrom='n'\nto='a'\nicmp=true",
+        );
+        let network = network("n", Mode::Nat);
+        assert!(!access_of(&config, &network).is_none());
+        let fault = Some(crate::network::XmlError::Truncated);
+        assert!(access_of(&config, &Network { fault, ..network }).is_none());
     }
 
     #[test]

@@ -259,6 +259,7 @@ pub(super) fn alone(
         }
         (Mode::Route, _) => Ok("libvirt routes to the second"),
         (Mode::Open | Mode::Unrouted, _) => Ok("libvirt has no rules for the second"),
+        (Mode::Unknown, _) => Err("what libvirt does in the second's mode is not known"),
     }
 }
 

@@ -1,27 +1,25 @@
-//! Networks that are closed: that have stopped, that somebody closed by hand, that are not to be
-//! opened. What runs and is closed stays known where the config names subnets: it is no
-//! "outside".
+//! Networks that are closed: that have stopped, that the administrator closed by hand, that are not
+//! to be opened. What runs and is closed stays known: its guests are not outside.
 
 use std::collections::BTreeSet;
 
 use super::{
     Outcome, Run, connections, firewalld,
     gates::{Gates, Reach, Wish},
-    settings,
+    member, settings,
 };
 use crate::{
     Error, Result,
     config::Config,
     kernel::{host, nft},
-    network::Network,
-    policy::Access,
-    state::{Record, Store},
+    network::{KernelName, Network},
+    state::{Record, Standing, Store},
     table::{self, Batch},
 };
 
 /// What is known of a network that is closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Afterwards {
+pub(super) enum Afterwards {
     /// Nothing: it has stopped.
     Forgotten,
     /// That it runs.
@@ -29,50 +27,59 @@ enum Afterwards {
 }
 
 impl Run<'_> {
-    /// A network has stopped. The bridge tells which: in what libvirt hands to the hook the
-    /// definition is still the live one.
-    pub fn stopped(&self, network: &Network) -> Result<Outcome> {
-        let Some(bridge) = network.routed_bridge() else {
-            return Ok(Outcome::WasNotOpen);
+    /// The network of that name has stopped. Its bridge tells which record is its: what libvirt
+    /// hands to the hook is still the live definition. Without a bridge the name alone has to do.
+    pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Outcome> {
+        let is_anew = self.forget_unread(name)?;
+        let is_its = |record: &Record| record.network.name.as_bytes() == name;
+        let records: Vec<_> = match bridge {
+            // Another network may have the bridge now.
+            Some(bridge) => self
+                .store
+                .record(bridge)?
+                .into_iter()
+                .filter(is_its)
+                .collect(),
+            None => self.store.records()?.into_iter().filter(is_its).collect(),
         };
-        match self.store.record(bridge)? {
-            Some(record) if record.network.name == network.name => {
-                self.close(&[record], Afterwards::Forgotten)?;
-                Ok(Outcome::Closed)
-            }
-            // Another network has the bridge now, or we never heard of this one.
-            _ => {
-                self.mend()?;
-                Ok(Outcome::WasNotOpen)
-            }
+        if !records.is_empty() {
+            self.close(&records, Afterwards::Forgotten)?;
+            return Ok(Outcome::Closed);
         }
+        match is_anew {
+            true => self.rebuild(&[])?,
+            false => self.mend()?,
+        }
+        Ok(Outcome::WasNotOpen)
     }
 
     /// A network has started under a config that is wrong. It is closed, and known: what the
     /// table lets out to a subnet or in from one is not meant for it.
     pub fn note(&self, network: Network) -> Result<()> {
-        let Some(bridge) = network.routed_bridge().cloned() else {
+        let Some(bridge) = network.known_bridge() else {
             return Ok(());
         };
-        if !host::has(&bridge) {
+        if !host::has_bridge(&bridge) {
             return Ok(());
         }
         match self.store.record(&bridge)? {
-            Some(known) if known.network.name == network.name => return Ok(()),
-            // Nobody told us that the last network with that bridge has stopped.
+            Some(known) if known.network.name == network.name => {
+                if known.standing == Standing::Active && network.fault.is_none() {
+                    return Ok(());
+                }
+                if !known.access.is_none() {
+                    self.close(&[known], Afterwards::Forgotten)?;
+                }
+            }
+            // No hook was called when the last network with that bridge stopped.
             Some(known) => self.close(&[known], Afterwards::Forgotten)?,
             None => {}
         }
-        let record = Record {
-            access: Access::default(),
-            network,
-            is_held: false,
-        };
+        let record = Record::closed(network, Standing::Active);
         self.change(false, &[], |changes| {
+            self.store.doubt(&bridge)?;
             self.store.put(&bridge, &record)?;
-            if let Some(member) = self.member(&record) {
-                changes.add(member);
-            }
+            changes.extend(member(&record));
             Ok(())
         })?;
         self.store.finish()
@@ -107,14 +114,18 @@ impl Run<'_> {
         is_held(self.store, network)
     }
 
-    /// Networks that are active and not known are no "outside" either.
-    pub(super) fn hold_strangers(&self, networks: Vec<Network>) -> Result<()> {
+    /// Guests of networks that are active and have no record are not outside either.
+    pub(super) fn hold_strangers(
+        &self,
+        networks: Vec<Network>,
+        record: impl Fn(Network) -> Record,
+    ) -> Result<()> {
         for network in networks {
-            if let Some(bridge) = network.routed_bridge().cloned()
-                && host::has(&bridge)
+            if let Some(bridge) = network.known_bridge()
+                && host::has_bridge(&bridge)
                 && self.store.record(&bridge)?.is_none()
             {
-                self.store.put(&bridge, &Record::held(network))?;
+                self.store.put(&bridge, &record(network))?;
             }
         }
         Ok(())
@@ -122,27 +133,28 @@ impl Run<'_> {
 
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
-    fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
+    pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
         // One of them may have been what kept a peer out, or networks out of a rule.
         let unused = self.unused();
         let mut networks = records.iter().map(|record| &record.network);
         let anew = networks.any(|network| unused.concern(network));
         self.change(anew, records, |changes| {
             for record in records {
-                let Some(bridge) = record.network.routed_bridge() else {
+                let Some(bridge) = record.network.known_bridge() else {
                     continue;
                 };
-                if let Some(member) = self.member(record) {
+                if let Some(member) = member(record) {
                     changes.remove(member);
                 }
                 match afterwards {
-                    Afterwards::Forgotten => self.store.forget(bridge)?,
+                    Afterwards::Forgotten => self.store.forget(&bridge)?,
                     Afterwards::Held => {
-                        let held = Record::held(record.network.clone());
-                        self.store.put(bridge, &held)?;
-                        if let Some(member) = self.member(&held) {
-                            changes.add(member);
-                        }
+                        let held = Record {
+                            standing: record.standing,
+                            ..Record::held(record.network.clone())
+                        };
+                        self.store.put(&bridge, &held)?;
+                        changes.extend(member(&held));
                     }
                 }
             }
@@ -166,7 +178,7 @@ impl Run<'_> {
     /// networks that may still run, closed.
     pub(super) fn tear_down(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = Gates::to_close(Wish::of(self.config), Reach::Everywhere, self.deadline);
+        let gates = Gates::to_close(Wish::of(self.config()), Reach::Everywhere, self.deadline);
         let mut batch = Batch::default();
         match gates {
             Ok(mut gates) => {
@@ -196,9 +208,9 @@ impl Run<'_> {
 
 /// Whether a network was closed by hand, and has not started again since.
 pub(super) fn is_held(store: &Store, network: &Network) -> Result<bool> {
-    let Some(bridge) = network.routed_bridge() else {
+    let Some(bridge) = network.known_bridge() else {
         return Ok(false);
     };
-    let record = store.record(bridge)?;
+    let record = store.record(&bridge)?;
     Ok(record.is_some_and(|record| record.is_held && record.network.name == network.name))
 }

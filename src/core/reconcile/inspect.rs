@@ -1,5 +1,7 @@
 //! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     conflicts, firewalld,
     gates::{Reach, Wish, look},
@@ -9,11 +11,11 @@ use crate::{
     Error, Result,
     config::Config,
     gates::{self, Obstacle, Outsider, State, Survey},
-    kernel::{deadline::Deadline, host, nft, scratch, sysctl},
+    kernel::{deadline::Deadline, host, nft, scratch, status::Active, sysctl},
     names::{Family, TABLE},
-    network::{Mode, Network},
+    network::{Mode, Network, XmlError},
     paths, policy,
-    state::{Record, Store},
+    state::{Record, Standing, Store, Unread},
     sysctls::{Seen, Setting},
     table::{self, Batch},
 };
@@ -101,31 +103,38 @@ impl Inspection {
     }
 }
 
-/// What `config` wants for `networks`; nothing for those of them that `is_held` names.
+/// What `config` wants for the networks that are active; nothing for those of them that `is_held`
+/// names.
 pub fn preview(
     config: &Config,
-    networks: Vec<Network>,
+    active: Active,
     is_held: impl Fn(&Network) -> bool,
     deadline: Deadline,
 ) -> Result<Preview> {
     let store = Store::at(paths::STATE);
-    let is_routed = |network: &Network| network.routed_bridge().is_some();
-    let networks: Vec<_> = networks.into_iter().filter(is_routed).collect();
+    let unread = unread(&store, active.unread)?;
+    let shut = (!unread.is_empty()).then(|| policy::without_outside(config));
+    let config = shut.as_ref().unwrap_or(config);
+    let is_known = |network: &Network| network.known_bridge().is_some();
+    let networks: Vec<_> = active.networks.into_iter().filter(is_known).collect();
     let all: Vec<_> = networks.iter().collect();
     let unused = conflicts(config, &all, deadline)?;
     let usable = policy::without(config, &unused);
-    let misfits = Error::misfits(config, unused, networks.iter());
+    let mut misfits = Error::misfits(config, unused, networks.iter());
     let records = networks.into_iter().map(|network| match is_held(&network) {
         true => Record::held(network),
         false => Record::new(&usable, network),
     });
     let records: Vec<_> = records.collect();
+    let closed = known_closed(&store, &records)?;
+    misfits.extend(unread);
+    misfits.extend(closed.iter().filter_map(left_behind));
     let present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
         .cloned()
         .collect();
-    let members = members(config, &present);
+    let members = [members(&present), members(&closed)].concat();
     let config = &usable;
     let table = match is_any_open(&present) {
         false => None,
@@ -141,7 +150,7 @@ pub fn preview(
     let is_bridge = |name: &str| {
         let mut bridges = records
             .iter()
-            .filter_map(|record| record.network.routed_bridge());
+            .filter_map(|record| record.network.known_bridge());
         bridges.any(|bridge| bridge.as_str() == name)
     };
     let settings = settings::wanted(config, &records, is_bridge)?.into_iter();
@@ -169,16 +178,48 @@ pub fn preview(
 
 /// A network without its bridge is nothing to be opened.
 fn is_present(record: &Record) -> bool {
-    record.network.routed_bridge().is_some_and(host::has)
+    let bridge = record.network.known_bridge();
+    bridge.is_some_and(|bridge| host::has(&bridge))
 }
 
-/// What is there, for `networks` that are active.
-pub fn inspect(config: &Config, networks: Vec<Network>, deadline: Deadline) -> Result<Inspection> {
+/// Networks whose bridge is not known, as libvirt tells now and as events told before.
+fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<Error>> {
+    let known = store.unread()?.into_iter();
+    let mut all: BTreeMap<_, _> = known.map(|one| (one.name.clone(), one)).collect();
+    for (name, why) in active {
+        all.entry(name.clone())
+            .or_insert_with(|| Unread::new(&name, why));
+    }
+    Ok(all.into_values().map(Error::from).collect())
+}
+
+/// Networks that are known and closed, beside these: they start just now, or libvirt does not have
+/// them active though their bridges exist.
+fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
+    let bridges = records.iter().map(|record| record.network.known_bridge());
+    let bridges: BTreeSet<_> = bridges.collect();
+    let mut others = store.records()?;
+    others.retain(|record| {
+        let is_there = is_present(record) || record.standing == Standing::Starting;
+        record.access.is_none() && is_there && !bridges.contains(&record.network.known_bridge())
+    });
+    Ok(others)
+}
+
+fn left_behind(record: &Record) -> Option<Error> {
+    let is_left = record.standing == Standing::Inactive;
+    let bridge = record.network.known_bridge().filter(|_| is_left)?;
+    let network = record.network.name.clone();
+    Some(Error::NotActive { network, bridge })
+}
+
+/// What is there, for the networks that are active.
+pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<Inspection> {
     let store = Store::at(paths::STATE);
     Ok(Inspection {
         wanted: preview(
             config,
-            networks,
+            active,
             // To show it as open where that cannot be read changes nothing.
             |network| is_held(&store, network).unwrap_or_default(),
             deadline,

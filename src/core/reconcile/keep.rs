@@ -5,20 +5,20 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Outcome, Run,
+    Outcome, Run, Settled,
     gates::{Gates, Reach, Wish},
     inspect::is_libvirt_flushed,
     leftovers::leftovers,
-    members, outcome, renewed, settings,
+    members, outcome, settings,
 };
 use crate::{
     Error, Result,
     gates::Survey,
-    kernel::{elements, host, nft, own},
+    kernel::{elements, host, nft, own, status},
     names::TABLE,
     network::Network,
     policy,
-    state::Record,
+    state::{Record, START_GRACE, STARTED_GRACE, Standing},
     sysctls::Setting,
     table::{self, Batch},
 };
@@ -44,21 +44,34 @@ pub struct Kept {
 
 impl Run<'_> {
     /// Looks, and mends. `started` are networks that have started and may not be known;
-    /// `leaving` are bridges that have gone just now: libvirt calls the hook a while later, and
-    /// that is to have the word.
-    pub fn keep(&self, started: Vec<Network>, leaving: &BTreeSet<String>) -> Result<Kept> {
+    /// `unread` are the names of those whose bridge is not known;
+    /// `leaving` are bridges of networks that end just now: libvirt calls the hook a while later,
+    /// and that is to have the word. `is_active` tells whether libvirt has a network active, as
+    /// far as the caller knows.
+    pub fn keep(
+        &self,
+        started: Vec<Network>,
+        unread: &BTreeSet<Vec<u8>>,
+        leaving: &BTreeSet<String>,
+        is_active: impl Fn(&Network) -> bool,
+    ) -> Result<Kept> {
         let mut kept = Kept::default();
         let was_built = self.store.layout().is_some();
         let mut faults = Vec::new();
-        if self.store.is_pending() {
+        faults.extend(self.settled.iter().map(ToString::to_string));
+        if self.store.is_pending() && faults.is_empty() {
             faults.push("a run had been cut short".to_owned());
+        }
+        if !unread.is_empty() && self.lacks_unread(unread)? {
+            faults.push(Settled::Unread.to_string());
         }
         for network in started {
             kept.started.extend(self.take_in(network)?);
         }
         let records = self.store.records()?;
-        if records.is_empty() && self.store.layout().is_none() && faults.is_empty() {
-            let left = leftovers(self.config, self.deadline)?;
+        let is_idle = records.is_empty() && self.store.unread()?.is_empty();
+        if is_idle && self.store.layout().is_none() && faults.is_empty() {
+            let left = leftovers(self.config(), self.deadline)?;
             if !left.is_empty() {
                 self.tear_down(&[])?;
                 kept.mended = left;
@@ -67,11 +80,11 @@ impl Run<'_> {
             self.store.destroy()?;
             return Ok(kept);
         }
-        faults.extend(self.faults_of_records(&records, leaving)?);
+        faults.extend(self.faults_of_records(&records, leaving, is_active)?);
         if faults.is_empty() && self.store.is_any_open()? {
             faults.extend(self.fault_of_table(&records)?);
         }
-        let gates = self.gates(Wish::of(self.config), false, Reach::Near)?;
+        let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
         self.mend_all(&mut kept, faults, &gates, &records)?;
         self.renew_outcomes(&mut kept.started)?;
@@ -114,7 +127,7 @@ impl Run<'_> {
                 self.shorten(gates);
             }
         }
-        kept.troubles = self.misfits(records);
+        kept.troubles = self.misfits(records)?;
         match self.firewalld() {
             Ok(true) => {
                 let what = "firewalld had not heard of the peers";
@@ -128,7 +141,7 @@ impl Run<'_> {
 
     /// A network that is not known as it is now.
     fn take_in(&self, network: Network) -> Result<Option<(String, Outcome)>> {
-        let Some(bridge) = network.routed_bridge().cloned() else {
+        let Some(bridge) = network.known_bridge() else {
             return Ok(None);
         };
         // By hand it was closed, by hand or by a start it opens.
@@ -136,11 +149,16 @@ impl Run<'_> {
             return Ok(None);
         }
         let record = Record::new(&self.usable(), network);
-        if !host::has(&bridge) || self.store.record(&bridge)?.as_ref() == Some(&record) {
+        if !host::has_bridge(&bridge) || self.store.record(&bridge)?.as_ref() == Some(&record) {
+            return Ok(None);
+        }
+        // libvirt may have ended it meanwhile.
+        if status::has(&record.network.name, &bridge) == Some(false) {
             return Ok(None);
         }
         self.store.begin()?;
         self.store.put(&bridge, &record)?;
+        self.store.confirm(&bridge)?;
         Ok(Some((record.network.name.clone(), outcome(&record))))
     }
 
@@ -163,23 +181,41 @@ impl Run<'_> {
         &self,
         records: &[Record],
         leaving: &BTreeSet<String>,
+        is_active: impl Fn(&Network) -> bool,
     ) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         for record in records {
             let network = &record.network;
-            let bridge = network.routed_bridge().filter(|bridge| !host::has(bridge));
-            if let Some(bridge) = bridge.filter(|bridge| !leaving.contains(bridge.as_str())) {
-                let name = crate::text::shown(&network.name);
-                faults.push(format!("network {name} was gone, with its bridge {bridge}"));
+            let bridge = network.known_bridge();
+            let Some(bridge) = bridge.filter(|bridge| !leaving.contains(bridge.as_str())) else {
+                continue;
+            };
+            let name = crate::text::shown(&network.name);
+            let age = || Some(self.store.unconfirmed_of(&bridge).ok()??.age());
+            match (host::has(&bridge), record.standing) {
+                (false, Standing::Starting) if age().is_some_and(|age| age < START_GRACE) => {}
+                (false, _) => {
+                    faults.push(format!("network {name} was gone, with its bridge {bridge}"));
+                }
+                (true, Standing::Active | Standing::Stranger)
+                    if !is_active(network)
+                        && age().is_none_or(|age| age >= STARTED_GRACE)
+                        && status::has(&network.name, &bridge) == Some(false) =>
+                {
+                    faults.push(format!(
+                        "network {name} was open, and libvirt has it not active"
+                    ));
+                }
+                _ => {}
             }
         }
         let unused = self.unused();
-        let usable = policy::without(self.config, &unused);
-        let is_other = |record: &Record| renewed(&usable, record.clone()).access != record.access;
+        let usable = policy::without(self.config(), &unused);
+        let is_other = |record: &Record| record.renewed(&usable).access != record.access;
         if self.is_built_otherwise() || records.iter().any(is_other) {
             faults.push("the config had changed".to_owned());
         } else if self.store.layout().is_some()
-            && !self.conflicts(records)?.are_about_the_same(&unused)
+            && !self.conflicts(records.iter())?.are_about_the_same(&unused)
         {
             let what = "the host's addresses and routes conflict with the config in another way";
             faults.push(what.to_owned());
@@ -204,7 +240,7 @@ impl Run<'_> {
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
         let layout = table::Layout::of(&self.usable(), &host);
-        let wanted = table::keys(&layout, &members(self.config, records));
+        let wanted = table::keys(&layout, &members(records));
         let seen = elements::read(wanted.keys().map(String::as_str), self.deadline)?;
         let mut sets = wanted.iter();
         let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));

@@ -31,7 +31,7 @@ pub fn leftovers(config: &Config, deadline: Deadline) -> Result<Vec<String>> {
 impl Run<'_> {
     /// Takes away what an earlier boot left, with nothing open and no table built since.
     pub(super) fn clear_leftovers(&self) -> Result<()> {
-        match leftovers(self.config, self.deadline)?.is_empty() {
+        match leftovers(self.config(), self.deadline)?.is_empty() {
             true => Ok(()),
             false => self.tear_down(&[]),
         }

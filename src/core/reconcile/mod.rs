@@ -9,6 +9,7 @@
 //! the kernel is changed, under the note `pending`: who is killed in between leaves the old
 //! rules or the new ones, and the next run rebuilds.
 
+mod active;
 mod close;
 mod connections;
 mod firewalld;
@@ -19,7 +20,7 @@ mod leftovers;
 mod settings;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -27,6 +28,7 @@ pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
 pub use leftovers::leftovers;
 
+pub use active::Settled;
 use close::is_held;
 use gates::{Gates, Reach, Wish};
 
@@ -34,11 +36,16 @@ use crate::{
     Error, Result,
     config::Config,
     gates::Obstacle,
-    kernel::{deadline::Deadline, elements, host, nft, own, status, subnets},
+    kernel::{
+        deadline::Deadline,
+        elements, host, nft, own,
+        status::{self, Active},
+        subnets,
+    },
     names::ChainName,
-    network::Network,
+    network::{Network, XmlError},
     policy::{self, Access, Conflicts},
-    state::{Layout, Lock, Record, Store},
+    state::{Layout, Lock, Record, Standing, Store},
     table::{self, Batch, Changes, Host, Member},
 };
 
@@ -54,8 +61,14 @@ pub enum Outcome {
     Unnamed,
     /// The host does not route it: nothing to open.
     NotRouted,
-    /// Its bridge is not there.
+    /// libvirt does not have it active, or its bridge is not there.
     NotActive,
+    /// The interface that it names is no bridge.
+    NotABridge,
+    /// Its definition cannot be followed: it is known, and closed.
+    Faulty(XmlError),
+    /// Its bridge is not known: nothing is outside while it is active.
+    Unread(XmlError),
     /// It is closed now.
     Closed,
     /// It was not open.
@@ -65,7 +78,14 @@ pub enum Outcome {
 /// A run, with the lock held.
 pub struct Run<'a> {
     store: &'a Store,
-    config: &'a Config,
+    /// As the administrator wrote it.
+    written: &'a Config,
+    /// The same without machines outside; made where it is needed.
+    shut: OnceCell<Config>,
+    /// Whether the bridge of some active network is not known.
+    is_shut: Cell<bool>,
+    /// What the start of the run found to be otherwise than the records had it.
+    settled: Vec<Settled>,
     deadline: Deadline,
     obstacles: RefCell<Vec<Obstacle>>,
     /// What could not be done and kept nothing else from being done.
@@ -76,15 +96,40 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Waits for the lock.
     pub fn begin(store: &'a Store, config: &'a Config, deadline: Deadline) -> Result<Self> {
+        Self::begin_for(None, store, config, deadline)
+    }
+
+    /// As [`begin`](Self::begin), for an event of the network of that name.
+    pub fn begin_for(
+        event: Option<&str>,
+        store: &'a Store,
+        config: &'a Config,
+        deadline: Deadline,
+    ) -> Result<Self> {
         let lock = Lock::take(store, deadline)?;
-        Ok(Self {
+        let mut run = Self {
             store,
-            config,
+            written: config,
+            shut: OnceCell::new(),
+            is_shut: Cell::default(),
+            settled: Vec::new(),
             deadline,
             obstacles: RefCell::default(),
             troubles: RefCell::default(),
             _lock: lock,
-        })
+        };
+        run.settle(event)?;
+        Ok(run)
+    }
+
+    /// The config that holds now.
+    fn config(&self) -> &Config {
+        match self.is_shut.get() {
+            true => self
+                .shut
+                .get_or_init(|| policy::without_outside(self.written)),
+            false => self.written,
+        }
     }
 
     /// The chains that were seen to refuse what is open, and have no gate.
@@ -96,24 +141,40 @@ impl<'a> Run<'a> {
 
     /// A network has started, or its definition has changed.
     pub fn started(&self, network: Network) -> Result<Outcome> {
-        let Some(bridge) = network.routed_bridge().cloned() else {
+        let Some(bridge) = network.known_bridge() else {
+            self.mend()?;
             return Ok(Outcome::NotRouted);
         };
-        if !host::has(&bridge) {
-            return Ok(Outcome::NotActive);
+        if !host::has_bridge(&bridge) {
+            self.mend()?;
+            return Ok(match host::has(&bridge) {
+                true => Outcome::NotABridge,
+                false => Outcome::NotActive,
+            });
         }
         let unused = self.unused();
-        let record = Record::new(&policy::without(self.config, &unused), network);
+        let record = Record::new(&policy::without(self.config(), &unused), network);
         let known = self.store.record(&bridge)?;
-        let as_before = known.as_ref().is_none_or(|known| *known == record);
-        let may_conflict =
-            || known.is_none() && policy::may_conflict(self.config, &unused, &record.network);
+        let as_before = known
+            .as_ref()
+            .is_none_or(|known| is_less_of(known, &record));
+        let is_listed = status::has(&record.network.name, &bridge);
+        let may_conflict = || {
+            // Closed at its `start`, it has not been held against the config before.
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| known.standing != Standing::Active);
+            is_new && policy::may_conflict(self.config(), &unused, &record.network)
+        };
         let anew = !as_before || self.is_built_otherwise() || may_conflict();
         self.change(anew, &[], |changes| {
-            self.store.put(&bridge, &record)?;
-            if let Some(member) = self.member(&record) {
-                changes.add(member);
+            // First, so that no record of a network that starts is without.
+            match is_listed {
+                Some(false) => self.store.doubt(&bridge)?,
+                _ => self.store.confirm(&bridge)?,
             }
+            self.store.put(&bridge, &record)?;
+            changes.extend(member(&record));
             Ok(())
         })?;
         // If everything was rebuilt, it may be open for less than it seemed at first.
@@ -124,25 +185,36 @@ impl<'a> Run<'a> {
         let mut troubles = self.troubles.take();
         let unused = self.unused().of(&record.network);
         let networks = std::iter::once(&record.network);
-        troubles.extend(Error::misfits(self.config, unused, networks));
+        troubles.extend(Error::misfits(self.config(), unused, networks));
         Error::all(troubles)?;
         Ok(outcome(&record))
     }
 
     /// Rebuilds everything with these networks added, or, without `others`, with no others.
     /// `others` are active too: where they are not known yet, they are held.
-    pub fn apply(&self, networks: Vec<Network>, others: Option<Vec<Network>>) -> Result<()> {
+    /// `unread` are active as well, by which bridge is not known.
+    pub fn apply(
+        &self,
+        networks: Vec<Network>,
+        others: Option<Vec<Network>>,
+        unread: Vec<(Vec<u8>, XmlError)>,
+    ) -> Result<()> {
         self.store.begin()?;
+        for (name, why) in unread {
+            self.add_unread(&name, why)?;
+        }
         let known = self.store.sound_records()?.into_iter();
         let known: BTreeMap<_, _> = known
-            .filter_map(|record| Some((record.network.routed_bridge()?.clone(), record)))
+            .filter_map(|record| Some((record.network.known_bridge()?, record)))
             .collect();
-        let only = others.is_none();
-        self.hold_strangers(others.unwrap_or_default())?;
+        // What libvirt has active is better known from its status files, where there are any: they
+        // tell what starts just now from what is stale.
+        let only = others.is_none() && status::active().is_none();
+        self.hold_strangers(others.unwrap_or_default(), Record::held)?;
         let mut named = BTreeSet::new();
         let usable = self.usable();
         for network in networks {
-            if let Some(bridge) = network.routed_bridge().cloned() {
+            if let Some(bridge) = network.known_bridge() {
                 let record = Record::new(&usable, network);
                 if known.get(&bridge) != Some(&record) {
                     self.store.put(&bridge, &record)?;
@@ -158,20 +230,13 @@ impl<'a> Run<'a> {
         self.rebuild(&[])?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
-        troubles.extend(self.misfits(&self.store.records()?));
+        troubles.extend(self.misfits(&self.store.records()?)?);
         Error::all(troubles)
-    }
-
-    /// What the table that is there holds of a network.
-    fn member(&self, record: &Record) -> Option<Member> {
-        let member = Member::new(&record.network, &record.access)?;
-        let has_closed = || self.store.layout().is_some_and(|built| built.has_closed());
-        (member.is_open() || has_closed()).then_some(member)
     }
 
     /// What of the config the table was built without.
     fn unused(&self) -> Conflicts {
-        if !self.config.names_subnets() {
+        if !self.config().names_subnets() {
             return Conflicts::default();
         }
         let built = self.store.layout();
@@ -179,26 +244,29 @@ impl<'a> Run<'a> {
     }
 
     /// What of the config must not be used while these networks are active.
-    fn conflicts(&self, records: &[Record]) -> Result<Conflicts> {
-        let networks: Vec<_> = records.iter().map(|record| &record.network).collect();
-        conflicts(self.config, &networks, self.deadline)
+    fn conflicts<'r>(&self, records: impl Iterator<Item = &'r Record>) -> Result<Conflicts> {
+        let networks: Vec<_> = records.map(|record| &record.network).collect();
+        conflicts(self.config(), &networks, self.deadline)
     }
 
     /// The config, without what is not used.
     fn usable(&self) -> Config {
-        policy::without(self.config, &self.unused())
+        policy::without(self.config(), &self.unused())
     }
 
     /// What has to be said of them, and of the networks.
-    fn misfits(&self, records: &[Record]) -> Vec<Error> {
+    fn misfits(&self, records: &[Record]) -> Result<Vec<Error>> {
         let networks = records.iter().map(|record| &record.network);
-        Error::misfits(self.config, self.unused(), networks)
+        let mut misfits = Error::misfits(self.config(), self.unused(), networks);
+        misfits.extend(self.store.unread()?.into_iter().map(Error::from));
+        Ok(misfits)
     }
 
     /// Whether there is a table, but of another config or another version of us.
     fn is_built_otherwise(&self) -> bool {
         let built = self.store.layout();
-        built.is_some_and(|built| built != Layout::of(self.config, &built.unused(), &built.host()))
+        built
+            .is_some_and(|built| built != Layout::of(self.config(), &built.unused(), &built.host()))
     }
 
     /// Whether nobody but us has changed the table since it was built, if it was. Its elements
@@ -219,7 +287,7 @@ impl<'a> Run<'a> {
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
     /// for a while.
     fn firewalld(&self) -> Result<bool> {
-        if !self.config.lets_in() && self.store.firewalld()?.is_none() {
+        if !self.config().lets_in() && self.store.firewalld()?.is_none() {
             return Ok(false);
         }
         let records = self.store.records()?;
@@ -285,32 +353,33 @@ impl<'a> Run<'a> {
     /// Everything anew, from the records of networks whose bridges are there. `leaving` are
     /// networks that may still run, but are closed by this.
     fn rebuild(&self, leaving: &[Record]) -> Result<()> {
-        if self.config.names_subnets() {
-            let active = status::active().into_iter();
-            self.hold_strangers(active.filter_map(|(_, network)| network.ok()).collect())?;
+        let active = status::active();
+        if let Some(active) = &active {
+            self.merge_unread(active)?;
+            let is_stranger = |network| Record::closed(network, Standing::Stranger);
+            self.hold_strangers(active.networks.clone(), is_stranger)?;
         }
-        let known = self.present()?;
-        let unused = self.conflicts(&known)?;
-        let usable = policy::without(self.config, &unused);
+        let known = self.current(active.as_ref())?;
+        let unused = self.conflicts(known.iter().map(|(_, record)| record))?;
+        let usable = policy::without(self.config(), &unused);
         let records = self.renew_all(known, &usable)?;
+        let closed = records.iter().filter(|record| record.access.is_none());
+        settings::restore_of(self.store, &closed.cloned().collect::<Vec<_>>())?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
         }
-        let wish = Wish::of(self.config);
+        let wish = Wish::of(self.config());
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let host = self.host();
         let mut batch = Batch::default();
-        table::whole(
-            &mut batch,
-            &table::Layout::of(&usable, &host),
-            &members(self.config, &records),
-        );
+        let layout = table::Layout::of(&usable, &host);
+        table::whole(&mut batch, &layout, &members(&records));
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         self.store
-            .set_layout(&Layout::of(self.config, &unused, &host))?;
+            .set_layout(&Layout::of(self.config(), &unused, &host))?;
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
@@ -343,41 +412,6 @@ impl<'a> Run<'a> {
         self.troubles.borrow_mut().extend(gates.take_trouble());
         Ok(gates)
     }
-
-    /// The records of networks whose bridges are there; the others are forgotten.
-    fn present(&self) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        for record in self.store.sound_records()? {
-            match record.network.routed_bridge() {
-                Some(bridge) if !host::has(bridge) => self.store.forget(bridge)?,
-                _ => records.push(record),
-            }
-        }
-        Ok(records)
-    }
-
-    /// Makes the records what `usable` would have them now.
-    fn renew_all(&self, known: Vec<Record>, usable: &Config) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        for known in known {
-            let record = renewed(usable, known.clone());
-            if record != known
-                && let Some(bridge) = known.network.routed_bridge()
-            {
-                self.store.put(bridge, &record)?;
-            }
-            records.push(record);
-        }
-        Ok(records)
-    }
-}
-
-/// The record as `usable` would have it now.
-fn renewed(usable: &Config, record: Record) -> Record {
-    match record.is_held {
-        true => Record::held(record.network),
-        false => Record::new(usable, record.network),
-    }
 }
 
 /// `config` without what of it must not be used while `networks` are active.
@@ -408,13 +442,20 @@ fn wish_of(built: &Layout) -> Option<Wish> {
     })
 }
 
-/// What a table for `config` holds of these networks.
-fn members(config: &Config, records: &[Record]) -> Vec<Member> {
-    let members = records
-        .iter()
-        .filter_map(|record| Member::new(&record.network, &record.access));
-    let is_wanted = |member: &Member| member.is_open() || config.names_subnets();
-    members.filter(is_wanted).collect()
+/// What a table holds of these networks.
+fn members(records: &[Record]) -> Vec<Member> {
+    records.iter().filter_map(member).collect()
+}
+
+fn member(record: &Record) -> Option<Member> {
+    Member::new(&record.network, &record.access)
+}
+
+/// Whether the elements of the record that is `known` are some of those of `record`, so that
+/// nothing has to be taken out.
+fn is_less_of(known: &Record, record: &Record) -> bool {
+    let is_closed_same = known.access.is_none() && known.network.name == record.network.name;
+    known.network == record.network && known.access == record.access || is_closed_same
 }
 
 /// Whether there is anything to have a table for.
@@ -425,6 +466,9 @@ fn is_any_open(records: &[Record]) -> bool {
 }
 
 fn outcome(record: &Record) -> Outcome {
+    if let Some(why) = &record.network.fault {
+        return Outcome::Faulty(why.clone());
+    }
     match record.access.is_none() {
         true => Outcome::Unnamed,
         false => Outcome::Opened(record.access.clone()),

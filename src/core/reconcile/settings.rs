@@ -6,7 +6,7 @@ use crate::{
     Error, Result,
     config::Config,
     kernel::{host, sysctl},
-    network::{BridgeName, Mode},
+    network::{KernelName, Mode},
     policy,
     state::{Record, Store},
     sysctls::{self, Changed, Need, Seen, Setting},
@@ -23,7 +23,7 @@ pub(super) fn wanted(
     let open = records.iter().filter(|record| !record.access.is_none());
     let bridges = open.clone().filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
-        host::has(bridge).then(|| Need {
+        host::has(&bridge.into()).then(|| Need {
             interface: bridge.as_str(),
             ipv4: !record.network.subnets4().is_empty(),
             ipv6: !record.network.subnets6().is_empty(),
@@ -55,7 +55,7 @@ fn uplinks(config: &Config, records: &[Record]) -> BTreeSet<(String, bool)> {
 }
 
 fn is_known(store: &Store, interface: &str) -> bool {
-    let name = interface.parse::<BridgeName>();
+    let name = interface.parse::<KernelName>();
     let is_known = |bridge| store.record(&bridge).is_ok_and(|record| record.is_some());
     name.is_ok_and(is_known)
 }
@@ -139,7 +139,9 @@ pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
         let network = &record.network;
         network.mode != Mode::Isolated
             && !network.subnets6().is_empty()
-            && network.routed_bridge().is_some_and(host::has)
+            && network
+                .known_bridge()
+                .is_some_and(|bridge| host::has(&bridge))
     };
     let keep_ipv6 = records.iter().any(needs_ipv6);
     let is_hosts = |changed: &Changed| {

@@ -8,6 +8,7 @@
 //!  sysctls.json    settings to give back
 //!  firewalld.json  rules that firewalld's policy object has for us
 //!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its access
+//!  unconfirmed/BRIDGE.json, unread.json   see [`waiting`]
 //! ```
 //!
 //! One file a network, so that an event costs the same with 3 of them and with 1000. By
@@ -16,6 +17,7 @@
 //! the last one left.
 
 mod lock;
+mod waiting;
 
 use std::{
     collections::BTreeMap,
@@ -33,12 +35,13 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use lock::Lock;
+pub use waiting::{START_GRACE, STARTED_GRACE, Unconfirmed, Unread};
 
 use crate::{
     Error, Result,
     config::{Config, MarkBit},
     names::ChainName,
-    network::{BridgeName, Network},
+    network::{KernelName, Network},
     policy::{self, Access, Conflicts},
     sysctls::Changed,
     table::Host,
@@ -66,6 +69,24 @@ pub struct Record {
     /// Closed whatever the config says, until it starts again or is asked for by name.
     #[serde(default)]
     pub is_held: bool,
+    /// How far it is known to run.
+    #[serde(default)]
+    pub standing: Standing,
+}
+
+/// How far a network is known to run. All but one keep it closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It has started; the config decides.
+    #[default]
+    Active,
+    /// It is about to start: its bridge is known before it exists.
+    Starting,
+    /// It has a bridge, but libvirt does not have it active.
+    Inactive,
+    /// libvirt has it active, but no hook was called for it, and nobody has asked for it.
+    Stranger,
 }
 
 impl Record {
@@ -75,6 +96,17 @@ impl Record {
             access: policy::access_of(config, &network),
             network,
             is_held: false,
+            standing: Standing::Active,
+        }
+    }
+
+    /// A network that is known and closed, as it does not run, or not yet.
+    pub fn closed(network: Network, standing: Standing) -> Self {
+        Self {
+            network,
+            access: Access::default(),
+            is_held: false,
+            standing,
         }
     }
 
@@ -84,6 +116,19 @@ impl Record {
             network,
             access: Access::default(),
             is_held: true,
+            standing: Standing::Active,
+        }
+    }
+
+    /// The record as `config` would have it now.
+    pub fn renewed(&self, config: &Config) -> Self {
+        match (self.is_held, self.standing) {
+            (true, _) => Self {
+                standing: self.standing,
+                ..Self::held(self.network.clone())
+            },
+            (false, Standing::Active) => Self::new(config, self.network.clone()),
+            (false, standing) => Self::closed(self.network.clone(), standing),
         }
     }
 }
@@ -123,7 +168,8 @@ impl Store {
     pub fn create(&self) -> Result<()> {
         make(self.dir.clone())?;
         make(self.dir.join(OPEN))?;
-        make(self.dir.join(CLOSED))
+        make(self.dir.join(CLOSED))?;
+        make(self.dir.join(waiting::UNCONFIRMED))
     }
 
     /// Says that a run begins to change things.
@@ -164,7 +210,7 @@ impl Store {
 
     /// The network with that bridge. A file that makes no sense is as none: what it said is
     /// lost, and the next network with that bridge replaces it.
-    pub fn record(&self, bridge: &BridgeName) -> Result<Option<Record>> {
+    pub fn record(&self, bridge: &KernelName) -> Result<Option<Record>> {
         match self.read(&file(OPEN, bridge))? {
             None => self.read(&file(CLOSED, bridge)),
             found => Ok(found),
@@ -197,7 +243,7 @@ impl Store {
     }
 
     /// Remembers a network, in place of what was known of its bridge.
-    pub fn put(&self, bridge: &BridgeName, record: &Record) -> Result<()> {
+    pub fn put(&self, bridge: &KernelName, record: &Record) -> Result<()> {
         let folder = folder_of(record);
         let other = if folder == OPEN { CLOSED } else { OPEN };
         // Who is killed in between leaves the old record where the new one belongs, and not two
@@ -207,7 +253,8 @@ impl Store {
     }
 
     /// Forgets the network with that bridge.
-    pub fn forget(&self, bridge: &BridgeName) -> Result<()> {
+    pub fn forget(&self, bridge: &KernelName) -> Result<()> {
+        self.confirm(bridge)?;
         self.delete(file(OPEN, bridge))?;
         self.delete(file(CLOSED, bridge))
     }
@@ -216,12 +263,12 @@ impl Store {
     /// another bridge's file, is forgotten: nobody would come for it. What a run that was cut
     /// short left in the wrong folder goes to the right one.
     pub fn sound_records(&self) -> Result<Vec<Record>> {
-        let mut sound: BTreeMap<BridgeName, (PathBuf, Record)> = BTreeMap::new();
+        let mut sound: BTreeMap<KernelName, (PathBuf, Record)> = BTreeMap::new();
         for name in [self.names(CLOSED)?, self.names(OPEN)?].concat() {
             let record = self.read::<Record>(&name)?;
             let stem = name.file_stem().and_then(OsStr::to_str);
-            let found = record.and_then(|record| Some((record.network.bridge.clone()?, record)));
-            match found.filter(|(bridge, _)| Some(bridge.as_str()) == stem) {
+            let found = record.and_then(|record| Some((record.network.known_bridge()?, record)));
+            match found.filter(|(bridge, _)| Some(bridge.file_stem().as_str()) == stem) {
                 Some((bridge, record)) => {
                     if let Some((twin, _)) = sound.insert(bridge, (name, record)) {
                         self.delete(twin)?;
@@ -377,14 +424,12 @@ impl Layout {
             version: &'a str,
             config: &'a Config,
             unused: &'a Conflicts,
-            has_closed: bool,
             host: &'a Host,
         }
         Self(json(&Built {
             version: crate::VERSION,
             config,
             unused,
-            has_closed: config.names_subnets(),
             host,
         }))
     }
@@ -397,11 +442,6 @@ impl Layout {
     /// What the table knows of the host.
     pub fn host(&self) -> Host {
         self.value("/host").unwrap_or_default()
-    }
-
-    /// Whether closed networks are in the table too.
-    pub fn has_closed(&self) -> bool {
-        self.value("/has_closed").unwrap_or_default()
     }
 
     /// The packet mark that the table uses.
@@ -427,8 +467,8 @@ fn folder_of(record: &Record) -> &'static str {
     }
 }
 
-fn file(folder: &str, bridge: &BridgeName) -> PathBuf {
-    Path::new(folder).join(format!("{bridge}.json"))
+fn file(folder: &str, bridge: &KernelName) -> PathBuf {
+    Path::new(folder).join(format!("{}.json", bridge.file_stem()))
 }
 
 /// Our own types: plain maps, lists and texts always have a JSON form.
@@ -492,13 +532,13 @@ mod tests {
     use super::*;
     use crate::network::Mode;
 
-    fn record(bridge: &str, groups: &[&str]) -> (BridgeName, Record) {
-        let bridge: BridgeName = bridge.parse().unwrap();
+    fn record(bridge: &str, groups: &[&str]) -> (KernelName, Record) {
+        let bridge: KernelName = bridge.parse().unwrap();
         let record = Record {
             network: Network {
                 name: "a \"b\"\\ ü".into(),
                 mode: Mode::Nat,
-                bridge: Some(bridge.clone()),
+                bridge: bridge.as_str().parse().ok(),
                 forward_dev: None,
                 nat_ipv6: false,
                 addresses: vec![
@@ -507,12 +547,14 @@ mod tests {
                 ],
                 routes: vec![],
                 groups: None,
+                fault: None,
             },
             access: Access {
                 groups: groups.iter().map(|group| (*group).to_owned()).collect(),
                 ..Access::default()
             },
             is_held: false,
+            standing: Standing::Active,
         };
         (bridge, record)
     }

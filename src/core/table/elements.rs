@@ -108,6 +108,11 @@ impl Changes {
         self.0.push((Verb::Add, member));
     }
 
+    /// Those networks more.
+    pub fn extend(&mut self, members: impl IntoIterator<Item = Member>) {
+        members.into_iter().for_each(|member| self.add(member));
+    }
+
     /// That network less.
     pub fn remove(&mut self, member: Member) {
         self.0.push((Verb::Delete, member));

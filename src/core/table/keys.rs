@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{Ip, Layout, Member, elements, ruleset};
-use crate::{network::BridgeName, text};
+use crate::{network::KernelName, text};
 
 /// An element in the bytes of the kernel, exactly as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +128,7 @@ fn put_some(sets: &mut BTreeMap<String, BTreeSet<Key>>, set: &str, keys: BTreeSe
     }
 }
 
-fn interval(bridge: &BridgeName, subnet: &IpNet) -> Key {
+fn interval(bridge: &KernelName, subnet: &IpNet) -> Key {
     range(bridge.as_str(), subnet)
 }
 
@@ -163,7 +163,7 @@ fn bounds(subnet: &IpNet) -> Vec<Key> {
     std::iter::once(start).chain(after.map(end)).collect()
 }
 
-fn name(bridge: &BridgeName) -> Vec<u8> {
+fn name(bridge: &KernelName) -> Vec<u8> {
     padded(bridge.as_str())
 }
 
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_subnet_of_odd_length_is_an_interval() {
-        let bridge: BridgeName = "virbr0".parse().unwrap();
+        let bridge: KernelName = "virbr0".parse().unwrap();
         let key = interval(&bridge, &"10.0.0.0/22".parse().unwrap());
         assert_eq!(key.from, b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\0\0");
         let to = b"virbr0\0\0\0\0\0\0\0\0\0\0\x0a\0\x03\xff";
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_single_address_in_an_interval_set_has_an_end() {
-        let bridge: BridgeName = "virbr0".parse().unwrap();
+        let bridge: KernelName = "virbr0".parse().unwrap();
         for address in ["198.51.100.5/32", "255.255.255.255/32", "fd17:27::5/128"] {
             let key = interval(&bridge, &address.parse().unwrap());
             assert_eq!(key.to.as_ref(), Some(&key.from), "{address}");

@@ -46,7 +46,7 @@ use ipnet::IpNet;
 use crate::{
     config::{Allow, Config, MarkBit},
     names::TABLE,
-    network::{BridgeName, Network},
+    network::{KernelName, Network},
     policy::Access,
 };
 
@@ -142,12 +142,12 @@ impl Layout {
     }
 }
 
-/// A network in the table. A closed one is there where the config names subnets, by its bridge
-/// alone: so that it is none of "outside", where such a subnet may be.
+/// A network in the table. A closed one is there by its bridge alone: its guests are not outside,
+/// where the config may have peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     name: String,
-    bridge: BridgeName,
+    bridge: KernelName,
     subnets: Vec<IpNet>,
     sets: Vec<String>,
 }
@@ -166,7 +166,7 @@ impl Member {
         let to = access.to.iter().map(|number| to_set(*number));
         Some(Self {
             name: network.name.clone(),
-            bridge: network.routed_bridge()?.clone(),
+            bridge: network.known_bridge()?,
             subnets: access.own.clone(),
             sets: groups.chain(from).chain(to).collect(),
         })

@@ -22,7 +22,7 @@ use nftables::{
 use crate::{
     config::Ports,
     names::{Family, TableName},
-    network::BridgeName,
+    network::KernelName,
     text,
 };
 
@@ -291,9 +291,9 @@ fn rule(table: TableName<'_>, chain: &str) -> Rule<'static> {
     }
 }
 
-/// `"virbr0"`
-pub(crate) fn interface(name: &BridgeName) -> Value {
-    interface_named(name.as_str())
+/// `"virbr0"`, `"virbr\*"`
+pub(crate) fn interface(name: &KernelName) -> Value {
+    string(&name.in_nft().unwrap_or_default())
 }
 
 /// `"eth0"`: an interface that is no network's bridge.
@@ -302,7 +302,7 @@ pub(crate) fn interface_named(name: &str) -> Value {
 }
 
 /// `"virbr0" . "virbr1"`
-pub(crate) fn interface_pair(one: &BridgeName, other: &BridgeName) -> Value {
+pub(crate) fn interface_pair(one: &KernelName, other: &KernelName) -> Value {
     let pair = vec![interface(one), interface(other)];
     Expression::Named(NamedExpression::Concat(pair))
 }
@@ -314,13 +314,13 @@ pub(crate) fn interface_named_subnet(name: &str, net: IpNet) -> Value {
 }
 
 /// `"virbr0" . 10.0.0.0`
-pub(crate) fn interface_address(name: &BridgeName, address: IpAddr) -> Value {
+pub(crate) fn interface_address(name: &KernelName, address: IpAddr) -> Value {
     let pair = vec![interface(name), string(&address.to_string())];
     Expression::Named(NamedExpression::Concat(pair))
 }
 
 /// `"virbr0" . 10.0.0.0/24`
-pub(crate) fn interface_subnet(name: &BridgeName, net: IpNet) -> Value {
+pub(crate) fn interface_subnet(name: &KernelName, net: IpNet) -> Value {
     let pair = vec![interface(name), subnet(net)];
     Expression::Named(NamedExpression::Concat(pair))
 }

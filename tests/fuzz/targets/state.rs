@@ -73,7 +73,6 @@ impl Seen for Same<'_> {
 
 fn layout(data: &[u8]) {
     let layout = Layout::from(String::from_utf8_lossy(data).into_owned());
-    layout.has_closed();
     for overlap in layout.unused().peers {
         assert!(overlap.peer.prefix_len() <= overlap.peer.max_prefix_len());
     }
