@@ -89,7 +89,10 @@ impl Call<'_> {
         let run = self.begin(self.config.as_ref().unwrap_or(&closed))?;
         match described {
             Described::Known(network) => Ok(run.starting(network)?),
-            Described::Unread(why) => self.unreadable(&run, why, true).map(drop),
+            Described::Unread(why) => {
+                let outcome = run.starting_unread(self.name(), why)?;
+                Self::said_of_unread(&run, &outcome).map(drop)
+            }
         }
     }
 
@@ -185,12 +188,17 @@ impl Call<'_> {
 
     /// A network whose bridge its definition does not tell.
     fn unreadable(&self, run: &Run<'_>, why: XmlError, starts: bool) -> Result<Option<String>> {
-        match run.unreadable(self.name(), why, starts)? {
+        let outcome = run.unreadable(self.name(), why, starts)?;
+        Self::said_of_unread(run, &outcome)
+    }
+
+    fn said_of_unread(run: &Run<'_>, outcome: &Outcome) -> Result<Option<String>> {
+        match outcome {
             Outcome::Unread(why) => bail!(
                 "its bridge is not known: {why}; peers, and rules with a subnet as an end, open \
                  nothing while it is active"
             ),
-            outcome => Ok(said(run, &outcome)),
+            outcome => Ok(said(run, outcome)),
         }
     }
 

@@ -141,7 +141,30 @@ impl Run<'_> {
         self.started(network)
     }
 
-    /// A network starts, runs or has changed whose definition tells no bridge. If libvirt or a
+    /// A network is about to start whose definition tells no bridge: nothing is outside until it
+    /// has ended.
+    pub fn starting_unread(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+        match status::of(name).flatten().is_some() {
+            // libvirt does not start what is active.
+            true => {
+                self.mend()?;
+                Ok(Outcome::NotActive)
+            }
+            false => self.shut(name, why),
+        }
+    }
+
+    /// Notes a network whose bridge is not known.
+    fn shut(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+        self.add_unread(name, why.clone())?;
+        match self.is_built_otherwise() {
+            true => self.rebuild(&[])?,
+            false => self.mend()?,
+        }
+        Ok(Outcome::Unread(why))
+    }
+
+    /// A network runs or has changed whose definition tells no bridge. If libvirt or a
     /// record tells it, the network is closed; if not, nothing is outside until it ends.
     pub fn unreadable(&self, name: &[u8], why: XmlError, starts: bool) -> Result<Outcome> {
         let of_status = status::of(name).flatten().and_then(|network| network.ok());
@@ -165,14 +188,7 @@ impl Run<'_> {
                 let fault = Some(why);
                 self.started(Network { fault, ..network })
             }
-            None if starts || status::of(name).flatten().is_some() => {
-                self.add_unread(name, why.clone())?;
-                match self.is_built_otherwise() {
-                    true => self.rebuild(&[])?,
-                    false => self.mend()?,
-                }
-                Ok(Outcome::Unread(why))
-            }
+            None if starts || status::of(name).flatten().is_some() => self.shut(name, why),
             None => {
                 self.mend()?;
                 Ok(Outcome::NotActive)
@@ -181,7 +197,7 @@ impl Run<'_> {
     }
 
     /// Looks at what is in doubt, but for the network that the run is about.
-    pub(super) fn settle(&mut self, event: Option<&str>) -> Result<()> {
+    pub(super) fn settle(&self, event: Option<&str>) -> Result<()> {
         for marker in self.store.unconfirmed()? {
             let bridge = &marker.bridge;
             let Some(record) = self.store.record(bridge)? else {
@@ -205,12 +221,12 @@ impl Run<'_> {
             };
             // A rebuild, which every run ends in now, does it.
             self.store.begin()?;
-            self.settled.push(settled);
+            self.settled.borrow_mut().push(settled);
         }
         let unread = self.store.unread()?;
         if !unread.is_empty() && self.drop_unread(unread)? {
             self.store.begin()?;
-            self.settled.push(Settled::Unread);
+            self.settled.borrow_mut().push(Settled::Unread);
         }
         Ok(())
     }

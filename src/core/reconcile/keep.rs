@@ -58,7 +58,7 @@ impl Run<'_> {
         let mut kept = Kept::default();
         let was_built = self.store.layout().is_some();
         let mut faults = Vec::new();
-        faults.extend(self.settled.iter().map(ToString::to_string));
+        faults.extend(self.settled.take().iter().map(ToString::to_string));
         if self.store.is_pending() && faults.is_empty() {
             faults.push("a run had been cut short".to_owned());
         }

@@ -85,7 +85,7 @@ pub struct Run<'a> {
     /// Whether the bridge of some active network is not known.
     is_shut: Cell<bool>,
     /// What the start of the run found to be otherwise than the records had it.
-    settled: Vec<Settled>,
+    settled: RefCell<Vec<Settled>>,
     deadline: Deadline,
     obstacles: RefCell<Vec<Obstacle>>,
     /// What could not be done and kept nothing else from being done.
@@ -107,12 +107,12 @@ impl<'a> Run<'a> {
         deadline: Deadline,
     ) -> Result<Self> {
         let lock = Lock::take(store, deadline)?;
-        let mut run = Self {
+        let run = Self {
             store,
             written: config,
             shut: OnceCell::new(),
             is_shut: Cell::default(),
-            settled: Vec::new(),
+            settled: RefCell::default(),
             deadline,
             obstacles: RefCell::default(),
             troubles: RefCell::default(),
