@@ -35,7 +35,7 @@ pub enum Error {
         /// Where the config names it.
         place: Place,
         /// Which.
-        clash: Clash,
+        clash: Box<Clash>,
     },
     /// What a network claims as its own and does not get.
     #[error("{}", denied_text(.denied, .place.as_ref()))]
@@ -43,7 +43,7 @@ pub enum Error {
         /// Where the config names the peer that is in the way.
         place: Option<Place>,
         /// Which.
-        denied: Denied,
+        denied: Box<Denied>,
     },
     /// A group that a network names, and the config does not.
     #[error(
@@ -195,6 +195,7 @@ impl Error {
         });
         let clashes = conflicts.ends.into_iter().map(|clash| {
             let place = config.place_of_end(clash.allow, clash.side);
+            let clash = Box::new(clash);
             Self::Clash { place, clash }
         });
         let denied = policy::denied(config, networks.clone()).into_iter();
@@ -203,6 +204,7 @@ impl Error {
                 Claim::Peer { peer, group, .. } => Some(config.place_of_peer(group, peer)),
                 Claim::Excess(_) | Claim::BroadRoutes => None,
             };
+            let denied = Box::new(denied);
             Self::Denied { place, denied }
         });
         let strays = policy::strays(config, networks).into_iter();

@@ -63,6 +63,14 @@ const SUBNETS: [&str; 5] = [
     "fd00::/8",
     "::/0",
 ];
+/// What a network's definer may claim beside it: nothing of others', or theirs, or everything.
+const ROUTES: [&[&str]; 5] = [
+    &[],
+    &[],
+    &["192.168.0.0/28", "fd00:1::/96"],
+    &["10.17.3.0/25"],
+    &["0.0.0.0/1", "128.0.0.0/1"],
+];
 const PORTS: [&str; 6] = ["22", "80", "\"30000-32767\"", "\"79-81\"", "65535", "1"];
 
 /// What somebody else has in the kernel.
@@ -147,7 +155,7 @@ fn step(networks: usize) -> impl Strategy<Value = BTreeMap<usize, Event>> {
     collection::btree_map(0..networks, event, 1..=networks.min(4))
 }
 
-/// Each with a name, a bridge and addresses of its own.
+/// Each with a name and a bridge of its own; the addresses of some are others' too.
 fn networks() -> impl Strategy<Value = Vec<Network>> {
     let names = subsequence(NAMES.to_vec(), 1..=6).prop_shuffle();
     let bridges = Just(BRIDGES.to_vec()).prop_shuffle();
@@ -176,6 +184,7 @@ struct Details {
     ipv4: Option<u8>,
     ipv6: Option<u8>,
     route: bool,
+    claims: &'static [&'static str],
     groups: Option<Vec<String>>,
 }
 
@@ -191,7 +200,9 @@ impl Details {
 
     fn routes(&self, at: usize) -> Vec<IpNet> {
         let route = self.route.then(|| format!("10.{}.0.0/16", 100 + at));
-        route.and_then(|net| net.parse().ok()).into_iter().collect()
+        let claims = self.claims.iter().map(|net| (*net).to_owned());
+        let all = route.into_iter().chain(claims);
+        all.filter_map(|net| net.parse().ok()).collect()
     }
 }
 
@@ -207,20 +218,25 @@ fn details() -> impl Strategy<Value = Details> {
     let details = (
         select(modes.to_vec()),
         bool::ANY,
-        option::weighted(0.9, select(vec![20_u8, 24, 24, 30])),
-        option::of(select(vec![48_u8, 64, 64, 120])),
+        // The short ones hold the others' networks.
+        option::weighted(0.9, select(vec![16_u8, 20, 24, 24, 30])),
+        option::of(select(vec![32_u8, 48, 64, 64, 120])),
         bool::weighted(0.3),
+        select(ROUTES.to_vec()),
         option::weighted(0.2, groups),
     );
-    details.prop_map(|(mode, nat_ipv6, ipv4, ipv6, route, groups)| Details {
-        mode,
-        nat_ipv6,
-        ipv4,
-        // libvirt switches forwarding of IPv6 on for all but isolated ones, for good.
-        ipv6: ipv6.filter(|_| mode != Mode::Isolated),
-        route,
-        groups: groups.map(|names| names.into_iter().map(str::to_owned).collect()),
-    })
+    details.prop_map(
+        |(mode, nat_ipv6, ipv4, ipv6, route, claims, groups)| Details {
+            mode,
+            nat_ipv6,
+            ipv4,
+            // libvirt switches forwarding of IPv6 on for all but isolated ones, for good.
+            ipv6: ipv6.filter(|_| mode != Mode::Isolated),
+            route,
+            claims,
+            groups: groups.map(|names| names.into_iter().map(str::to_owned).collect()),
+        },
+    )
 }
 
 /// One that is right.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::Value;
 use virt_forward_core::{
-    config::Config,
+    config::{Config, Who},
     network::{Mode, Network},
-    policy::{self, Verdict},
+    policy::{self, Side, Verdict, share},
     state::Record,
     table::{self, Batch, Host, Layout, Member},
 };
@@ -157,6 +157,46 @@ fn nothing_is_opened_that_is_not_named(case: &Case) {
     }
 }
 
+/// A subnet in a rule takes in one network or none, by its `<ip>`; and no claim makes a source its own
+/// that is a peer's or everybody's.
+fn no_address_is_captured(case: &Case) {
+    let config = case.config().unwrap();
+    let networks: Vec<_> = case.networks.iter().collect();
+    let unused = policy::conflicts(&config, &networks, &[]);
+    let usable = policy::without(&config, &unused);
+    let records: Vec<_> = networks.iter().map(|one| record(&usable, one)).collect();
+    for (number, allow) in config.numbered_allows() {
+        for side in [Side::From, Side::To] {
+            let Some(end) = side.of(allow).subnet() else {
+                continue;
+            };
+            let meant = records.iter().filter(|record| match side {
+                Side::From => record.access.from.contains(&number),
+                Side::To => record.access.to.contains(&number),
+            });
+            let has = |network: &Network| network.ip_subnets().iter().any(|own| share(own, &end));
+            let fit = networks
+                .iter()
+                .filter(|one| one.mode != Mode::Isolated && has(one));
+            let (meant, fit): (Vec<_>, Vec<_>) = (meant.collect(), fit.collect());
+            assert!(meant.is_empty() || fit.len() == 1, "{end}: {fit:?}");
+            assert!(meant.iter().all(|record| has(&record.network)), "{end}");
+            let is_all = matches!(side.of(allow).who, Who::Outside(_));
+            assert!(meant.is_empty() || !is_all, "{end}");
+        }
+    }
+    for record in &records {
+        let peers = usable.groups.iter().flat_map(|group| &group.peers);
+        for peer in peers {
+            let is_peers = record.access.own.iter().find(|own| share(own, peer));
+            assert_eq!(is_peers, None, "{record:?}");
+        }
+        let forged = "203.0.113.7".parse::<std::net::IpAddr>().unwrap();
+        let mut own = record.access.own.iter();
+        assert!(!own.any(|own| own.contains(&forged)), "{record:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -168,6 +208,11 @@ proptest! {
     #[test]
     fn no_network_is_opened_that_nobody_names(case in case()) {
         nothing_is_opened_that_is_not_named(&case);
+    }
+
+    #[test]
+    fn no_network_is_meant_by_an_address_that_others_have(case in case()) {
+        no_address_is_captured(&case);
     }
 
     #[test]
