@@ -113,11 +113,6 @@ impl Host {
 
     /// The interface that an address outside is behind; nothing where there is no route.
     pub(crate) fn link_of(&self, address: IpAddr) -> Option<&str> {
-        // A neighbour comes in by its own link, whatever a route may say.
-        let beside = self.interfaces.iter().find(|one| {
-            let mut own = one.addresses.iter();
-            own.any(|own| own.contains(&address))
-        });
         let way = self.way_to(address).or_else(|| {
             self.way_to(match address {
                 IpAddr::V4(_) => [0, 0, 0, 0].into(),
@@ -125,7 +120,16 @@ impl Host {
             })
         });
         let way = way.map(|way| way.interface.as_str());
-        beside.map(|one| one.name.as_str()).or(way)
+        self.neighbouring_link(address).or(way)
+    }
+
+    /// The interface that has the address's subnet on it.
+    pub(crate) fn neighbouring_link(&self, address: IpAddr) -> Option<&str> {
+        let beside = self.interfaces.iter().find(|one| {
+            let mut own = one.addresses.iter();
+            own.any(|own| own.contains(&address))
+        });
+        beside.map(|one| one.name.as_str())
     }
 
     /// The route that takes packets to `address`; the whole world's, where it is unspecified.

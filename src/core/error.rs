@@ -146,6 +146,13 @@ pub enum Error {
          in /usr/lib/firewalld/policies/virt-forward.xml, and is known after firewall-cmd --reload"
     )]
     NoFirewalldPolicy,
+    /// More ways to who is outside than the table holds.
+    #[error(
+        "this host has more routes to the subnets of the config than virt-forward can hold ({}): \
+         a peer is let in by the interface of the kernel's own reverse path check alone",
+        crate::routing::MOST
+    )]
+    ManyRoutes,
     /// A kernel setting.
     #[error("cannot set {key} to {value}: {why}")]
     Sysctl {

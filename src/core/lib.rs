@@ -25,6 +25,7 @@ pub mod network;
 pub mod paths;
 pub mod policy;
 pub mod reconcile;
+pub mod routing;
 pub mod state;
 pub mod sysctls;
 pub mod table;

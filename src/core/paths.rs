@@ -24,9 +24,6 @@ pub const INTERFACES: &str = "/sys/class/net";
 /// Kernel settings of the host.
 pub const SYSCTLS: &str = "/proc/sys";
 
-/// IPv4 routes of the main table.
-pub const IPV4_ROUTES: &str = "/proc/net/route";
-
 /// IPv6 routes with their flags, as `ip -6 route` does not show them.
 pub const IPV6_ROUTES: &str = "/proc/net/ipv6_route";
 

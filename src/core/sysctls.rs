@@ -5,11 +5,15 @@
 //! only, until Linux 6.17 brought `force_forwarding` for a single interface
 //! (net/ipv6/ip6_output.c, `ip6_forward`).
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, text::shown};
+use crate::{
+    Result,
+    table::{Enabled, Ip},
+    text::shown,
+};
 
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,7 +82,32 @@ impl Key {
     }
 
     fn is_force_forwarding(&self) -> bool {
-        self.0.last().is_some_and(|last| last == "force_forwarding")
+        self.is(|family, _, setting| family == "ipv6" && setting == "force_forwarding")
+    }
+
+    /// The forwarding of IPv4 packets that come in by one interface.
+    fn is_ipv4_forwarding(&self) -> bool {
+        self.is(|family, _, setting| family == "ipv4" && setting == "forwarding")
+    }
+
+    /// The forwarding of all IPv6 packets, and what goes with it.
+    fn is_hosts_ipv6(&self) -> bool {
+        self.is(|family, _, setting| family == "ipv6" && setting != "force_forwarding")
+    }
+
+    fn is(&self, test: impl Fn(&str, &str, &str) -> bool) -> bool {
+        match self.0.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [_, family, _, interface, setting] => test(family, interface, setting),
+            _ => false,
+        }
+    }
+
+    /// What forwards all packets of the family, whatever interface they come in by.
+    fn host_wide(&self) -> Key {
+        match self.is_ipv4_forwarding() {
+            true => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
+            false => ipv6_all(),
+        }
     }
 
     /// The interface it is about.
@@ -105,6 +134,10 @@ pub struct Changed {
     pub was: String,
     /// What we made of it.
     pub set: String,
+    /// Whether the host forwarded all packets of the family then; a record of an earlier version
+    /// does not say.
+    #[serde(default)]
+    pub was_host_wide: Option<bool>,
 }
 
 /// What packets from an interface need.
@@ -126,15 +159,21 @@ pub trait Seen {
     fn autoconfigured(&self) -> Result<Vec<String>>;
 }
 
-/// The settings that `needs` want, in the order to write them in.
-pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Result<Vec<Setting>> {
+/// The settings that `needs` want, in the order to write them in. `known` are those that were
+/// changed before.
+pub fn wanted<'a>(
+    needs: impl Iterator<Item = Need<'a>>,
+    known: &[Changed],
+    seen: &impl Seen,
+) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     let mut all_of_ipv6 = false;
+    let is_ours = known.iter().any(|changed| changed.key == ipv6_all());
     for need in needs {
         if need.ipv4 {
             settings.push(on(Key::of_interface("ipv4", need.interface, "forwarding")));
         }
-        if need.ipv6 && !is_on(&ipv6_all(), seen)? {
+        if need.ipv6 && (is_ours || !is_on(&ipv6_all(), seen)?) {
             let force = Key::of_interface("ipv6", need.interface, "force_forwarding");
             match seen.value(&force)? {
                 Some(_) => settings.push(on(force)),
@@ -143,26 +182,152 @@ pub fn wanted<'a>(needs: impl Iterator<Item = Need<'a>>, seen: &impl Seen) -> Re
         }
     }
     if all_of_ipv6 {
+        let raised = known.iter().filter(|changed| changed.key.is_hosts_ipv6());
+        let raised = raised.filter(|changed| changed.key != ipv6_all());
+        settings.extend(raised.map(Changed::setting));
         settings.extend(keep_router_advertisements(seen)?);
         settings.push(on(ipv6_all()));
     }
     Ok(settings)
 }
 
-/// Whether a changed setting may go back to what it was, now that we need it no more.
-///
-/// Not where it is no longer what we made of it. And not where another has switched the
-/// same on for all interfaces since: libvirt writes `ip_forward` at the start of a network
-/// that needs it, which finds our 1 there, and counts on it from then on. Nobody counts on
-/// `force_forwarding` where all of IPv6 is forwarded: left on, it would say so once that is off.
-pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
-    let untouched = seen.value(&changed.key)?.as_ref() == Some(&changed.set);
-    let all = match changed.key.0.get(1).map(String::as_str) {
-        Some("ipv4") => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
-        _ => ipv6_all(),
+impl Changed {
+    fn setting(&self) -> Setting {
+        Setting {
+            key: self.key.clone(),
+            value: self.set.clone(),
+        }
+    }
+}
+
+/// What to do about settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Those that get back what they were, in this order.
+    pub restored: Vec<Changed>,
+    /// Those that get another value, in this order.
+    pub set: Vec<Setting>,
+    /// All that were changed, or will have been then: the record.
+    pub changed: Vec<Changed>,
+}
+
+/// What leads from `known`, which was changed before, to what is `wanted`. `libvirt_routes_ipv6`
+/// says that a network runs for which libvirt itself switches the forwarding of IPv6 on.
+pub fn plan(
+    wanted: &[Setting],
+    known: &[Changed],
+    libvirt_routes_ipv6: bool,
+    seen: &impl Seen,
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    for changed in known {
+        let is_wanted = wanted.iter().any(|setting| setting.key == changed.key);
+        match fate(changed, is_wanted, libvirt_routes_ipv6, seen)? {
+            Fate::Kept => plan.changed.push(changed.clone()),
+            // Backwards: accept_ra was raised before forwarding was switched on.
+            Fate::Restored => plan.restored.insert(0, changed.clone()),
+            Fate::Forgotten => {}
+        }
+    }
+    for setting in wanted {
+        // The settings of an interface go before the interface does.
+        let value = seen.value(&setting.key)?;
+        let Some(was) = value.filter(|was| *was != setting.value) else {
+            continue;
+        };
+        plan.set.push(setting.clone());
+        let was_host_wide = Some(is_on(&setting.key.host_wide(), seen)?);
+        let known = plan.changed.iter_mut();
+        match known.into_iter().find(|known| known.key == setting.key) {
+            // Its first value is the one to give back. Another has switched it off since; what
+            // the host was like then counts.
+            Some(known) => known.was_host_wide = was_host_wide,
+            None => plan.changed.push(Changed {
+                key: setting.key.clone(),
+                was,
+                set: setting.value.clone(),
+                was_host_wide,
+            }),
+        }
+    }
+    Ok(plan)
+}
+
+/// What becomes of a setting that was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stays, and stays ours.
+    Kept,
+    /// It goes back to what it was.
+    Restored,
+    /// It stays as it is, and is no longer ours.
+    Forgotten,
+}
+
+/// A setting that another counts on is not ours any more. libvirt writes `ip_forward` at the
+/// start of a network that needs it, which forwards what comes in by any interface; our 1 was
+/// there already. The same goes for IPv6, where what we switched on is the same setting.
+fn fate(
+    changed: &Changed,
+    is_wanted: bool,
+    libvirt_routes_ipv6: bool,
+    seen: &impl Seen,
+) -> Result<Fate> {
+    let Some(value) = seen.value(&changed.key)? else {
+        // Gone. An interface of that name that comes is another one.
+        return Ok(Fate::Forgotten);
     };
-    let is_alone = changed.key.is_force_forwarding();
-    Ok(untouched && (changed.key == all || is_alone || !is_on(&all, seen)?))
+    if changed.key.is_hosts_ipv6() && libvirt_routes_ipv6 || is_overtaken(changed, seen)? {
+        return Ok(Fate::Forgotten);
+    }
+    let is_known = !changed.key.is_ipv4_forwarding() || changed.was_host_wide.is_some();
+    Ok(match is_wanted {
+        true => Fate::Kept,
+        // Not where it is no longer what we made of it.
+        false if value != changed.set => Fate::Forgotten,
+        // Of an earlier version's record nothing but this is known.
+        false if is_known || !is_on(&changed.key.host_wide(), seen)? => Fate::Restored,
+        false => Fate::Forgotten,
+    })
+}
+
+/// Whether all packets of the family are forwarded since, whatever interface they come in by.
+fn is_overtaken(changed: &Changed, seen: &impl Seen) -> Result<bool> {
+    Ok(changed.key.is_ipv4_forwarding()
+        && changed.was_host_wide == Some(false)
+        && is_on(&changed.key.host_wide(), seen)?)
+}
+
+/// Whether a setting that is restored may be written now: `accept_ra` only once IPv6 is not
+/// forwarded any more.
+pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
+    let needs_off = changed.key.is_hosts_ipv6() && changed.key != ipv6_all();
+    Ok(!needs_off || !is_on(&ipv6_all(), seen)?)
+}
+
+/// The interfaces that forward because of settings that were changed, and for no other reason;
+/// and whether that goes for all IPv6 packets.
+pub fn enabled(changed: &[Changed], seen: &impl Seen) -> Result<(BTreeSet<Enabled>, bool)> {
+    let mut enabled = BTreeSet::new();
+    let mut is_all_ipv6 = false;
+    for one in changed {
+        let family = match &one.key {
+            key if key.is_ipv4_forwarding() => Ip::V4,
+            key if key.is_force_forwarding() => Ip::V6,
+            key => {
+                is_all_ipv6 |= *key == ipv6_all();
+                continue;
+            }
+        };
+        let is_by_others = one.was_host_wide != Some(true) && is_on(&one.key.host_wide(), seen)?;
+        if !is_by_others {
+            enabled.insert(Enabled {
+                interface: one.key.interface().to_owned(),
+                family,
+            });
+        }
+    }
+    Ok((enabled, is_all_ipv6))
 }
 
 /// Forwarding makes the kernel drop the routes it learnt from router advertisements, unless
@@ -225,7 +390,7 @@ mod tests {
             ipv4: true,
             ipv6,
         };
-        let settings = wanted([need].into_iter(), seen).unwrap().into_iter();
+        let settings = wanted([need].into_iter(), &[], seen).unwrap().into_iter();
         settings
             .map(|s| format!("{}={}", s.key.name(), s.value))
             .collect()
@@ -272,41 +437,142 @@ mod tests {
         assert_eq!(names(&done, true), ["net.ipv4.conf.br/5.forwarding=1"]);
     }
 
-    #[test]
-    fn what_others_have_set_since_is_left() {
-        let changed = Changed {
-            key: Key::of_interface("ipv4", "br0", "forwarding"),
+    fn ipv4(interface: &str, was_host_wide: Option<bool>) -> Changed {
+        Changed {
+            key: Key::of_interface("ipv4", interface, "forwarding"),
             was: "0".into(),
             set: "1".into(),
+            was_host_wide,
+        }
+    }
+
+    const HOST: &str = "net.ipv4.ip_forward";
+    const LAN: &str = "net.ipv4.conf.lan0.forwarding";
+
+    fn fate_of(changed: &Changed, values: &[(&str, &str)]) -> (Fate, Fate) {
+        let fate = |is_wanted| fate(changed, is_wanted, false, &fake(values)).unwrap();
+        (fate(true), fate(false))
+    }
+
+    #[test]
+    fn what_another_counts_on_is_no_longer_ours() {
+        let lan = ipv4("lan0", Some(false));
+        let (kept, restored) = (Fate::Kept, Fate::Restored);
+        let forgotten = (Fate::Forgotten, Fate::Forgotten);
+        assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "0")]), (kept, restored));
+        assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "1")]), forgotten);
+        // It had been the administrator's choice for that interface alone.
+        let lan = ipv4("lan0", Some(true));
+        assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "1")]), (kept, restored));
+        // It is not what we made of it.
+        let other = (kept, Fate::Forgotten);
+        assert_eq!(fate_of(&lan, &[(LAN, "0"), (HOST, "1")]), other);
+        assert_eq!(fate_of(&lan, &[(HOST, "1")]), forgotten, "it is gone");
+        // A record of an earlier version.
+        let old = ipv4("lan0", None);
+        assert_eq!(fate_of(&old, &[(LAN, "1"), (HOST, "1")]), other);
+        assert_eq!(fate_of(&old, &[(LAN, "1"), (HOST, "0")]), (kept, restored));
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let old = r#"{"key":["net","ipv4","conf","lan0","forwarding"],"was":"0","set":"1"}"#;
+        let read: Changed = serde_json::from_str(old).unwrap();
+        assert_eq!(read, ipv4("lan0", None));
+        let new = ipv4("lan0", Some(true));
+        let text = serde_json::to_string(&new).unwrap();
+        assert_eq!(serde_json::from_str::<Changed>(&text).unwrap(), new);
+    }
+
+    #[test]
+    fn a_setting_that_is_not_needed_goes_back_and_another_takes_its_place() {
+        let values = [
+            (LAN, "1"),
+            ("net.ipv4.conf.wan1.forwarding", "0"),
+            ("net.ipv4.conf.br0.forwarding", "1"),
+            (HOST, "0"),
+        ];
+        let of = |name| Key::of_interface("ipv4", name, "forwarding");
+        let wanted = [on(of("wan1")), on(of("br0"))];
+        let known = [ipv4("lan0", Some(false))];
+        let plan = plan(&wanted, &known, false, &fake(&values)).unwrap();
+        assert_eq!(plan.restored, known);
+        assert_eq!(plan.set, [on(of("wan1"))]);
+        assert_eq!(plan.changed, [ipv4("wan1", Some(false))]);
+        let (enabled, all) = enabled(&plan.changed, &fake(&values)).unwrap();
+        let names: Vec<_> = enabled.iter().map(|one| one.interface.as_str()).collect();
+        assert_eq!((names, all), (vec!["wan1"], false));
+    }
+
+    #[test]
+    fn a_setting_that_another_has_reset_keeps_its_first_value() {
+        let known = [ipv4("lan0", Some(true))];
+        let wanted = [on(known[0].key.clone())];
+        // Somebody has switched the whole host off.
+        let off = fake(&[(LAN, "0"), (HOST, "0")]);
+        let plan = plan(&wanted, &known, false, &off).unwrap();
+        assert_eq!(plan.set, wanted);
+        assert_eq!(plan.changed, [ipv4("lan0", Some(false))]);
+        assert_eq!(plan.restored, []);
+    }
+
+    #[test]
+    fn force_forwarding_goes_when_all_of_ipv6_is_forwarded() {
+        let all = "net.ipv6.conf.all.forwarding";
+        let force = "net.ipv6.conf.lan0.force_forwarding";
+        let known = [Changed {
+            key: Key::of_interface("ipv6", "lan0", "force_forwarding"),
+            ..ipv4("lan0", Some(false))
+        }];
+        let need = || Need {
+            interface: "lan0",
+            ipv4: false,
+            ipv6: true,
         };
-        let off = ("net.ipv4.ip_forward", "0");
-        assert!(
-            may_restore(
-                &changed,
-                &fake(&[("net.ipv4.conf.br0.forwarding", "1"), off])
-            )
-            .unwrap()
-        );
-        assert!(
-            !may_restore(
-                &changed,
-                &fake(&[("net.ipv4.conf.br0.forwarding", "0"), off])
-            )
-            .unwrap()
-        );
-        assert!(
-            !may_restore(&changed, &fake(&[off])).unwrap(),
-            "the bridge is gone"
-        );
-        let on_for_all = ("net.ipv4.ip_forward", "1");
-        let others_on = fake(&[("net.ipv4.conf.br0.forwarding", "1"), on_for_all]);
-        assert!(!may_restore(&changed, &others_on).unwrap());
-        let uplink = Changed {
-            key: Key::of_interface("ipv6", "eth0", "force_forwarding"),
-            ..changed
+        let look = |values: &[(&str, &str)]| {
+            let seen = fake(values);
+            let wanted = wanted([need()].into_iter(), &known, &seen).unwrap();
+            let plan = plan(&wanted, &known, false, &seen).unwrap();
+            let enabled = enabled(&plan.changed, &seen).unwrap().0.len();
+            (plan.restored.len(), plan.changed.len(), enabled)
         };
-        let ours = ("net.ipv6.conf.eth0.force_forwarding", "1");
-        let by_libvirt = ("net.ipv6.conf.all.forwarding", "1");
-        assert!(may_restore(&uplink, &fake(&[ours, by_libvirt])).unwrap());
+        assert_eq!(look(&[(all, "0"), (force, "1")]), (0, 1, 1));
+        assert_eq!(look(&[(all, "1"), (force, "1")]), (1, 0, 0));
+    }
+
+    #[test]
+    fn before_linux_6_17_all_of_ipv6_is_ours_until_libvirt_needs_it() {
+        let all = "net.ipv6.conf.all.forwarding";
+        let ra = "net.ipv6.conf.eth0.accept_ra";
+        let need = || Need {
+            interface: "lan0",
+            ipv4: false,
+            ipv6: true,
+        };
+        let off = fake(&[(all, "0"), (ra, "1")]);
+        let first = wanted([need()].into_iter(), &[], &off).unwrap();
+        let first = plan(&first, &[], false, &off).unwrap();
+        let names = |changed: &[Changed]| -> Vec<String> {
+            changed.iter().map(|one| one.key.name()).collect()
+        };
+        assert_eq!(names(&first.changed), [ra, all]);
+        let on = fake(&[(all, "1"), (ra, "2")]);
+        let again = wanted([need()].into_iter(), &first.changed, &on).unwrap();
+        let again = plan(&again, &first.changed, false, &on).unwrap();
+        assert_eq!((again.set.len(), again.restored.len()), (0, 0));
+        assert_eq!(names(&again.changed), [ra, all]);
+        assert!(enabled(&again.changed, &on).unwrap().1);
+        // Needed by nobody: forwarding goes first.
+        let none = plan(&[], &first.changed, false, &on).unwrap();
+        assert_eq!(names(&none.restored), [all, ra]);
+        let [all_of_ipv6, accept_ra] = &none.restored[..] else {
+            panic!();
+        };
+        assert!(may_restore(all_of_ipv6, &on).unwrap());
+        assert!(!may_restore(accept_ra, &on).unwrap());
+        assert!(may_restore(accept_ra, &off).unwrap());
+        // A network of libvirt's that it routes.
+        let theirs = plan(&[], &first.changed, true, &on).unwrap();
+        assert_eq!((theirs.restored.len(), theirs.changed.len()), (0, 0));
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 use virt_forward_core::kernel::monitor::{Changes, Link, Links, Monitor, Settings, Source as _};
 
-use crate::status_files::StatusFiles;
+use crate::{routing::Routing, status_files::StatusFiles};
 
 /// What no notification tells of (rules of iptables-legacy) is seen then.
 const POLL: Duration = Duration::from_secs(60);
@@ -34,6 +34,8 @@ pub(super) enum Wake {
     Interfaces(Changes<Link>),
     /// A setting of some interface.
     Setting,
+    /// A rule or a route.
+    Routing,
     /// libvirt has started, changed or stopped a network.
     Networks,
     /// A look is due.
@@ -54,6 +56,7 @@ pub(super) struct Ears {
     rules: AsyncFd<Monitor>,
     settings: AsyncFd<Settings>,
     links: AsyncFd<Links>,
+    routing: Routing,
     networks: AsyncFd<StatusFiles>,
     poll: Interval,
     glance: Interval,
@@ -71,6 +74,7 @@ impl Ears {
             rules: readable(Monitor::start()?)?,
             settings: readable(Settings::start()?)?,
             links: readable(Links::start()?)?,
+            routing: Routing::default(),
             networks: readable(networks)?,
             poll: every(POLL),
             glance: every(GLANCE),
@@ -80,6 +84,11 @@ impl Ears {
             interrupt: signal(SignalKind::interrupt())?,
             reload: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Listens to changes of routing from now on, or does not any more; whether it has begun to.
+    pub(super) fn listen_to_routing(&mut self, wanted: bool) -> Result<bool> {
+        self.routing.listen(wanted)
     }
 
     /// Waits for whatever comes first: with `glances` no longer than half a second.
@@ -104,6 +113,10 @@ impl Ears {
             written = pending(&mut self.networks, StatusFiles::take) => {
                 written.context("cannot listen to libvirt's networks")?;
                 Wake::Networks
+            }
+            changed = self.routing.changed() => {
+                changed?;
+                Wake::Routing
             }
             () = timer, if due.is_some() => Wake::Due,
             _ = self.poll.tick() => Wake::Poll,

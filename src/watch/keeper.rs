@@ -64,6 +64,8 @@ pub(super) struct Keeper {
     by: Vec<String>,
     /// A setting that the kernel tells nobody of.
     untold: Option<Setting>,
+    /// The config names subnets, and some network is open.
+    follows_routing: bool,
     said: Said,
 }
 
@@ -91,6 +93,7 @@ impl Keeper {
             settled: None,
             by: Vec::new(),
             untold: None,
+            follows_routing: false,
             said: Said::default(),
         };
         keeper.read_networks();
@@ -152,6 +155,11 @@ impl Keeper {
     /// Whether there is a setting that has to be looked at now and then.
     pub(super) fn has_untold(&self) -> bool {
         self.untold.is_some()
+    }
+
+    /// Whether changes of rules and routes matter.
+    pub(super) fn follows_routing(&self) -> bool {
+        self.follows_routing
     }
 
     /// Whether that setting is another now. One of them stands for all: what is known to change
@@ -222,6 +230,7 @@ impl Keeper {
             // Nothing is wanted: nothing was ever opened, or all was taken away.
             self.bridges.clear();
             self.untold = None;
+            self.follows_routing = false;
             self.settled = Some(monitor::generation(deadline)?);
             return Ok(Kept::default());
         }
@@ -232,6 +241,7 @@ impl Keeper {
         let bridges = records.filter_map(|record| record.network.known_bridge());
         self.bridges = bridges.map(String::from).collect();
         self.untold.clone_from(&kept.untold);
+        self.follows_routing = config.names_subnets() && kept.is_any_open;
         Ok(kept)
     }
 

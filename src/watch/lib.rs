@@ -20,6 +20,7 @@ mod keeper;
 mod known;
 mod losses;
 mod pace;
+mod routing;
 mod status_files;
 
 use std::{path::Path, time::Instant};
@@ -35,6 +36,7 @@ use ears::{Ears, Wake};
 use keeper::Keeper;
 use losses::Losses;
 use pace::Pace;
+use routing::Calm;
 
 /// Goes on until it is told to end. What is open stays open then.
 pub fn watch(config: &Path) -> Result<()> {
@@ -50,12 +52,18 @@ async fn keep_watch(config: &Path) -> Result<()> {
     let mut keeper = Keeper::new(config);
     let mut pace = Pace::default();
     let mut losses = Losses::default();
-    look(&mut keeper, &mut pace);
+    let mut calm = Calm::default();
+    look(&mut keeper, &mut pace, &mut calm);
     log::info("watching");
     tell(NotifyState::Ready);
     loop {
         let now = Instant::now;
-        match ears.wait(pace.due(), keeper.has_untold()).await? {
+        if ears.listen_to_routing(keeper.follows_routing())? {
+            // What changed before was not heard.
+            calm.heard(now());
+        }
+        let due = [pace.due(), calm.due()].into_iter().flatten().min();
+        match ears.wait(due, keeper.has_untold()).await? {
             Wake::Rules(changes) => {
                 if changes == Changes::Lost {
                     report(&mut losses, "rules");
@@ -93,12 +101,13 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 }
             }
             Wake::Setting => pace.touch(now()),
+            Wake::Routing => calm.heard(now()),
             Wake::Glance => {
                 if keeper.is_untold_wrong() {
                     pace.touch(now());
                 }
             }
-            Wake::Due => look(&mut keeper, &mut pace),
+            Wake::Due => look(&mut keeper, &mut pace, &mut calm),
             Wake::Watchdog => tell(NotifyState::Watchdog),
             Wake::Reload => {
                 keeper.read_networks();
@@ -114,10 +123,12 @@ async fn keep_watch(config: &Path) -> Result<()> {
     }
 }
 
-fn look(keeper: &mut Keeper, pace: &mut Pace) {
-    pace.look(Instant::now());
+fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
+    let start = Instant::now();
+    pace.look(start);
     match keeper.look(pace.is_paused()) {
         Ok(mended) => {
+            calm.looked(start, !mended.is_empty());
             if let Some(what) = pace.looked(Instant::now(), &mended) {
                 log::warning(&format!(
                     "{what}, again and again: another program undoes it; trying less often now"

@@ -1,12 +1,15 @@
 //! Our table, and every chain of others' that a packet comes by.
 
 use virt_forward_core::{
-    gates::{Remedy, Site, State},
+    gates::{Remedy, Site, State, direct},
     names::Family,
     policy::{self, Judgement},
 };
 
-use super::walk::{Case, Walk, apply};
+use super::{
+    routing::Way,
+    walk::{Case, Walk, apply},
+};
 
 impl Case<'_> {
     /// Whether the packet comes by chains of that family.
@@ -23,6 +26,13 @@ impl Case<'_> {
         let sites = self.inspection.wanted.survey.sites.iter();
         sites.filter(|site| self.sees(site.base.family))
     }
+}
+
+/// What lets an interface reach the containers of a network of Docker's.
+fn trusting(interface: &str) -> String {
+    format!(
+        "docker network create -o com.docker.network.bridge.trusted_host_interfaces={interface} …"
+    )
 }
 
 impl Walk<'_> {
@@ -145,6 +155,19 @@ impl Walk<'_> {
             let remedy: Vec<_> = [what].into_iter().chain(lines).collect();
             let what = format!("{chain} refuses what none of its rules accepts");
             self.blocked("chain", what, &remedy);
+        }
+    }
+
+    /// What Docker lets come to a container's own address.
+    pub(super) fn docker(&mut self, way: &Way) {
+        let to = self.case.to.address;
+        let rules = &self.case.inspection.wanted.direct_access;
+        if direct::drops(rules, to, &way.enters) {
+            let what = format!(
+                "Docker drops what comes to the container's own address {to} in by {}",
+                way.enters
+            );
+            self.blocked("docker", what, &[trusting(&way.enters)]);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::host::Incoming;
 
 /// Where it goes.
 pub(super) struct Way {
+    pub(super) enters: String,
     pub(super) leaves: String,
 }
 
@@ -15,27 +16,44 @@ impl Walk<'_> {
     pub(super) fn ways(&mut self) -> anyhow::Result<Option<Way>> {
         let case = self.case;
         let (from, to) = (&case.from, &case.to);
-        let (Some(enters), Some(leaves)) = (self.link(from), self.link(to)) else {
+        let (Some(enters), Some(leaves)) = (self.link(from, to)?, self.link(to, from)?) else {
             return Ok(None);
         };
         self.forwarding(&enters, "what comes");
         self.forwarding(&leaves, "answers");
         self.route(from, to, &enters, &leaves, "route")?;
         self.route(to, from, &leaves, &enters, "way back")?;
-        Ok(Some(Way { leaves }))
+        Ok(Some(Way { enters, leaves }))
     }
 
-    /// Where that end is: the bridge of its network, or where this host sends to it.
-    fn link(&mut self, place: &Place) -> Option<String> {
+    /// Where that end is: the bridge of its network, or where this host sends what comes from
+    /// `other` to it. The kernel knows all rules and next hops.
+    fn link(&mut self, place: &Place, other: &Place) -> anyhow::Result<Option<String>> {
         if let Some(network) = place.network {
-            return network.routed_bridge().map(ToString::to_string);
+            return Ok(network.routed_bridge().map(ToString::to_string));
         }
-        let link = self.case.host.link_of(place.address).map(str::to_owned);
+        let host = self.case.host;
+        // A neighbour comes in by its own link, whatever a route may say.
+        if let Some(link) = host.neighbouring_link(place.address) {
+            return Ok(Some(link.to_owned()));
+        }
+        let bridge = other.network.and_then(|network| network.routed_bridge());
+        if let Some(bridge) = bridge {
+            let packet = Incoming {
+                from: other.address,
+                to: place.address,
+                interface: bridge.to_string(),
+            };
+            if let Ok(way) = self.case.kernel.forwards(&packet)? {
+                return Ok(Some(way));
+            }
+        }
+        let link = host.link_of(place.address).map(str::to_owned);
         if link.is_none() {
             let what = format!("this host has no route to {}", place.address);
             self.blocked("route", what, &[]);
         }
-        link
+        Ok(link)
     }
 
     fn forwarding(&mut self, interface: &str, what: &str) {

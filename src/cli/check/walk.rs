@@ -95,6 +95,7 @@ impl Walk<'_> {
         };
         let judgement = self.policy();
         self.firewalls(&judgement);
+        self.docker(&way);
         Ok(self.source(&judgement, &way))
     }
 
@@ -262,7 +263,13 @@ impl Walk<'_> {
             .from
             .network
             .is_some_and(|one| one.is_masqueraded(address.is_ipv4()));
-        if keeps || !is_hidden {
+        let is_dockers = case
+            .inspection
+            .wanted
+            .host
+            .masqueraded
+            .contains(&way.enters);
+        if !is_dockers && (keeps || !is_hidden) {
             self.ok(
                 "source",
                 format!("it arrives with its own address, {address}"),
@@ -275,9 +282,10 @@ impl Walk<'_> {
         let own = own.find(|net| net.addr().is_ipv4() == address.is_ipv4());
         let own = own.map(ipnet::IpNet::addr);
         let shown = own.map_or_else(|| "this host's".to_owned(), |own| own.to_string());
+        let who = if is_dockers { "Docker" } else { "libvirt" };
         self.ok(
             "source",
-            format!("libvirt masquerades it: it arrives with the address {shown}"),
+            format!("{who} masquerades it: it arrives with the address {shown}"),
         );
         own
     }

@@ -7,6 +7,7 @@ use virt_forward_core::{
     names::{ChainName, Family},
     network::{BridgeName, Mode, Network},
     reconcile::Inspection,
+    text::shown,
 };
 
 use super::{Finding, Scene, bridges};
@@ -25,6 +26,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
     }
     found.extend(absent_chains(scene));
     found.extend(owners(scene));
+    found.extend(containers(scene));
     found.extend(way_out(scene));
     if scene.is_config_right {
         found.extend(firewalld(scene));
@@ -221,6 +223,9 @@ fn owners(scene: &Scene) -> Vec<Finding> {
     let behind = others
         .into_iter()
         .filter(|other| !by_owner.contains_key(other) && is_seen(scene, other));
+    let is_in_the_way =
+        |other: &str| other == "docker" && !scene.inspection.wanted.host.masqueraded.is_empty();
+    let behind = behind.filter(|other| !is_in_the_way(other));
     found.extend(
         behind.map(|other| Finding::ok(other, "has rules here, which are in nobody's way")),
     );
@@ -229,6 +234,32 @@ fn owners(scene: &Scene) -> Vec<Finding> {
         found.push(Finding::ok("firewalls", what));
     }
     found
+}
+
+/// Containers that Docker lets nobody reach by their own address, who may open connections to guests.
+fn containers(scene: &Scene) -> Option<Finding> {
+    let bridges: Vec<_> = scene.inspection.wanted.host.masqueraded.iter().collect();
+    let named: Vec<_> = bridges.iter().map(|bridge| shown(bridge)).collect();
+    let guests = scene
+        .routed()
+        .filter(|(network, _)| !network.subnets4().is_empty());
+    let guests: Vec<_> = guests.map(|(_, bridge)| bridge.to_string()).collect();
+    (!named.is_empty()).then(|| {
+        let what = format!(
+            "it drops what comes to the own address of a container behind {}: guests see such a \
+             container with an address of this host, and reach none of them",
+            listed(
+                &named.iter().map(String::as_str).collect::<Vec<_>>(),
+                " or "
+            )
+        );
+        Finding::note("docker", what)
+            .with("# where containers and guests need each other's own addresses:")
+            .with(format!(
+                "docker network create -o com.docker.network.bridge.trusted_host_interfaces={} …",
+                guests.join(":")
+            ))
+    })
 }
 
 /// What is not opened by us is refused too where libvirt's own rules are elsewhere: the guests'

@@ -86,6 +86,8 @@ pub(crate) mod tests {
                 survey: Survey::default(),
                 trouble: None,
                 is_libvirt_flushed: false,
+                host: virt_forward_core::table::Host::default(),
+                direct_access: Vec::new(),
                 outsiders: Vec::new(),
                 is_firewalld_closed: false,
                 misfits: Vec::new(),

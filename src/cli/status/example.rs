@@ -109,6 +109,8 @@ fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
             survey: Survey::default(),
             trouble: None,
             is_libvirt_flushed: false,
+            host: virt_forward_core::table::Host::default(),
+            direct_access: Vec::new(),
             outsiders: Vec::new(),
             is_firewalld_closed: false,
             misfits: Vec::new(),

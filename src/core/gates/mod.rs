@@ -15,6 +15,7 @@
 //! sees no kernel.
 
 pub mod chains;
+pub mod direct;
 mod docker;
 mod extra;
 mod firewalld;

@@ -9,8 +9,8 @@ use super::{
     netlink::{attribute, attributes, be32, be64, dump, head, string},
     numbers::{
         ACCEPT, CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, DROP, GOTO, JUMP, NFT_MSG_GETCHAIN,
-        NFT_MSG_GETRULE, NFT_MSG_GETTABLE, RETURN, RULE_HANDLE, RULE_TABLE, TABLE_FLAGS,
-        TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE,
+        NFT_MSG_GETRULE, NFT_MSG_GETTABLE, RETURN, RULE_CHAIN, RULE_EXPRESSIONS, RULE_HANDLE,
+        RULE_TABLE, TABLE_FLAGS, TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE,
     },
 };
 use crate::{
@@ -34,8 +34,6 @@ const HOOK_PRIORITY: u16 = 2;
 /// `NF_INET_FORWARD`, the same for ip, ip6 and inet.
 const FORWARD: u32 = 2;
 
-const RULE_CHAIN: u16 = 2;
-const RULE_EXPRESSIONS: u16 = 4;
 const RULE_USERDATA: u16 = 7;
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
@@ -387,7 +385,7 @@ fn is_not_zero(comparison: &[u8]) -> bool {
 }
 
 /// What an immediate says, where it is a verdict.
-fn verdict(immediate: &[u8]) -> Option<Verdict> {
+pub(super) fn verdict(immediate: &[u8]) -> Option<Verdict> {
     let data = attribute(immediate, IMMEDIATE_DATA)?;
     let verdict = attribute(data, DATA_VERDICT)?;
     let chain = || attribute(verdict, VERDICT_CHAIN).map(string);

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     deadline::Deadline,
-    netlink::{attribute, attributes, be32, dump, nested, text, transaction, written},
+    netlink::{attribute, attributes, be32, dump, nested, string, text, transaction, written},
     numbers::{DATA_VALUE, INET},
     own::failed,
 };
@@ -85,6 +85,26 @@ pub fn read<'a>(
         Err(why) => Err(failed(why)),
     };
     sets.map(of).collect()
+}
+
+/// The interfaces in a set of names, which may be another's.
+pub(super) fn names_in(
+    family: u8,
+    table: &str,
+    set: &str,
+    deadline: Deadline,
+) -> io::Result<BTreeSet<String>> {
+    let named = [(LIST_TABLE, table), (LIST_SET, set)];
+    let mut names = BTreeSet::new();
+    for part in dump(NFT_MSG_GETSETELEM, family, &named, deadline)? {
+        let list = attribute(&part.attributes, LIST_ELEMENTS).unwrap_or_default();
+        let keys = attributes(list).filter_map(|(_, element)| {
+            let data = attribute(element, ELEMENT_KEY)?;
+            attribute(data, DATA_VALUE).map(string)
+        });
+        names.extend(keys);
+    }
+    Ok(names)
 }
 
 fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {

@@ -41,7 +41,8 @@ pub fn zone_of(interface: &str, deadline: Deadline) -> Result<Option<String>> {
     Ok((!zone.is_empty()).then(|| zone.to_owned()))
 }
 
-/// Gives our policy these rich rules, and no others, until firewalld is reloaded.
+/// Gives our policy these rich rules, and no others, until firewalld is reloaded. They say
+/// themselves where packets go: the bridge of a network may be in any zone.
 pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
     let count = rules.len().to_string();
     let mut args = vec![
@@ -49,7 +50,11 @@ pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
         "setPolicySettings",
         "sa{sv}",
         POLICY,
+        "2",
+        "egress_zones",
+        "as",
         "1",
+        "ANY",
         "rich_rules",
         "as",
         &count,

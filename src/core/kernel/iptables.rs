@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, fs};
 
+use ipnet::IpNet;
+
 use super::{deadline::Deadline, program::Program};
 use crate::{
     COMMENT, Error, Result,
@@ -12,6 +14,7 @@ use crate::{
     gates::{
         New, Says,
         chains::{About, Base, Chain, Rule, Verdict},
+        direct::{self, By},
     },
     names::{ChainName, Engine, Family},
     paths,
@@ -99,7 +102,7 @@ pub fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<String>> {
 /// that is in use: the chain, the rule's text or `-P FORWARD DROP`, and the number.
 pub fn legacy_counts(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
     let mut counts = Vec::new();
-    for name in legacy_tables() {
+    for name in legacy_tables("filter") {
         let list = ["-w", WAIT, "-t", "filter", "-v", "-S"];
         let listed = program(&name).demand(&list, "", deadline)?;
         counts.extend(listed.lines().filter_map(|line| count(line, &name)));
@@ -128,25 +131,60 @@ pub fn is_not_its_own(error: &Error) -> bool {
     }
 }
 
-/// Whether x_tables has a table `filter`, which no notification tells of.
-pub fn is_legacy_in_use() -> bool {
-    has_legacy(Family::Ip) || has_legacy(Family::Ip6)
+/// The rules of x_tables' `raw PREROUTING` about packets to single addresses, where it is in use.
+pub(super) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::Rule>> {
+    let mut rules = Vec::new();
+    for name in legacy_tables("raw") {
+        let list = ["-w", WAIT, "-t", "raw", "-S", "PREROUTING"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        rules.extend(listed.lines().filter_map(direct_access));
+    }
+    Ok(rules)
 }
 
-fn has_legacy(family: Family) -> bool {
+/// `-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP`
+fn direct_access(line: &str) -> Option<direct::Rule> {
+    let words = words(line);
+    let words: Vec<_> = words.iter().map(String::as_str).skip(2).collect();
+    let (to, by, target) = match words[..] {
+        ["-d", to, "-i", name, "-j", target] => (to, By::Only([name.to_owned()].into()), target),
+        ["-d", to, "!", "-i", name, "-j", target] => {
+            (to, By::AllBut([name.to_owned()].into()), target)
+        }
+        _ => return None,
+    };
+    let net: IpNet = to.parse().ok()?;
+    let is_single = net.prefix_len() == net.max_prefix_len();
+    Some(direct::Rule {
+        to: is_single.then_some(net.addr())?,
+        by,
+        drops: match target {
+            "DROP" => true,
+            "ACCEPT" => false,
+            _ => return None,
+        },
+    })
+}
+
+/// Whether x_tables has a table `filter`, which no notification tells of.
+pub fn is_legacy_in_use() -> bool {
+    has_legacy(Family::Ip, "filter") || has_legacy(Family::Ip6, "filter")
+}
+
+fn has_legacy(family: Family, wanted: &str) -> bool {
     let path = match family {
         Family::Ip6 => paths::LEGACY_TABLES6,
         Family::Ip | Family::Inet => paths::LEGACY_TABLES4,
     };
     let tables = fs::read_to_string(path).unwrap_or_default();
-    tables.lines().any(|table| table == "filter")
+    tables.lines().any(|table| table == wanted)
 }
 
 /// The chains of the table `filter` of x_tables, where that is in use: nothing is listed that
 /// would be made by being listed.
 pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
     let mut chains = Vec::new();
-    for name in legacy_tables() {
+    for name in legacy_tables("filter") {
         let list = ["-w", WAIT, "-t", "filter", "-S"];
         let listed = program(&name).demand(&list, "", deadline)?;
         chains.extend(chains_in(&listed, &name));
@@ -154,15 +192,15 @@ pub(super) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
     Ok(chains)
 }
 
-/// The tables `filter` of x_tables that are in use, without a chain.
-fn legacy_tables() -> impl Iterator<Item = ChainName> {
+/// The tables of that name of x_tables that are in use, without a chain.
+fn legacy_tables(table: &str) -> impl Iterator<Item = ChainName> {
     let families = [Family::Ip, Family::Ip6].into_iter();
     families
-        .filter(|family| has_legacy(*family))
-        .map(|family| ChainName {
+        .filter(move |family| has_legacy(*family, table))
+        .map(move |family| ChainName {
             engine: Engine::Legacy,
             family,
-            table: "filter".to_owned(),
+            table: table.to_owned(),
             chain: String::new(),
         })
 }
@@ -354,6 +392,30 @@ mod tests {
         assert_eq!(words, expected);
         let drop = rule("-A FORWARD -m comment --comment \"see -j ACCEPT\" -j DROP");
         assert!(drop.refuses_all(), "{drop:?}");
+    }
+
+    #[test]
+    fn dockers_rules_of_x_tables_are_read() {
+        let read =
+            |line| direct_access(line).map(|rule| (rule.to.to_string(), rule.by, rule.drops));
+        let by = |name: &str| [name.to_owned()].into();
+        let to = || "172.17.0.2".to_owned();
+        assert_eq!(
+            read("-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP"),
+            Some((to(), By::AllBut(by("docker0")), true))
+        );
+        assert_eq!(
+            read("-A PREROUTING -d 172.17.0.2/32 -i virbr0 -j ACCEPT"),
+            Some((to(), By::Only(by("virbr0")), false))
+        );
+        for other in [
+            "-P PREROUTING ACCEPT",
+            "-A PREROUTING -d 172.17.0.0/16 ! -i docker0 -j DROP",
+            "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -p tcp -j DROP",
+            "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j LOG",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]

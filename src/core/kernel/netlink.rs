@@ -96,7 +96,7 @@ pub(super) fn order(
     let socket = open(Some(netlink::NETFILTER), deadline)?;
     for (family, attributes) in requests {
         let request = request(subsystem, kind, family, NLM_F_ACK, &attributes);
-        match exchange(&socket, &request, usize::MAX, |one| one.object()) {
+        match ask_by(&socket, &request, usize::MAX) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             other => drop(other?),
         }
@@ -139,27 +139,6 @@ fn bracket(kind: u16) -> Vec<u8> {
     message(kind, 0, [0, 0, high, low], &[])
 }
 
-/// Asks rtnetlink for a list (`RTM_GET*`, as `kind`) of all families; `header` is the length of the
-/// header that the kernel's answers begin with, which stays on.
-pub(super) fn route_dump(kind: u16, header: usize, deadline: Deadline) -> io::Result<Vec<Vec<u8>>> {
-    let length = NLMSG_HEADER + header;
-    let mut request = Vec::new();
-    request.extend((length as u32).to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    request.resize(length, 0);
-    for _ in 0..TRIES {
-        let socket = open(None, deadline)?;
-        let bodies = exchange(&socket, &request, usize::MAX, |message| {
-            message.body.to_vec()
-        });
-        if let Some(bodies) = bodies? {
-            return Ok(bodies);
-        }
-    }
-    Err(io::Error::other("it changes all the time"))
-}
-
 fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
         if let Some(objects) = ask(request, limit, deadline)? {
@@ -171,12 +150,40 @@ fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<O
 
 /// One try; nothing where the list changed under way.
 fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
-    let socket = open(Some(netlink::NETFILTER), deadline)?;
-    exchange(&socket, request, limit, |one| one.object())
+    ask_by(&open(Some(netlink::NETFILTER), deadline)?, request, limit)
 }
 
-/// A socket for a part of netlink, rtnetlink being protocol 0, that waits for an answer until
-/// `deadline` at most.
+fn ask_by(socket: &OwnedFd, request: &[u8], limit: usize) -> io::Result<Option<Vec<Object>>> {
+    let mut objects = Vec::new();
+    let is_whole = exchange(socket, request, &mut |message| {
+        objects.push(message.object());
+        objects.len() < limit
+    })?;
+    Ok(is_whole.then_some(objects))
+}
+
+/// Asks rtnetlink for a list (`RTM_GET*`, as `kind`) of a family, 0 for all, with a header of that
+/// length; each object of the answer, with its header. One that changed under way is as good as
+/// any: who listens to changes looks again.
+pub(super) fn dump_routing(
+    kind: u16,
+    family: u8,
+    header: usize,
+    deadline: Deadline,
+    each: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    let rest = vec![0; header.saturating_sub(NFGEN_HEADER)];
+    let request = message(kind, NLM_F_DUMP, [family, 0, 0, 0], &rest);
+    // Its number is 0, which the crate writes as none.
+    let socket = open(None, deadline)?;
+    exchange(&socket, &request, &mut |message| {
+        each(message.body);
+        true
+    })?;
+    Ok(())
+}
+
+/// A socket for a part of netlink that waits for an answer until `deadline` at most.
 fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
@@ -190,16 +197,15 @@ fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends one request and reads its answer; `read` takes a message of a list.
-fn exchange<T>(
+/// Sends a request and takes what comes, until `each` has enough; whether nothing changed
+/// under way.
+fn exchange(
     socket: &OwnedFd,
     request: &[u8],
-    limit: usize,
-    read: impl Fn(&Message<'_>) -> T,
-) -> io::Result<Option<Vec<T>>> {
+    each: &mut dyn FnMut(&Message<'_>) -> bool,
+) -> io::Result<bool> {
     rustix::net::send(socket, request, SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
-    let mut objects = Vec::new();
     let mut interrupted = false;
     loop {
         let received = match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
@@ -207,20 +213,21 @@ fn exchange<T>(
             Err(Errno::INTR) => continue,
             Err(why) => return Err(why.into()),
         };
+        let mut wants_more = true;
         for message in messages(buffer.get(..received).unwrap_or_default()) {
             interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
             match message.kind {
-                NLMSG_DONE => return Ok((!interrupted).then_some(objects)),
+                NLMSG_DONE => return Ok(!interrupted),
                 NLMSG_ERROR => match message.error() {
                     // The acknowledgement of what was no dump.
-                    None => return Ok(Some(objects)),
+                    None => return Ok(true),
                     Some(why) => return Err(why),
                 },
-                _ => objects.push(read(&message)),
+                _ => wants_more = each(&message),
             }
         }
-        if objects.len() >= limit {
-            return Ok((!interrupted).then_some(objects));
+        if !wants_more {
+            return Ok(!interrupted);
         }
     }
 }

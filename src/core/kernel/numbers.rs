@@ -16,7 +16,9 @@ pub(super) const CHAIN_TABLE: u16 = 1;
 pub(super) const CHAIN_POLICY: u16 = 5;
 
 pub(super) const RULE_TABLE: u16 = 1;
+pub(super) const RULE_CHAIN: u16 = 2;
 pub(super) const RULE_HANDLE: u16 = 3;
+pub(super) const RULE_EXPRESSIONS: u16 = 4;
 
 pub(super) const DATA_VALUE: u16 = 1;
 

@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::index_to_na
 
 use super::{
     deadline::Deadline,
-    netlink::{attribute, route_dump},
+    netlink::{attribute, dump_routing},
 };
 use crate::policy::HostSubnet;
 
@@ -23,6 +23,8 @@ const RTM_GETROUTE: u16 = 26;
 const ADDRESS_HEADER: usize = 8;
 /// `struct rtmsg`
 const ROUTE_HEADER: usize = 12;
+/// `AF_UNSPEC`: of every family.
+const ALL: u8 = 0;
 /// `struct rtnexthop`
 const NEXT_HOP: usize = 8;
 /// `RT_SCOPE_LINK`
@@ -38,14 +40,14 @@ const RTA_MULTIPATH: u16 = 9;
 /// All of them; of interfaces that are gone meanwhile, none.
 pub fn reached(deadline: Deadline) -> io::Result<Vec<HostSubnet>> {
     let mut found = Vec::new();
-    for message in route_dump(RTM_GETADDR, ADDRESS_HEADER, deadline)? {
-        let subnets = of_address(&message).into_iter().flatten();
+    dump_routing(RTM_GETADDR, ALL, ADDRESS_HEADER, deadline, &mut |message| {
+        let subnets = of_address(message).into_iter().flatten();
         found.extend(subnets.map(|(index, subnet)| (index, subnet, false)));
-    }
-    for message in route_dump(RTM_GETROUTE, ROUTE_HEADER, deadline)? {
-        let subnets = of_route(&message).into_iter().flatten();
+    })?;
+    dump_routing(RTM_GETROUTE, ALL, ROUTE_HEADER, deadline, &mut |message| {
+        let subnets = of_route(message).into_iter().flatten();
         found.extend(subnets.map(|(index, subnet)| (index, subnet, true)));
-    }
+    })?;
     let names = names(found.iter().map(|(index, ..)| *index))?;
     let found = found.into_iter().filter_map(|(index, subnet, is_route)| {
         Some(HostSubnet {

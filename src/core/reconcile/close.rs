@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::Config,
     kernel::{host, nft},
     network::{KernelName, Network},
     state::{Record, Standing, Store},
@@ -134,10 +133,12 @@ impl Run<'_> {
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
     pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
-        // One of them may have been what kept a peer out, or networks out of a rule.
+        // One of them may have been what kept a peer out, or networks out of a rule; or may have
+        // needed a setting that the table knows of.
         let unused = self.unused();
         let mut networks = records.iter().map(|record| &record.network);
-        let anew = networks.any(|network| unused.concern(network));
+        let anew = networks.any(|network| unused.concern(network))
+            || !self.is_host_as_built_without(records)?;
         self.change(anew, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.known_bridge() else {
@@ -158,7 +159,7 @@ impl Run<'_> {
                     }
                 }
             }
-            settings::restore_of(self.store, records)
+            Ok(())
         })?;
         self.end_connections_of(records);
         self.store.finish()?;
@@ -188,17 +189,20 @@ impl Run<'_> {
             }
             Err(error) => errors.push(error),
         }
-        // While the kernel forgets what was open: without the table libvirt would accept the rest
-        // of those connections.
-        table::closing(&mut batch);
+        // While the table still drops forged peers, which the rules of firewalld let in.
+        errors.extend(firewalld::clear(self.store, self.deadline).err());
+        // The last table. Without one, libvirt would accept the rest of the connections that were
+        // open until the kernel has forgotten them, and what was switched on would let others pass
+        // until the settings are back.
+        let built = self.store.layout();
+        let host = built.map(|built| built.host()).unwrap_or_default();
+        table::closing(&mut batch, &host);
         errors.extend(nft::apply(&batch, self.deadline).err());
         errors.extend(connections::end_all(self.deadline).err());
+        errors.extend(settings::restore_all(self.store, records).err());
         let mut batch = Batch::default();
         table::none(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err());
-        errors.extend(settings::restore_all(self.store, records).err());
-        let none = firewalld::make(self.store, &Config::closed(), &[], self.deadline);
-        errors.extend(none.err());
         if errors.is_empty() {
             self.store.forget_kernel()?;
         }

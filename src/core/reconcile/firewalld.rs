@@ -23,7 +23,7 @@ fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
 }
 
 /// What has to be set; nothing where all is well, or where firewalld does not run.
-fn missing(
+pub(super) fn missing(
     store: &Store,
     config: &Config,
     records: &[Record],
@@ -70,19 +70,17 @@ pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<ga
     Ok(outsiders)
 }
 
-/// Lets the peers of these networks through firewalld, and no others; whether it had to be
-/// told.
-pub(super) fn make(
-    store: &Store,
-    config: &Config,
-    records: &[Record],
-    deadline: Deadline,
-) -> Result<bool> {
-    let Some(wanted) = missing(store, config, records, deadline)? else {
-        return Ok(false);
-    };
+/// Sets these rules, and no others.
+pub(super) fn set(store: &Store, wanted: &FirewalldRules, deadline: Deadline) -> Result<()> {
     firewalld::set_rules(&wanted.rules, deadline)?;
     let is_any = !wanted.rules.is_empty();
-    store.set_firewalld(is_any.then_some(&wanted))?;
-    Ok(true)
+    store.set_firewalld(is_any.then_some(wanted))
+}
+
+/// Takes all rules of ours away.
+pub(super) fn clear(store: &Store, deadline: Deadline) -> Result<()> {
+    match missing(store, &Config::closed(), &[], deadline)? {
+        Some(none) => set(store, &none, deadline),
+        None => Ok(()),
+    }
 }

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     conflicts, firewalld,
     gates::{Reach, Wish, look},
-    is_any_open, is_held, members, settings,
+    host::surroundings,
+    is_any_open, is_held, members,
 };
 use crate::{
     Error, Result,
     config::Config,
-    gates::{self, Obstacle, Outsider, State, Survey},
+    gates::{self, Obstacle, Outsider, State, Survey, direct},
     kernel::{deadline::Deadline, host, nft, scratch, status::Active, sysctl},
     names::{Family, TABLE},
     network::{Mode, Network, XmlError},
     paths, policy,
     state::{Record, Standing, Store, Unread},
     sysctls::{Seen, Setting},
-    table::{self, Batch},
+    table::{self, Batch, Host},
 };
 
 /// What is wanted for some networks.
@@ -29,6 +30,10 @@ pub struct Preview {
     pub usable: Config,
     /// nft's text of our table; nothing where no network is open.
     pub table: Option<String>,
+    /// What the table has to know of the host.
+    pub host: Host,
+    /// Docker's rules about packets to containers' own addresses.
+    pub direct_access: Vec<direct::Rule>,
     /// The firewalls of this host: gates that are wanted, and what stands in the way.
     pub survey: Survey,
     /// What could not be looked at.
@@ -136,24 +141,23 @@ pub fn preview(
         .collect();
     let members = [members(&present), members(&closed)].concat();
     let config = &usable;
-    let table = match is_any_open(&present) {
-        false => None,
-        true => {
-            let mut batch = Batch::default();
-            let built = store.layout();
-            let host = built.map(|built| built.host()).unwrap_or_default();
-            let layout = table::Layout::of(config, &host);
-            table::whole(&mut batch, &layout, &members);
-            scratch::listed(&batch, TABLE, deadline)?
-        }
-    };
     let is_bridge = |name: &str| {
         let mut bridges = records
             .iter()
             .filter_map(|record| record.network.known_bridge());
         bridges.any(|bridge| bridge.as_str() == name)
     };
-    let settings = settings::wanted(config, &records, is_bridge)?.into_iter();
+    let around = surroundings(&store, config, &present, is_bridge, deadline)?;
+    let table = match is_any_open(&present) {
+        false => None,
+        true => {
+            let mut batch = Batch::default();
+            let layout = table::Layout::of(config, &around.host);
+            table::whole(&mut batch, &layout, &members);
+            scratch::listed(&batch, TABLE, deadline)?
+        }
+    };
+    let settings = around.wanted.into_iter();
     let settings = settings.map(|wanted| {
         let value = sysctl::Kernel.value(&wanted.key)?;
         Ok(SettingSeen { wanted, value })
@@ -163,9 +167,11 @@ pub fn preview(
     let survey = seen.survey;
     Ok(Preview {
         table,
+        host: around.host,
+        direct_access: around.direct_access,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
-        trouble: seen.trouble,
+        trouble: seen.trouble.or_else(|| around.troubles.into_iter().next()),
         // A firewalld that does not answer is no reason to show nothing.
         outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,

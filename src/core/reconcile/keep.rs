@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::{
     Outcome, Run, Settled,
     gates::{Gates, Reach, Wish},
+    host::Surroundings,
     inspect::is_libvirt_flushed,
     leftovers::leftovers,
     members, outcome, settings,
@@ -20,7 +21,7 @@ use crate::{
     policy,
     state::{Record, START_GRACE, STARTED_GRACE, Standing},
     sysctls::Setting,
-    table::{self, Batch},
+    table::{self, Batch, Host},
 };
 
 /// What a look found.
@@ -81,12 +82,24 @@ impl Run<'_> {
             return Ok(kept);
         }
         faults.extend(self.faults_of_records(&records, leaving, is_active)?);
-        if faults.is_empty() && self.store.is_any_open()? {
+        let is_open = self.store.is_any_open()?;
+        if faults.is_empty() && is_open {
             faults.extend(self.fault_of_table(&records)?);
+        }
+        let mut around = match is_open {
+            true => Some(self.surroundings(&self.usable(), &records)?),
+            false => None,
+        };
+        let troubles = around
+            .as_mut()
+            .map(|around| std::mem::take(&mut around.troubles));
+        kept.troubles.extend(troubles.into_iter().flatten());
+        if let (true, Some(around)) = (faults.is_empty(), &around) {
+            faults.extend(self.faults_of_host(&around.host));
         }
         let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
-        self.mend_all(&mut kept, faults, &gates, &records)?;
+        self.mend_all(&mut kept, faults, &gates, &records, around.as_ref())?;
         self.renew_outcomes(&mut kept.started)?;
         if !was_built {
             // What was never there is no fault.
@@ -105,6 +118,7 @@ impl Run<'_> {
         faults: Vec<String>,
         gates: &Gates,
         records: &[Record],
+        around: Option<&Surroundings>,
     ) -> Result<()> {
         let anew = !faults.is_empty() || !kept.started.is_empty();
         kept.mended = faults;
@@ -112,22 +126,23 @@ impl Run<'_> {
         if is_open {
             let gate = |place| format!("the gate in {place} was gone or out of place");
             kept.mended.extend(gates.places().map(gate));
-            let seen = settings::look(self.store, &self.usable(), records)?;
-            kept.mended.extend(seen.wrong);
-            kept.untold = seen.untold;
+        }
+        if let Some(around) = around {
+            kept.mended.extend(settings::wrong(&around.plan)?);
+            kept.untold = around.untold().cloned();
         }
         if anew {
             self.store.begin()?;
             self.rebuild(&[])?;
         } else {
             if !kept.mended.is_empty() {
-                self.mend_around(gates, records)?;
+                self.mend_around(gates, around)?;
             }
             if is_open {
                 self.shorten(gates);
             }
         }
-        kept.troubles = self.misfits(records)?;
+        kept.troubles.extend(self.misfits(records)?);
         match self.firewalld() {
             Ok(true) => {
                 let what = "firewalld had not heard of the peers";
@@ -223,6 +238,37 @@ impl Run<'_> {
         Ok(faults)
     }
 
+    /// What the table was built for, and is otherwise by now.
+    fn faults_of_host(&self, host: &Host) -> Vec<String> {
+        let built = self.store.layout();
+        let built = built.map(|built| built.host()).unwrap_or_default();
+        let is_same_forwarding = built.enabled == host.enabled
+            && built.enabled_all_ipv6 == host.enabled_all_ipv6
+            && built.bridged == host.bridged;
+        let parts = [
+            (
+                is_same_forwarding,
+                "which interfaces forward because of virt-forward",
+            ),
+            (
+                built.return_paths == host.return_paths,
+                "the host's routing",
+            ),
+            (
+                built.drops_forged_peers == host.drops_forged_peers,
+                "whether firewalld runs",
+            ),
+            (
+                built.masqueraded == host.masqueraded,
+                "which containers Docker lets be reached",
+            ),
+        ];
+        let changed = parts.into_iter().filter(|(is_same, _)| !is_same);
+        changed
+            .map(|(_, what)| format!("{what} had changed"))
+            .collect()
+    }
+
     fn fault_of_table(&self, records: &[Record]) -> Result<Option<String>> {
         let name = format!("table {} {}", TABLE.family.word(), TABLE.name);
         match own::fingerprint(self.deadline)? {
@@ -248,11 +294,13 @@ impl Run<'_> {
     }
 
     /// The gates and the settings alone.
-    fn mend_around(&self, gates: &Gates, records: &[Record]) -> Result<()> {
+    fn mend_around(&self, gates: &Gates, around: Option<&Surroundings>) -> Result<()> {
         let mut batch = Batch::default();
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         gates.by_program(self.deadline)?;
-        settings::make(self.store, &self.usable(), records)
+        let Some(around) = around else { return Ok(()) };
+        settings::give_back(self.store, &around.plan)?;
+        settings::set(&around.plan)
     }
 }

@@ -14,6 +14,7 @@ mod close;
 mod connections;
 mod firewalld;
 mod gates;
+mod host;
 mod inspect;
 mod keep;
 mod leftovers;
@@ -38,7 +39,7 @@ use crate::{
     gates::Obstacle,
     kernel::{
         deadline::Deadline,
-        elements, host, nft, own,
+        elements, host as links, nft, own,
         status::{self, Active},
         subnets,
     },
@@ -46,7 +47,7 @@ use crate::{
     network::{Network, XmlError},
     policy::{self, Access, Conflicts},
     state::{Layout, Lock, Record, Standing, Store},
-    table::{self, Batch, Changes, Host, Member},
+    table::{self, Batch, Changes, Member},
 };
 
 /// With that many open networks an event looks at the elements of all.
@@ -145,9 +146,9 @@ impl<'a> Run<'a> {
             self.mend()?;
             return Ok(Outcome::NotRouted);
         };
-        if !host::has_bridge(&bridge) {
+        if !links::has_bridge(&bridge) {
             self.mend()?;
-            return Ok(match host::has(&bridge) {
+            return Ok(match links::has(&bridge) {
                 true => Outcome::NotABridge,
                 false => Outcome::NotActive,
             });
@@ -166,7 +167,10 @@ impl<'a> Run<'a> {
                 .is_none_or(|known| known.standing != Standing::Active);
             is_new && policy::may_conflict(self.config(), &unused, &record.network)
         };
-        let anew = !as_before || self.is_built_otherwise() || may_conflict();
+        let anew = !as_before
+            || self.is_built_otherwise()
+            || may_conflict()
+            || !self.is_host_as_built_with(&record)?;
         self.change(anew, &[], |changes| {
             // First, so that no record of a network that starts is without.
             match is_listed {
@@ -179,7 +183,6 @@ impl<'a> Run<'a> {
         })?;
         // If everything was rebuilt, it may be open for less than it seemed at first.
         let record = self.store.record(&bridge)?.unwrap_or(record);
-        settings::make(self.store, &self.usable(), std::slice::from_ref(&record))?;
         self.store.finish()?;
         self.firewalld()?;
         let mut troubles = self.troubles.take();
@@ -291,7 +294,18 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         let records = self.store.records()?;
-        firewalld::make(self.store, &self.usable(), &records, self.deadline)
+        let usable = self.usable();
+        let Some(rules) = firewalld::missing(self.store, &usable, &records, self.deadline)? else {
+            return Ok(false);
+        };
+        let built = self.store.layout();
+        // firewalld accepts a peer by its address alone: what else has that address is dropped before.
+        if !rules.rules.is_empty() && !built.is_some_and(|built| built.host().drops_forged_peers) {
+            self.store.begin()?;
+            self.rebuild(&[])?;
+        }
+        firewalld::set(self.store, &rules, self.deadline)?;
+        Ok(true)
     }
 
     /// Changes elements of the table, as `elements` says after it has put that into the
@@ -363,8 +377,6 @@ impl<'a> Run<'a> {
         let unused = self.conflicts(known.iter().map(|(_, record)| record))?;
         let usable = policy::without(self.config(), &unused);
         let records = self.renew_all(known, &usable)?;
-        let closed = records.iter().filter(|record| record.access.is_none());
-        settings::restore_of(self.store, &closed.cloned().collect::<Vec<_>>())?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
@@ -372,7 +384,10 @@ impl<'a> Run<'a> {
         let wish = Wish::of(self.config());
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
-        let host = self.host();
+        let around = self.surroundings(&usable, &records)?;
+        let host = around.host;
+        // What goes back goes while the table that is there restricts it still.
+        let given_back = settings::give_back(self.store, &around.plan);
         let mut batch = Batch::default();
         let layout = table::Layout::of(&usable, &host);
         table::whole(&mut batch, &layout, &members(&records));
@@ -387,16 +402,13 @@ impl<'a> Run<'a> {
         let outcomes = [
             connections::end_disallowed(&usable, &records, self.deadline),
             gates.by_program(self.deadline),
-            settings::make(self.store, &usable, &records),
+            given_back,
+            settings::set(&around.plan),
         ];
         self.shorten(&gates);
+        self.troubles.borrow_mut().extend(around.troubles);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
-    }
-
-    /// What a table that is built now has to know of the host.
-    fn host(&self) -> Host {
-        Host::default()
     }
 
     /// Puts the shortcuts in; that one fails keeps nothing else from being done.

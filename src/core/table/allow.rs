@@ -35,6 +35,8 @@ struct Way {
     to: End,
     /// The chain of its ports.
     chain: String,
+    /// The same, for packets that are dropped.
+    forged: String,
 }
 
 fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
@@ -52,12 +54,14 @@ fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
             from: from(),
             to: to(),
             chain: there(number),
+            forged: forged_there(number),
         };
         let back = Way {
             direction: Direction::Reply,
             from: to(),
             to: from(),
             chain: back(number),
+            forged: forged_there(number),
         };
         [there, back]
     })
@@ -65,6 +69,10 @@ fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
 
 fn there(number: usize) -> String {
     format!("allow_{number}")
+}
+
+fn forged_there(number: usize) -> String {
+    format!("forged_{number}")
 }
 
 fn back(number: usize) -> String {
@@ -83,6 +91,17 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
         let to_ports = |protocol, ports: &[Ports]| words::dport_in(protocol, ports);
         for word in conditions(allow, to_ports, "echo-request") {
             batch.add_rule(TABLE, &chain, [word, words::goto(OPEN)]);
+        }
+        if layout.host.drops_forged_peers && allow.from.subnet().is_some() {
+            // tcp dport { 6443, 30000-32767 } drop
+            // udp dport { 53 } drop
+            // icmp type echo-request drop
+            // icmpv6 type echo-request drop
+            let chain = forged_there(number);
+            batch.add_chain(TABLE, &chain);
+            for word in conditions(allow, to_ports, "echo-request") {
+                batch.add_rule(TABLE, &chain, [word, words::drop()]);
+            }
         }
         // tcp sport { 6443, 30000-32767 } goto open
         // udp sport { 53 } goto open
@@ -152,9 +171,10 @@ pub(super) fn known_path(batch: &mut Batch, layout: &Layout, chain: &str) {
 /// The same sources, where they did not come in by the interface that leads back to them.
 pub(super) fn forged(batch: &mut Batch, layout: &Layout, chain: &str) {
     for way in ways(layout).filter(|way| way.direction == Direction::Original) {
-        // ip saddr 192.168.0.30 oifname @allow_1_to drop
+        // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump forged_1
         if let Some(mut words) = from_subnet(&way) {
-            words.push(words::drop());
+            words.insert(0, words::direction(way.direction));
+            words.push(words::jump(&way.forged));
             batch.add_rule(TABLE, chain, words);
         }
     }

@@ -51,9 +51,12 @@ pub struct Host {
     /// What comes in by one of these passes only where policy allows it: without virt-forward the
     /// kernel would not forward it at all.
     pub enabled: BTreeSet<Enabled>,
-    /// virt-forward switched on `net.ipv6.conf.all.forwarding`: IPv6 packets between interfaces
-    /// that are no network's bridge are dropped, as the kernel would without it.
+    /// virt-forward switched on `net.ipv6.conf.all.forwarding`: IPv6 packets that policy does not
+    /// allow are dropped, as the kernel would not forward any without it.
     pub enabled_all_ipv6: bool,
+    /// Bridges that are no network's and to which one of the two above applies. With br_netfilter
+    /// the table sees what passes within a bridge, which nobody's forwarding has to do with.
+    pub bridged: BTreeSet<String>,
     /// Sources that are no forged ones when they come in by that interface.
     pub return_paths: BTreeSet<ReturnPath>,
     /// Another firewall accepts peers by their addresses alone (rich rules of firewalld), so a

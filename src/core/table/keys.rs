@@ -56,6 +56,11 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
     let masqueraded = layout.host.masqueraded.iter();
     let masqueraded = masqueraded.map(|name| single(padded(name)));
     put_some(&mut sets, ruleset::MASQUERADED, masqueraded.collect());
+    for name in ruleset::others_bridged(layout, members) {
+        let pair = [padded(name), padded(name)].concat();
+        let set = sets.entry(elements::SAME_BRIDGE.to_owned());
+        set.or_default().insert(single(pair));
+    }
     for subnets in &elements::SUBNETS {
         sets.insert(subnets.set.to_owned(), BTreeSet::new());
     }

@@ -1,7 +1,9 @@
 //! The whole table, for any number of networks the same chains and rules.
 
+use crate::config::Config;
+
 use super::{
-    Group, IPV4, IPV6, Ip, Layout, Member, TABLE, allow, elements,
+    Group, Host, IPV4, IPV6, Ip, Layout, Member, TABLE, allow, elements,
     words::{self, Batch, Hook, Kind},
 };
 
@@ -48,7 +50,7 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     errors(batch, layout);
     own_source(batch, layout);
     replies(batch, layout);
-    from_bridge(batch);
+    from_bridge(batch, layout);
     if layout.knows_outside() {
         known_path(batch, layout);
         from_outside(batch, layout);
@@ -58,14 +60,17 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     clear(batch, layout);
 }
 
-/// Replaces the table by one that opens nothing and drops what it has opened before: the last
-/// step before it goes, while the kernel forgets those connections.
-pub fn closing(batch: &mut Batch) {
-    none(batch);
-    batch.add_table(TABLE);
-    batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
-    // ct label 127 drop
-    batch.add_rule(TABLE, FORWARD, [words::labelled(LABEL), words::drop()]);
+/// Replaces the table by one that opens nothing, drops what it has opened before, and restricts
+/// what was switched on: the last step before it goes, while the kernel forgets those
+/// connections and settings go back.
+pub fn closing(batch: &mut Batch, host: &Host) {
+    let host = Host {
+        enabled: host.enabled.clone(),
+        enabled_all_ipv6: host.enabled_all_ipv6,
+        bridged: host.bridged.clone(),
+        ..Host::default()
+    };
+    whole(batch, &Layout::of(&Config::closed(), &host), &[]);
 }
 
 /// Takes the table away, whether it is there or not.
@@ -77,7 +82,9 @@ pub fn none(batch: &mut Batch) {
 fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     let bridges = members.iter().map(elements::bridge).collect();
     batch.add_set(TABLE, elements::BRIDGES, Kind::Interface, bridges);
-    let pairs = members.iter().map(elements::same_bridge).collect();
+    let pairs = members.iter().map(elements::same_bridge);
+    let others = others_bridged(layout, members).map(words::interface_with_itself);
+    let pairs = pairs.chain(others).collect();
     batch.add_set(TABLE, elements::SAME_BRIDGE, Kind::InterfacePair, pairs);
     for subnets in &elements::SUBNETS {
         let own = members.iter().flat_map(|member| subnets.of(member));
@@ -95,6 +102,16 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
         }
     }
     sets_of_host(batch, layout);
+}
+
+/// Bridges that are no network's, and within which packets pass.
+pub(super) fn others_bridged<'a>(
+    layout: &'a Layout,
+    members: &'a [Member],
+) -> impl Iterator<Item = &'a str> {
+    let is_member = |name: &str| members.iter().any(|member| member.bridge.as_str() == name);
+    let names = layout.host.bridged.iter().map(String::as_str);
+    names.filter(move |name| !is_member(name))
 }
 
 /// Those that are there only where the host needs them.
@@ -158,6 +175,10 @@ fn unmarked(batch: &mut Batch, layout: &Layout) {
             ];
             batch.add_rule(TABLE, UNMARKED, words);
         }
+    }
+    if layout.host.enabled_all_ipv6 {
+        // meta nfproto ipv6 drop
+        batch.add_rule(TABLE, UNMARKED, [words::nfproto(&IPV6), words::drop()]);
     }
 }
 
@@ -254,7 +275,7 @@ fn leave_same_bridge(batch: &mut Batch, chain: &str) {
     batch.add_rule(TABLE, chain, same_bridge);
 }
 
-fn from_bridge(batch: &mut Batch) {
+fn from_bridge(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, FROM_BRIDGE);
     to_own_source(batch, FROM_BRIDGE, false);
     leave_same_bridge(batch, FROM_BRIDGE);
@@ -266,6 +287,7 @@ fn from_bridge(batch: &mut Batch) {
     ];
     batch.add_rule(TABLE, FROM_BRIDGE, reply);
     to_errors(batch, FROM_BRIDGE);
+    forged(batch, layout, FROM_BRIDGE);
     end(batch, FROM_BRIDGE);
 }
 
@@ -336,15 +358,6 @@ fn forward(batch: &mut Batch, layout: &Layout) {
         ];
         batch.add_rule(TABLE, FORWARD, from_outside);
     }
-    if layout.host.enabled_all_ipv6 {
-        // meta nfproto ipv6 oifname != @bridges drop
-        let words = [
-            words::nfproto(&IPV6),
-            words::oifname_not_in(elements::BRIDGES),
-            words::drop(),
-        ];
-        batch.add_rule(TABLE, FORWARD, words);
-    }
     end(batch, FORWARD);
 }
 
@@ -366,30 +379,48 @@ fn from_outside(batch: &mut Batch, layout: &Layout) {
             batch.add_rule(TABLE, FROM_OUTSIDE, words);
         }
     }
-    if layout.host.drops_forged_peers {
-        peers(batch, layout, FROM_OUTSIDE, &words::drop());
-        allow::forged(batch, layout, FROM_OUTSIDE);
-    }
+    forged(batch, layout, FROM_OUTSIDE);
     end(batch, FROM_OUTSIDE);
+}
+
+/// Drops what another firewall would let in by its source address alone, and what opens a
+/// connection with the address of somebody who is elsewhere.
+fn forged(batch: &mut Batch, layout: &Layout, chain: &str) {
+    if !layout.host.drops_forged_peers {
+        return;
+    }
+    for group in &layout.groups {
+        for peers in group.peers() {
+            // ct direction original ip saddr @peers_kube4 oifname @group_kube drop
+            let words = [
+                words::direction(words::Direction::Original),
+                words::saddr_in(&peers.any, &peers.set),
+                words::oifname_in(&group.set()),
+                words::drop(),
+            ];
+            batch.add_rule(TABLE, chain, words);
+        }
+    }
+    allow::forged(batch, layout, chain);
 }
 
 fn known_path(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, KNOWN_PATH);
-    peers(batch, layout, KNOWN_PATH, &words::goto(OPEN));
+    peers(batch, layout, KNOWN_PATH);
     allow::known_path(batch, layout, KNOWN_PATH);
     to_errors(batch, KNOWN_PATH);
     end(batch, KNOWN_PATH);
 }
 
 /// From peers to the members of their groups.
-fn peers(batch: &mut Batch, layout: &Layout, chain: &str, verdict: &words::Word) {
+fn peers(batch: &mut Batch, layout: &Layout, chain: &str) {
     for group in &layout.groups {
         for peers in group.peers() {
             // ip saddr @peers_kube4 oifname @group_kube goto open
             let words = [
                 words::saddr_in(&peers.any, &peers.set),
                 words::oifname_in(&group.set()),
-                verdict.clone(),
+                words::goto(OPEN),
             ];
             batch.add_rule(TABLE, chain, words);
         }

@@ -307,6 +307,12 @@ pub(crate) fn interface_pair(one: &KernelName, other: &KernelName) -> Value {
     Expression::Named(NamedExpression::Concat(pair))
 }
 
+/// `"br0" . "br0"`
+pub(crate) fn interface_with_itself(name: &str) -> Value {
+    let pair = vec![interface_named(name), interface_named(name)];
+    Expression::Named(NamedExpression::Concat(pair))
+}
+
 /// `"eth0" . 10.0.0.0/24`
 pub(crate) fn interface_named_subnet(name: &str, net: IpNet) -> Value {
     let pair = vec![interface_named(name), subnet(net)];
