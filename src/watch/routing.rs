@@ -122,7 +122,9 @@ mod tests {
             now += Duration::from_millis(10);
         }
         assert!((20..40).contains(&looks), "{looks}");
-        // Peace, and then one change.
+        // The look that is due still, peace, and then one change.
+        now += LAST_PAUSE;
+        calm.looked(now, false);
         now += 3 * LAST_PAUSE;
         calm.heard(now);
         assert_eq!(calm.due(), Some(now + QUIET));
