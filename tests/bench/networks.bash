@@ -22,11 +22,13 @@ bench_bridges() { # FIRST LAST
   on_host ip -batch /tmp/bridges
 }
 
-# Opens bench_FIRST to bench_LAST as libvirt's calls would.
+# Opens bench_FIRST to bench_LAST as libvirt's calls would, and leaves a status file of each as libvirt does.
 bench_open() { # FIRST LAST
   # shellcheck disable=SC2016 # the inner shell expands it
-  on_host bash -c 'for ((n = $1; n <= $2; n++)); do
+  on_host bash -c 'mkdir -p /run/libvirt/network
+  for ((n = $1; n <= $2; n++)); do
     "$3" "bench_$n" started begin - < "/tmp/bench_$n.xml" 2> /dev/null
+    ln -s -f "/tmp/bench_$n.xml" /run/libvirt/network
   done' bash "$1" "$2" "$LAB_HOOK"
 }
 
