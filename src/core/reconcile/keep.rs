@@ -70,13 +70,17 @@ impl Run<'_> {
             kept.started.extend(self.take_in(network)?);
         }
         let records = self.store.records()?;
+        let is_none_known = self.store.layout().is_none() && !self.store.is_any_open()?;
+        let left = match is_none_known {
+            true => leftovers(self.config(), self.deadline)?,
+            false => Vec::new(),
+        };
+        if !left.is_empty() {
+            self.tear_down(&records)?;
+        }
         let is_idle = records.is_empty() && self.store.unread()?.is_empty();
         if is_idle && self.store.layout().is_none() && faults.is_empty() {
-            let left = leftovers(self.config(), self.deadline)?;
-            if !left.is_empty() {
-                self.tear_down(&[])?;
-                kept.mended = left;
-            }
+            kept.mended = left;
             // Not even a folder is left where there is nothing to keep.
             self.store.destroy()?;
             return Ok(kept);
@@ -105,6 +109,7 @@ impl Run<'_> {
             // What was never there is no fault.
             kept.mended.clear();
         }
+        kept.mended.extend(left);
         kept.is_any_open = self.store.is_any_open()?;
         kept.survey = gates.into_survey();
         kept.troubles.extend(self.troubles.take());
