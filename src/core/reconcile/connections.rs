@@ -37,8 +37,12 @@ pub(super) fn end_disallowed(
     records: &[Record],
     deadline: Deadline,
 ) -> Result<()> {
-    let open = records.iter().filter(|record| !record.access.is_none());
-    let networks = open.map(|record| (&record.network, &record.access));
+    // A closed network is not outside: what a rule allows with its subnet is not allowed with it.
+    // Where an open network has the same subnet, the connections are those of the open one.
+    let (closed, open): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| record.access.is_none());
+    let networks = closed.into_iter().chain(open);
+    let networks = networks.map(|record| (&record.network, &record.access));
     let policy = Policy::new(config, networks);
     let is_meant = |connection: &conntrack::Connection| {
         connection.is_labelled && !policy.allows(&connection.flow())
