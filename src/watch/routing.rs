@@ -122,9 +122,7 @@ mod tests {
             now += Duration::from_millis(10);
         }
         assert!((20..40).contains(&looks), "{looks}");
-        // The look that is due still, peace, and then one change.
-        now += LAST_PAUSE;
-        calm.looked(now, false);
+        // Peace, and then one change.
         now += 3 * LAST_PAUSE;
         calm.heard(now);
         assert_eq!(calm.due(), Some(now + QUIET));

@@ -50,13 +50,18 @@ fn spawn(program: &str, args: &[&str], input: &str) -> Outcome<Child> {
 
 /// The hook, as libvirtd calls it.
 pub(crate) fn hook(network: &Network, operation: &str) -> Outcome<Child> {
+    hook_with(&network.name, operation, &crate::xml::xml(network))
+}
+
+/// The same, with a definition that may be wrong.
+pub(crate) fn hook_with(name: &str, operation: &str, xml: &str) -> Outcome<Child> {
     let sub = if operation == "stopped" {
         "end"
     } else {
         "begin"
     };
-    let input = format!("<hookData>{}</hookData>", crate::xml::xml(network));
-    spawn(HOOK, &[&network.name, operation, sub, "-"], &input)
+    let input = format!("<hookData>{xml}</hookData>");
+    spawn(HOOK, &[name, operation, sub, "-"], &input)
 }
 
 /// libvirt's part in a network's start.

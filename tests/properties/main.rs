@@ -3,12 +3,16 @@
 //! tests/live/properties.
 //!
 //!   virt-forward-properties [CASES]
+//!   virt-forward-properties flows [CASES]     what passes, with frames of guests
 
+mod flows;
 mod generate;
 mod host;
 mod kernel;
+mod packets;
 #[cfg(test)]
 mod pure;
+mod world;
 mod xml;
 
 use std::{cell::Cell, process::ExitCode};
@@ -19,8 +23,16 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 const CASES: u32 = 24;
 
 fn main() -> ExitCode {
-    let cases = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let cases = cases.unwrap_or(CASES);
+    let mut words = std::env::args().skip(1).peekable();
+    let is_of_flows = words.next_if(|word| word == "flows").is_some();
+    let cases = words.next().and_then(|text| text.parse().ok());
+    match is_of_flows {
+        true => flows::run(cases),
+        false => hosts(cases.unwrap_or(CASES)),
+    }
+}
+
+fn hosts(cases: u32) -> ExitCode {
     let mut runner = TestRunner::new(Config {
         cases,
         failure_persistence: None,
