@@ -122,6 +122,8 @@ mod tests {
             now += Duration::from_millis(10);
         }
         assert!((20..40).contains(&looks), "{looks}");
+        now += LAST_PAUSE;
+        calm.looked(now, false);
         // Peace, and then one change.
         now += 3 * LAST_PAUSE;
         calm.heard(now);
