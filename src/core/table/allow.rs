@@ -158,7 +158,16 @@ fn from_network(batch: &mut Batch, way: &Way, chain: &str) {
 
 /// From outside, where the config names addresses, to a network.
 pub(super) fn known_path(batch: &mut Batch, layout: &Layout, chain: &str) {
-    for way in ways(layout) {
+    from_outside(batch, layout, chain, |_| true);
+}
+
+/// From all addresses there are: the reverse path of none is looked at.
+pub(super) fn from_everywhere(batch: &mut Batch, layout: &Layout, chain: &str) {
+    from_outside(batch, layout, chain, |from| from.prefix_len() == 0);
+}
+
+fn from_outside(batch: &mut Batch, layout: &Layout, chain: &str, is_meant: fn(&IpNet) -> bool) {
+    for way in ways(layout).filter(|way| way.from.subnet.as_ref().is_some_and(is_meant)) {
         // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump allow_1
         if let Some(mut words) = from_subnet(&way) {
             words.insert(0, words::direction(way.direction));

@@ -103,6 +103,13 @@ struct Peers {
     subnets: Vec<IpNet>,
 }
 
+impl Peers {
+    /// Whether they are all addresses of the family.
+    fn is_all(&self) -> bool {
+        self.subnets.iter().any(|subnet| subnet.prefix_len() == 0)
+    }
+}
+
 const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 

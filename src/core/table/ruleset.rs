@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 use super::{
-    Group, Host, IPV4, IPV6, Ip, Layout, Member, TABLE, allow, elements,
+    Group, Host, IPV4, IPV6, Ip, Layout, Member, Peers, TABLE, allow, elements,
     words::{self, Batch, Hook, Kind},
 };
 
@@ -365,6 +365,7 @@ fn forward(batch: &mut Batch, layout: &Layout) {
 /// a peer's packet has to come in by an interface that the host itself would send to it through.
 fn from_outside(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, FROM_OUTSIDE);
+    from_everywhere(batch, layout);
     // fib saddr . iif oif exists goto known_path
     let fib = [words::reverse_path_exists(), words::goto(KNOWN_PATH)];
     batch.add_rule(TABLE, FROM_OUTSIDE, fib);
@@ -381,6 +382,23 @@ fn from_outside(batch: &mut Batch, layout: &Layout) {
     }
     forged(batch, layout, FROM_OUTSIDE);
     end(batch, FROM_OUTSIDE);
+}
+
+/// Where the config names all addresses of a family, no source is a forged one, and the reverse
+/// path says nothing: a host with two uplinks answers by the one that a connection came in by.
+fn from_everywhere(batch: &mut Batch, layout: &Layout) {
+    for group in &layout.groups {
+        for peers in group.peers().filter(Peers::is_all) {
+            // meta nfproto ipv4 oifname @group_kube goto open
+            let words = [
+                words::nfproto(&peers.any),
+                words::oifname_in(&group.set()),
+                words::goto(OPEN),
+            ];
+            batch.add_rule(TABLE, FROM_OUTSIDE, words);
+        }
+    }
+    allow::from_everywhere(batch, layout, FROM_OUTSIDE);
 }
 
 /// Drops what another firewall would let in by its source address alone, and what opens a
