@@ -306,8 +306,13 @@ pub fn may_restore(changed: &Changed, seen: &impl Seen) -> Result<bool> {
 }
 
 /// The interfaces that forward because of settings that were changed, and for no other reason;
-/// and whether that goes for all IPv6 packets.
-pub fn enabled(changed: &[Changed], seen: &impl Seen) -> Result<(BTreeSet<Enabled>, bool)> {
+/// and whether that goes for all IPv6 packets. `is_libvirts` says of an interface that libvirt
+/// wants it to forward: it counts on `ip_forward` for that, which somebody may have overruled.
+pub fn enabled(
+    changed: &[Changed],
+    is_libvirts: impl Fn(&str) -> bool,
+    seen: &impl Seen,
+) -> Result<(BTreeSet<Enabled>, bool)> {
     let mut enabled = BTreeSet::new();
     let mut is_all_ipv6 = false;
     for one in changed {
@@ -319,7 +324,10 @@ pub fn enabled(changed: &[Changed], seen: &impl Seen) -> Result<(BTreeSet<Enable
                 continue;
             }
         };
-        let is_by_others = one.was_host_wide != Some(true) && is_on(&one.key.host_wide(), seen)?;
+        let is_by_others = match one.was_host_wide {
+            Some(true) => is_libvirts(one.key.interface()),
+            _ => is_on(&one.key.host_wide(), seen)?,
+        };
         if !is_by_others {
             enabled.insert(Enabled {
                 interface: one.key.interface().to_owned(),
@@ -499,7 +507,7 @@ mod tests {
         assert_eq!(plan.restored, known);
         assert_eq!(plan.set, [on(of("wan1"))]);
         assert_eq!(plan.changed, [ipv4("wan1", Some(false))]);
-        let (enabled, all) = enabled(&plan.changed, &fake(&values)).unwrap();
+        let (enabled, all) = enabled(&plan.changed, |_| false, &fake(&values)).unwrap();
         let names: Vec<_> = enabled.iter().map(|one| one.interface.as_str()).collect();
         assert_eq!((names, all), (vec!["wan1"], false));
     }
@@ -514,6 +522,19 @@ mod tests {
         assert_eq!(plan.set, wanted);
         assert_eq!(plan.changed, [ipv4("lan0", Some(false))]);
         assert_eq!(plan.restored, []);
+    }
+
+    #[test]
+    fn a_bridge_that_libvirt_wants_to_forward_is_not_restricted() {
+        let seen = fake(&[(LAN, "1"), (HOST, "1")]);
+        let is_restricted = |was_host_wide, is_libvirts| {
+            let changed = [ipv4("lan0", was_host_wide)];
+            let (enabled, _) = enabled(&changed, |_| is_libvirts, &seen).unwrap();
+            !enabled.is_empty()
+        };
+        assert!(is_restricted(Some(true), false));
+        assert!(!is_restricted(Some(true), true));
+        assert!(!is_restricted(None, false));
     }
 
     #[test]
@@ -533,7 +554,7 @@ mod tests {
             let seen = fake(values);
             let wanted = wanted([need()].into_iter(), &known, &seen).unwrap();
             let plan = plan(&wanted, &known, false, &seen).unwrap();
-            let enabled = enabled(&plan.changed, &seen).unwrap().0.len();
+            let enabled = enabled(&plan.changed, |_| false, &seen).unwrap().0.len();
             (plan.restored.len(), plan.changed.len(), enabled)
         };
         assert_eq!(look(&[(all, "0"), (force, "1")]), (0, 1, 1));
@@ -561,7 +582,7 @@ mod tests {
         let again = plan(&again, &first.changed, false, &on).unwrap();
         assert_eq!((again.set.len(), again.restored.len()), (0, 0));
         assert_eq!(names(&again.changed), [ra, all]);
-        assert!(enabled(&again.changed, &on).unwrap().1);
+        assert!(enabled(&again.changed, |_| false, &on).unwrap().1);
         // Needed by nobody: forwarding goes first.
         let none = plan(&[], &first.changed, false, &on).unwrap();
         assert_eq!(names(&none.restored), [all, ra]);

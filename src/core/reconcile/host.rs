@@ -105,7 +105,7 @@ pub(super) fn surroundings(
 ) -> Result<Surroundings> {
     let found = ways(usable, records, is_bridge, deadline)?;
     let (wanted, plan) = settings::plan(store, records, &found.ways)?;
-    let (enabled, enabled_all_ipv6) = settings::enabled(&plan)?;
+    let (enabled, enabled_all_ipv6) = settings::enabled(&plan, records)?;
     let too_much = found.is_too_much.then_some(Error::ManyRoutes);
     let mut troubles: Vec<_> = too_much.into_iter().collect();
     // Without it some containers have no answer, and all else is as it should be.

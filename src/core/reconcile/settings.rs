@@ -64,8 +64,17 @@ fn libvirt_routes_ipv6(records: &[Record]) -> bool {
 }
 
 /// The interfaces that forward because of what `plan` leaves changed.
-pub(super) fn enabled(plan: &Plan) -> Result<(BTreeSet<Enabled>, bool)> {
-    sysctls::enabled(&plan.changed, &sysctl::Kernel)
+pub(super) fn enabled(plan: &Plan, records: &[Record]) -> Result<(BTreeSet<Enabled>, bool)> {
+    let is_libvirts = |interface: &str| {
+        let mut forwarded = records
+            .iter()
+            .filter(|record| record.network.mode != Mode::Isolated);
+        forwarded.any(|record| {
+            let bridge = record.network.routed_bridge();
+            bridge.is_some_and(|bridge| bridge.as_str() == interface)
+        })
+    };
+    sysctls::enabled(&plan.changed, is_libvirts, &sysctl::Kernel)
 }
 
 /// Gives back what is not needed any more, and remembers what is going to be changed: before it
