@@ -77,8 +77,13 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
             && !names.contains(&network.name)
             && held.any(|name| *name == network.name)
     };
-    let mut preview =
-        reconcile::preview(&config, Active { networks, unread }, is_held, deadline())?;
+    let mut preview = reconcile::preview(
+        &config,
+        Active { networks, unread },
+        is_held,
+        None,
+        deadline(),
+    )?;
     preview.misfits.extend(unknown);
     output::print(&shown_preview(&preview))?;
     if let Some(nothing) = config.opens_nothing() {

@@ -17,11 +17,11 @@ const ROUTES: &str = "routes";
 
 /// What the kernel is set to for one interface.
 pub(crate) fn settings(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
-    let mut found = Vec::new();
+    // First what the host as a whole forwards: where that is on, virt-forward switches nothing on.
+    let mut found = way_out(scene, root, autoconfigured);
     if scene.is_config_right {
         found.extend(wanted(scene));
     }
-    found.extend(way_out(scene, root, autoconfigured));
     found.extend(advertised(root, autoconfigured));
     or_ok(found, FORWARDING, "this host forwards what it should")
 }

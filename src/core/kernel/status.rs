@@ -7,12 +7,13 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
+    io::{self, Read},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    network::{KernelName, Network, XmlError, read},
+    network::{KernelName, MAX_XML, Network, XmlError, read},
     paths,
 };
 
@@ -56,32 +57,48 @@ pub fn named(name: &[u8], network: Result<Network, XmlError>) -> Result<Network,
     }
 }
 
-/// Every active network. Nothing where libvirt keeps no status files here, and so cannot be said
-/// to have none.
+/// Every active network. Nothing where libvirt keeps no status files here, or where one of them
+/// cannot be read just now: then it cannot be said which networks are not active.
 pub fn active() -> Option<Active> {
-    let folder = Path::new(paths::LIBVIRT_STATUS);
+    all_active().ok()
+}
+
+fn all_active() -> io::Result<Active> {
     let mut active = Active::default();
-    for (name, path) in files(folder)? {
-        // One that cannot be opened has just ended.
-        if let Ok(file) = File::open(path) {
-            active.add(name.as_bytes(), read(file));
+    for (name, path) in files(Path::new(paths::LIBVIRT_STATUS))? {
+        if let Some(definition) = content(&path)? {
+            active.add(name.as_bytes(), read(&definition[..]));
         }
     }
-    Some(active)
+    Ok(active)
+}
+
+/// What is in a file; nothing where it has gone meanwhile.
+fn content(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut content = Vec::new();
+    // One byte more than is taken: the parser reports what is too long.
+    file.take(MAX_XML + 1).read_to_end(&mut content)?;
+    Ok(Some(content))
 }
 
 /// The definition of the network of that name, if it is active. Nothing where libvirt keeps no
-/// status files.
+/// status files, or where its file cannot be read just now.
 pub fn of(name: &[u8]) -> Option<Option<Result<Network, XmlError>>> {
     let folder = Path::new(paths::LIBVIRT_STATUS);
     if name.contains(&b'/') {
         return Some(None);
     }
     let file = [name, b".xml"].concat();
-    match File::open(folder.join(OsString::from_vec(file))) {
-        Ok(file) => Some(Some(named(name, read(file)))),
-        Err(_) if folder.is_dir() => Some(None),
-        Err(_) => None,
+    match content(&folder.join(OsString::from_vec(file))).ok()? {
+        Some(definition) => Some(Some(named(name, read(&definition[..])))),
+        None => folder
+            .try_exists()
+            .is_ok_and(|is_there| is_there)
+            .then_some(None),
     }
 }
 
@@ -96,20 +113,24 @@ pub fn has(name: &str, bridge: &KernelName) -> Option<bool> {
 
 /// The `*.xml` files in `dir`, by stem.
 pub fn xml_files(dir: &Path) -> Vec<(String, PathBuf)> {
-    let named = files(dir).into_iter().flatten();
+    let named = files(dir).unwrap_or_default().into_iter();
     let utf8 = |(name, path): (OsString, PathBuf)| Some((name.into_string().ok()?, path));
     named.filter_map(utf8).collect()
 }
 
-fn files(dir: &Path) -> Option<Vec<(OsString, PathBuf)>> {
-    let entries = fs::read_dir(dir).ok()?.flatten();
-    let paths = entries.map(|entry| entry.path());
-    let files = paths.filter(|path| path.extension() == Some(OsStr::new("xml")));
-    let named = files.filter_map(|path| {
-        let stem = path.file_stem()?.to_owned();
-        path.is_file().then_some((stem, path))
-    });
-    Some(named.collect())
+fn files(dir: &Path) -> io::Result<Vec<(OsString, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        let stem = path.file_stem().map(OsStr::to_owned);
+        if let Some(stem) = stem.filter(|_| path.extension() == Some(OsStr::new("xml")))
+            && entry.file_type()?.is_file()
+        {
+            files.push((stem, path));
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

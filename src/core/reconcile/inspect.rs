@@ -32,6 +32,8 @@ pub struct Preview {
     pub table: Option<String>,
     /// What the table has to know of the host.
     pub host: Host,
+    /// What the table that is there knows of the host is out of date.
+    pub is_host_changed: bool,
     /// Docker's rules about packets to containers' own addresses.
     pub direct_access: Vec<direct::Rule>,
     /// The firewalls of this host: gates that are wanted, and what stands in the way.
@@ -79,7 +81,7 @@ impl Inspection {
     /// Whether our table is what it should be, to the letter.
     pub fn is_table_right(&self) -> bool {
         match (&self.table, &self.wanted.table) {
-            (Some(seen), Some(wanted)) => table::same(seen, wanted),
+            (Some(seen), Some(wanted)) => table::same(seen, wanted) && !self.wanted.is_host_changed,
             (None, None) => true,
             _ => false,
         }
@@ -109,11 +111,13 @@ impl Inspection {
 }
 
 /// What `config` wants for the networks that are active; nothing for those of them that `is_held`
-/// names.
+/// names. `built` is the host that a table was built for, which is to be compared; without it the
+/// table is that of the host as it is.
 pub fn preview(
     config: &Config,
     active: Active,
     is_held: impl Fn(&Network) -> bool,
+    built: Option<Host>,
     deadline: Deadline,
 ) -> Result<Preview> {
     let store = Store::at(paths::STATE);
@@ -152,7 +156,9 @@ pub fn preview(
         false => None,
         true => {
             let mut batch = Batch::default();
-            let layout = table::Layout::of(config, &around.host);
+            // What is there is held against what it was built for: what has changed of the host
+            // since is another finding.
+            let layout = table::Layout::of(config, built.as_ref().unwrap_or(&around.host));
             table::whole(&mut batch, &layout, &members);
             scratch::listed(&batch, TABLE, deadline)?
         }
@@ -162,12 +168,16 @@ pub fn preview(
         let value = sysctl::Kernel.value(&wanted.key)?;
         Ok(SettingSeen { wanted, value })
     });
-    let settings: Result<Vec<_>> = settings.collect();
+    let settings = settings.collect::<Result<Vec<_>>>()?;
+    // Settings that are not as wanted change what the host is: one finding, not two.
+    let is_host_changed = settings.iter().all(SettingSeen::is_right)
+        && built.is_some_and(|built| built != around.host);
     let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
     let survey = seen.survey;
     Ok(Preview {
         table,
         host: around.host,
+        is_host_changed,
         direct_access: around.direct_access,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
@@ -176,7 +186,7 @@ pub fn preview(
         outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
         misfits,
-        settings: settings?,
+        settings,
         records,
         usable,
     })
@@ -228,6 +238,7 @@ pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<In
             active,
             // To show it as open where that cannot be read changes nothing.
             |network| is_held(&store, network).unwrap_or_default(),
+            store.layout().map(|built| built.host()),
             deadline,
         )?,
         table: nft::list(TABLE, deadline)?,
