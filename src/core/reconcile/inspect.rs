@@ -135,14 +135,14 @@ pub fn preview(
         false => Record::new(&usable, network),
     });
     let records: Vec<_> = records.collect();
-    let closed = known_closed(&store, &records)?;
-    misfits.extend(unread);
-    misfits.extend(closed.iter().filter_map(left_behind));
     let present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
         .cloned()
         .collect();
+    let closed = known_closed(&store, &present)?;
+    misfits.extend(unread);
+    misfits.extend(closed.iter().filter_map(left_behind));
     let members = [members(&present), members(&closed)].concat();
     let config = &usable;
     let is_bridge = |name: &str| {
@@ -210,20 +210,19 @@ fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<Error>>
 }
 
 /// Networks that are known and closed, beside these: they start just now, or libvirt does not have
-/// them active though their bridges exist.
+/// them active, or their bridges have gone since.
 fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
     let bridges = records.iter().map(|record| record.network.known_bridge());
     let bridges: BTreeSet<_> = bridges.collect();
     let mut others = store.records()?;
     others.retain(|record| {
-        let is_there = is_present(record) || record.standing == Standing::Starting;
-        record.access.is_none() && is_there && !bridges.contains(&record.network.known_bridge())
+        record.access.is_none() && !bridges.contains(&record.network.known_bridge())
     });
     Ok(others)
 }
 
 fn left_behind(record: &Record) -> Option<Error> {
-    let is_left = record.standing == Standing::Inactive;
+    let is_left = record.standing == Standing::Inactive && is_present(record);
     let bridge = record.network.known_bridge().filter(|_| is_left)?;
     let network = record.network.name.clone();
     Some(Error::NotActive { network, bridge })

@@ -1,12 +1,15 @@
 //! What libvirtd, or anybody, calls the hook with; arguments end with a NUL.
 #![no_main]
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+};
 
 use libfuzzer_sys::fuzz_target;
 use virt_forward_core::{
     event::{BadEvent, Event, Operation},
-    text::{comment, shown},
+    text::comment,
 };
 use virt_forward_fuzz::assert_shown;
 
@@ -18,11 +21,13 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(event.network.as_bytes(), args[0]);
             let is_ours = [&b"start"[..], b"started", b"updated", b"stopped"].contains(&args[1]);
             assert_eq!(event.operation != Operation::Other, is_ours);
-            assert_shown(&shown(&event.network));
-            assert!(comment(&event.network).is_ascii());
+            assert_shown(&event.shown());
+            let name = event.network.to_string_lossy();
+            assert!(comment(&name).is_ascii());
+            assert_eq!(event.is_of(&name), event.network.to_str().is_some());
         }
         Err(why) => {
-            assert_eq!(why == BadEvent::Usage, args.len() < 2);
+            assert!(why == BadEvent::Usage && args.len() < 2);
             assert_shown(&why.to_string());
         }
     }
