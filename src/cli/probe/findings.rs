@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use virt_forward_core::{
     kernel::trace::{By, Fate, Place},
+    names::TABLE,
     policy::Packet,
 };
 
@@ -260,6 +261,10 @@ impl Findings {
         else {
             return Vec::new();
         };
+        // A rule of ours drops what policy does not allow: the reason says why.
+        if chain.starts_with(&format!("{} {} ", TABLE.family.word(), TABLE.name)) {
+            return Vec::new();
+        }
         let table = chain.split(' ').nth(1).unwrap_or_default();
         match (rule.strip_prefix("-A "), handle) {
             (Some(rule), _) => {
