@@ -124,10 +124,13 @@ fn files(dir: &Path) -> io::Result<Vec<(OsString, PathBuf)>> {
         let entry = entry?;
         let path = entry.path();
         let stem = path.file_stem().map(OsStr::to_owned);
-        if let Some(stem) = stem.filter(|_| path.extension() == Some(OsStr::new("xml")))
-            && entry.file_type()?.is_file()
-        {
-            files.push((stem, path));
+        let Some(stem) = stem.filter(|_| path.extension() == Some(OsStr::new("xml"))) else {
+            continue;
+        };
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() => files.push((stem, path)),
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
         }
     }
     Ok(files)

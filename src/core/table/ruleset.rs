@@ -165,6 +165,10 @@ fn unmarked(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, UNMARKED);
     // ct label 127 drop
     batch.add_rule(TABLE, UNMARKED, [words::labelled(LABEL), words::drop()]);
+    if !layout.host.bridged.is_empty() {
+        // Bridges that are no network's: with br_netfilter the table sees what passes within them.
+        leave_same_bridge(batch, UNMARKED);
+    }
     for family in [Ip::V4, Ip::V6] {
         if layout.host.enabled_of(family).next().is_some() {
             // meta nfproto ipv4 iifname @enabled4 drop
