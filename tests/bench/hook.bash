@@ -3,7 +3,7 @@
 
 bench_hook() { # SUITE
   local few=3 many=1000
-  bench_lab "$1" '' && start_founding_case > /dev/null
+  bench_lab "$1" "$BENCH_CONFIG" && start_founding_case > /dev/null
   echo "$1: the hook (median of $ROUNDS, run by hand as libvirtd does)"
   bench_bridges 1 $((many + 1))
   on_host bash -s << 'SETUP'

@@ -43,7 +43,7 @@ figure() { # SIZE WAY METRIC VALUE
 
 scale_lab() { # SUITE
   local way
-  bench_lab "$1" ''
+  bench_lab "$1" "$BENCH_CONFIG"
   start_bus
   start_networks extra
   scale_rules_of_libvirt > "$LAB_DIR/rules.nat"

@@ -3,7 +3,7 @@
 
 bench_start() { # SUITE
   local times
-  bench_lab "$1" '' && start_founding_case > /dev/null
+  bench_lab "$1" "$BENCH_CONFIG" && start_founding_case > /dev/null
   times=$LAB_DIR/start
   start_networks extra > /dev/null
   echo "$1: virsh net-start (median of $ROUNDS)"

@@ -10,7 +10,7 @@ flush_our_chain() {
 }
 
 delete_an_element() {
-  on_host nft delete element inet virt_forward bridges "{ ${LAB_BRIDGE[kube02]} }"
+  on_host nft delete element inet virt_forward subnets4_24 "{ ${LAB_BRIDGE[kube02]} . 10.17.${LAB_SUBNET[kube02]}.0 }"
 }
 
 # One rule with our comment out of the chain that libvirt's rules are in.
