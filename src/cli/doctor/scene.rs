@@ -86,6 +86,7 @@ pub(crate) mod tests {
                 survey: Survey::default(),
                 trouble: None,
                 is_libvirt_flushed: false,
+                is_host_changed: false,
                 host: virt_forward_core::table::Host::default(),
                 direct_access: Vec::new(),
                 outsiders: Vec::new(),

@@ -109,6 +109,7 @@ fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
             survey: Survey::default(),
             trouble: None,
             is_libvirt_flushed: false,
+            is_host_changed: false,
             host: virt_forward_core::table::Host::default(),
             direct_access: Vec::new(),
             outsiders: Vec::new(),
