@@ -56,6 +56,8 @@ pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
     allows: Vec<Allow>,
+    /// The config names an address or a subnet, which may be outside.
+    knows_outside: bool,
     host: Host,
 }
 
@@ -123,13 +125,6 @@ impl Layout {
         sets
     }
 
-    /// Whether the config names an address or a subnet, which may be outside.
-    fn knows_outside(&self) -> bool {
-        let names_one = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
-        let has_peers = |group: &Group| !group.peers.is_empty();
-        self.groups.iter().any(has_peers) || self.allows.iter().any(names_one)
-    }
-
     /// The layout that `config` wants on this host.
     pub fn of(config: &Config, host: &Host) -> Self {
         Self {
@@ -144,6 +139,7 @@ impl Layout {
                 })
                 .collect(),
             allows: config.allows.clone(),
+            knows_outside: config.names_subnets(),
             host: host.clone(),
         }
     }

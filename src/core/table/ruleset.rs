@@ -51,7 +51,7 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
     own_source(batch, layout);
     replies(batch, layout);
     from_bridge(batch, layout);
-    if layout.knows_outside() {
+    if layout.knows_outside {
         known_path(batch, layout);
         from_outside(batch, layout);
     }
@@ -354,7 +354,7 @@ fn forward(batch: &mut Batch, layout: &Layout) {
         words::goto(FROM_BRIDGE),
     ];
     batch.add_rule(TABLE, FORWARD, from_bridge);
-    if layout.knows_outside() {
+    if layout.knows_outside {
         // oifname @bridges goto from_outside
         let from_outside = [
             words::oifname_in(elements::BRIDGES),
