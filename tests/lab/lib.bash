@@ -141,8 +141,14 @@ lab_serve_log() {
   lab_wait_for 200 test -S "$(lab_path /dev/log)" || lab_die "nobody listens on /dev/log"
 }
 
+# Returns once the server listens: whoever asks earlier is refused by the guest itself.
 lab_serve() { # PLACE [--bind ADDRESS]
   lab_in_background nsenter --net="/run/netns/$1" virt-forward-probe serve "$LAB_PORT" "${@:2}"
+  lab_wait_for 250 lab_is_served "$1" "${3:-}" || lab_die "no server listens in $1"
+}
+
+lab_is_served() { # PLACE [ADDRESS]
+  [[ -n $(on_host nsenter --net="/run/netns/$1" ss -Hltn "sport = :$LAB_PORT" ${2:+and src "[$2]"}) ]]
 }
 
 # Free of this shell's descriptors: a pipe to which it writes must end when the test does.
