@@ -244,10 +244,12 @@ pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<In
     })
 }
 
-/// Whether there are networks that libvirt makes rules for, and no rules of libvirt's.
+/// Whether there are networks that libvirt makes rules for, and no rules of libvirt's. libvirt
+/// makes those of a network that starts after its `start` hook.
 pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
     let mut with_rules = records
         .iter()
+        .filter(|record| record.standing != Standing::Starting)
         .map(|record| &record.network)
         .filter(|network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Isolated));
     with_rules.any(|network| {

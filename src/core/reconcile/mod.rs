@@ -23,6 +23,7 @@ mod settings;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
 };
 
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
@@ -52,6 +53,8 @@ use crate::{
 
 /// With that many open networks an event looks at the elements of all.
 const FEW: usize = 32;
+/// A run that took longer has used up much of [`crate::state::STARTED_GRACE`].
+const SLOW_RUN: Duration = Duration::from_millis(250);
 
 /// What a run did with a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +156,7 @@ impl<'a> Run<'a> {
                 false => Outcome::NotActive,
             });
         }
+        let began = Instant::now();
         let unused = self.unused();
         let record = Record::new(&policy::without(self.config(), &unused), network);
         let known = self.store.record(&bridge)?;
@@ -185,6 +189,10 @@ impl<'a> Run<'a> {
         let record = self.store.record(&bridge)?.unwrap_or(record);
         self.store.finish()?;
         self.firewalld()?;
+        if is_listed == Some(false) && began.elapsed() > SLOW_RUN {
+            // libvirt writes the status file after this run, however long the run took.
+            self.store.doubt(&bridge)?;
+        }
         let mut troubles = self.troubles.take();
         let unused = self.unused().of(&record.network);
         let networks = std::iter::once(&record.network);
