@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# A host that is rebooted with a firewall of its own, and networks that libvirtd starts. To be sourced after lib.bash:
+#
+#   reboot_with COMMAND       # COMMAND enables the firewall, before the reboot
+
+reboot_with() { # COMMAND
+  machine_lan
+  if ((BOOT == 1)); then
+    start_founding_case
+    autostart "${FOUNDING[@]}"
+    install_package
+    "$1"
+    next_boot
+  fi
+  comes_to_be_wanted "rebooted"
+  guests_of_founding_case
+  firewall_runs
+  kubes_reach_each_other
+  closed_to lan kube03 4
+  closed_to kube02 isolated 4
+  closed_to isolated kube03 6
+  status_is_wanted
+  nothing_is_wrong
+}
+
+status_is_wanted() {
+  check "virt-forward status --check" status_says 0
+}
+
+# libvirtd puts each bridge into its zone when the network starts.
+zones_are_set() {
+  local bridge
+  for bridge in virbr_kube02 virbr_kube03 virbr_kube05; do
+    [[ -n $(on_host firewall-cmd --get-zone-of-interface="$bridge" 2> /dev/null) ]] || return 1
+  done
+}
