@@ -97,6 +97,32 @@ machine_is_alive() {
   [[ -e /proc/$MACHINE_PID ]] || machine_die "qemu has ended: $(< "$MACHINE_DIR/qemu.log")"
 }
 
+# ---- What it gets --------------------------------------------------------------------------------------------------
+
+# The package, made of the programs that are there.
+machine_package() {
+  local log=$MACHINES/build-deb.log lock
+  mkdir -p -- "$MACHINES"
+  exec {lock}>> "$MACHINE_TARGET/packages.lock"
+  flock "$lock"
+  "$MACHINE_REPO/packaging/build-deb" --no-build > "$log" 2>&1 || machine_die "no package: $(tail -n 20 -- "$log")"
+  cp -- "$(tail -n 1 -- "$log")" "$MACHINES/virt-forward.deb"
+  exec {lock}>&-
+}
+
+# Tests, programs and the package, as the machine sees them in MACHINE_SHARE.
+machine_share() {
+  local share=$MACHINE_DIR/share
+  mkdir -p -- "$share/tests/lab" "$share/tests/live" "$share/target/release"
+  cp -r -- "$MACHINE_REPO/tests/machines" "$share/tests/machines"
+  cp -r -- "$MACHINE_REPO"/tests/lab/{lib.bash,firewalls.bash,guest,lan,networks} "$share/tests/lab"
+  cp -- "$MACHINE_REPO"/tests/live/*.bash "$share/tests/live"
+  cp -- "$MACHINE_TARGET"/release/virt-forward{,-hook,-watch,-probe} "$share/target/release"
+  cp -- "$MACHINES/virt-forward.deb" "$share"
+}
+
+# ---- Asking it -----------------------------------------------------------------------------------------------------
+
 # Has the agent run a command inside, and prints what it prints. 124: it did not end in time.
 machine_run() { # SECONDS COMMAND…
   local times=$(($1 * 10)) name status

@@ -120,6 +120,18 @@ next_boot() {
   exit 75
 }
 
+# libvirtd has started what it starts by itself, one after another.
+networks_run() { # NAME…
+  local name
+  for name in "$@"; do
+    check "libvirtd has started $name" lab_wait_for 3000 network_runs "$name"
+  done
+}
+
+network_runs() { # NAME
+  on_host virsh --quiet net-list --name | grep -qx -- "$1"
+}
+
 # Within a minute, as daemons may still be starting.
 comes_to_be_wanted() { # WHAT
   if lab_wait_for 600 is_as_wanted; then

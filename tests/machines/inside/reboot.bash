@@ -12,6 +12,7 @@ reboot_with() { # COMMAND
     "$1"
     next_boot
   fi
+  networks_run "${FOUNDING[@]}"
   comes_to_be_wanted "rebooted"
   guests_of_founding_case
   firewall_runs
