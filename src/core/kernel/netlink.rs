@@ -4,7 +4,7 @@
 //! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
 //! at several chains each time. Rules are only read this way, never changed.
 
-use std::{io, os::fd::OwnedFd};
+use std::{cell::RefCell, io, os::fd::OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -40,6 +40,18 @@ pub(super) const BUFFER: usize = 64 * 1024;
 
 /// How often a list that changed under way is asked for again.
 const TRIES: usize = 20;
+
+thread_local! {
+    /// A socket for netfilter on which no answer is outstanding, for the next request of this
+    /// thread: an event sends a dozen. A thread that works in another network namespace makes its
+    /// own.
+    ///
+    /// It stays open for a second reason. Whoever closes such a socket after something was taken
+    /// out of nftables waits until no packet can see it any more, 5 to 20 ms
+    /// (net/netfilter/nf_tables_api.c, `nft_rcv_nl_event`). While it is open, that time passes as
+    /// the next requests are answered.
+    static IDLE: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
+}
 
 /// One thing of a list.
 pub(super) struct Object {
@@ -93,10 +105,9 @@ pub(super) fn order(
     requests: impl Iterator<Item = (u8, Vec<u8>)>,
     deadline: Deadline,
 ) -> io::Result<()> {
-    let socket = open(Some(netlink::NETFILTER), deadline)?;
     for (family, attributes) in requests {
         let request = request(subsystem, kind, family, NLM_F_ACK, &attributes);
-        match ask_by(&socket, &request, usize::MAX) {
+        match ask(&request, usize::MAX, deadline) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             other => drop(other?),
         }
@@ -150,16 +161,20 @@ fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<O
 
 /// One try; nothing where the list changed under way.
 fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
-    ask_by(&open(Some(netlink::NETFILTER), deadline)?, request, limit)
-}
-
-fn ask_by(socket: &OwnedFd, request: &[u8], limit: usize) -> io::Result<Option<Vec<Object>>> {
+    let socket = match IDLE.take() {
+        Some(socket) => within(socket, deadline)?,
+        None => open(Some(netlink::NETFILTER), deadline)?,
+    };
     let mut objects = Vec::new();
-    let is_whole = exchange(socket, request, &mut |message| {
+    let answer = exchange(&socket, request, &mut |message| {
         objects.push(message.object());
         objects.len() < limit
     })?;
-    Ok(is_whole.then_some(objects))
+    // The rest of an answer would be taken for the answer to the next request.
+    if answer.is_over {
+        IDLE.set(Some(socket));
+    }
+    Ok((!answer.is_changed).then_some(objects))
 }
 
 /// Asks rtnetlink for a list (`RTM_GET*`, as `kind`) of a family, 0 for all, with a header of that
@@ -191,22 +206,36 @@ fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
         SocketFlags::CLOEXEC,
         protocol,
     )?;
+    within(socket, deadline)
+}
+
+fn within(socket: OwnedFd, deadline: Deadline) -> io::Result<OwnedFd> {
     // A timeout of zero would mean none.
     let left = deadline.left().max(std::time::Duration::from_millis(1));
     set_socket_timeout(&socket, Timeout::Recv, Some(left))?;
     Ok(socket)
 }
 
-/// Sends a request and takes what comes, until `each` has enough; whether nothing changed
-/// under way.
+/// How an answer ended.
+struct Answer {
+    /// What it lists changed under way.
+    is_changed: bool,
+    /// Its last message came.
+    is_over: bool,
+}
+
+/// Sends a request and takes what comes, until `each` has enough.
 fn exchange(
     socket: &OwnedFd,
     request: &[u8],
     each: &mut dyn FnMut(&Message<'_>) -> bool,
-) -> io::Result<bool> {
+) -> io::Result<Answer> {
     rustix::net::send(socket, request, SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
-    let mut interrupted = false;
+    let mut answer = Answer {
+        is_changed: false,
+        is_over: false,
+    };
     loop {
         let received = match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
             Ok((received, _)) => received,
@@ -215,19 +244,19 @@ fn exchange(
         };
         let mut wants_more = true;
         for message in messages(buffer.get(..received).unwrap_or_default()) {
-            interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+            answer.is_changed |= message.flags & NLM_F_DUMP_INTR != 0;
             match message.kind {
-                NLMSG_DONE => return Ok(!interrupted),
+                NLMSG_DONE => answer.is_over = true,
                 NLMSG_ERROR => match message.error() {
                     // The acknowledgement of what was no dump.
-                    None => return Ok(true),
+                    None => answer.is_over = true,
                     Some(why) => return Err(why),
                 },
                 _ => wants_more = each(&message),
             }
         }
-        if !wants_more {
-            return Ok(!interrupted);
+        if answer.is_over || !wants_more {
+            return Ok(answer);
         }
     }
 }

@@ -22,21 +22,25 @@ fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
     rules.into_iter().collect()
 }
 
-/// What has to be set; nothing where all is well, or where firewalld does not run.
+/// What has to be set; nothing where all is well, or where firewalld does not run. The records of
+/// all networks are only asked for where it matters.
 pub(super) fn missing(
     store: &Store,
     config: &Config,
-    records: &[Record],
+    records: impl FnOnce() -> Result<Vec<Record>>,
     deadline: Deadline,
 ) -> Result<Option<FirewalldRules>> {
-    let rules = wanted(config, records);
     let known = store.firewalld()?;
-    if rules.is_empty() && known.is_none() {
+    if !config.lets_in() && known.is_none() {
         return Ok(None);
     }
     let Some(table) = firewalld::table(deadline)? else {
         return Ok(None);
     };
+    let rules = wanted(config, &records()?);
+    if rules.is_empty() && known.is_none() {
+        return Ok(None);
+    }
     let wanted = FirewalldRules { table, rules };
     // A table that was made since has none.
     let seen = known.filter(|known| known.table == table);
@@ -51,6 +55,7 @@ pub(super) fn is_missing(
     records: &[Record],
     deadline: Deadline,
 ) -> Result<bool> {
+    let records = || Ok(records.to_vec());
     missing(store, config, records, deadline).map(|missing| missing.is_some())
 }
 
@@ -79,7 +84,7 @@ pub(super) fn set(store: &Store, wanted: &FirewalldRules, deadline: Deadline) ->
 
 /// Takes all rules of ours away.
 pub(super) fn clear(store: &Store, deadline: Deadline) -> Result<()> {
-    match missing(store, &Config::closed(), &[], deadline)? {
+    match missing(store, &Config::closed(), || Ok(Vec::new()), deadline)? {
         Some(none) => set(store, &none, deadline),
         None => Ok(()),
     }

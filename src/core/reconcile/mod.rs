@@ -298,12 +298,8 @@ impl<'a> Run<'a> {
     /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
     /// for a while.
     fn firewalld(&self) -> Result<bool> {
-        if !self.config().lets_in() && self.store.firewalld()?.is_none() {
-            return Ok(false);
-        }
-        let records = self.store.records()?;
-        let usable = self.usable();
-        let Some(rules) = firewalld::missing(self.store, &usable, &records, self.deadline)? else {
+        let (usable, records) = (self.usable(), || self.store.records());
+        let Some(rules) = firewalld::missing(self.store, &usable, records, self.deadline)? else {
             return Ok(false);
         };
         let built = self.store.layout();

@@ -28,10 +28,15 @@ use std::{
         ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound},
         Write,
     },
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    mem::MaybeUninit,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags, RawDir};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use lock::Lock;
@@ -49,6 +54,8 @@ use crate::{
 
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
+/// The bytes of names that are asked for at a time: enough for some fifty.
+const NAMES: usize = 2048;
 /// `S_IWGRP`, `S_IWOTH`
 const OTHERS_WRITE: u32 = 0o022;
 const LOCK: &str = "lock";
@@ -234,7 +241,12 @@ impl Store {
     /// Whether more than so many networks are open. No more files are looked for than it takes,
     /// as an event asks.
     pub fn are_more_open_than(&self, count: usize) -> Result<bool> {
-        Ok(self.some_names(OPEN, count + 1)?.len() > count)
+        let mut seen = 0;
+        self.each_name(OPEN, &mut |_| {
+            seen += 1;
+            seen <= count
+        })?;
+        Ok(seen > count)
     }
 
     /// The files of the networks that are open.
@@ -344,23 +356,24 @@ impl Store {
 
     /// The records in a folder.
     fn names(&self, folder: &'static str) -> Result<Vec<PathBuf>> {
-        self.some_names(folder, usize::MAX)
+        let mut names = Vec::new();
+        self.each_name(folder, &mut |name| {
+            names.push(name);
+            true
+        })?;
+        Ok(names)
     }
 
-    /// The first `most` of them. A run that was killed may have left half a file of another
-    /// name.
-    fn some_names(&self, folder: &'static str, most: usize) -> Result<Vec<PathBuf>> {
+    /// Hands the records in a folder to `each` until that has enough. A run that was killed may
+    /// have left half a file of another name.
+    fn each_name(&self, folder: &'static str, each: &mut dyn FnMut(PathBuf) -> bool) -> Result<()> {
         let dir = self.dir.join(folder);
-        let failed = |why| state("read", dir.clone(), why);
-        let entries = match fs::read_dir(&dir) {
-            Err(why) if why.kind() == NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
-        };
-        let names = entries.map(|entry| Ok(Path::new(folder).join(entry?.file_name())));
-        let is_record = |name: &PathBuf| name.extension().is_some_and(|ext| ext == "json");
-        let names = names.filter(|name: &io::Result<_>| name.as_ref().map_or(true, is_record));
-        let names: io::Result<Vec<_>> = names.take(most).collect();
-        names.map_err(failed)
+        let is_record = |name: &OsStr| Path::new(name).extension().is_some_and(|ext| ext == "json");
+        let mut each = |name: &OsStr| !is_record(name) || each(Path::new(folder).join(name));
+        match each_entry(&dir, &mut each) {
+            Err(why) if why.kind() != NotFound => Err(state("read", dir, why)),
+            _ => Ok(()),
+        }
     }
 
     /// Nothing where there is no such file, or it makes no sense. One that cannot be read just
@@ -506,6 +519,22 @@ fn trust(dir: &Path) -> Result<()> {
     };
     let what = format!("{fault}. Take it away (rm -r), and run: virt-forward apply");
     Err(failed(io::Error::other(what)))
+}
+
+/// Hands the names in a folder to `each` until that has enough. Unlike `std::fs::read_dir`, which
+/// asks the kernel for a thousand names at a time, this asks for some dozens.
+fn each_entry(dir: &Path, each: &mut dyn FnMut(&OsStr) -> bool) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(dir, flags, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); NAMES];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if !each(OsStr::from_bytes(entry.file_name().to_bytes())) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn remove_whole(entry: &DirEntry) -> io::Result<()> {
