@@ -15,6 +15,9 @@ use crate::{
     text::shown,
 };
 
+/// What stands for all interfaces in the place of one.
+pub const ALL: &str = "all";
+
 /// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
@@ -91,7 +94,7 @@ impl Key {
     }
 
     /// The forwarding of all IPv6 packets, and what goes with it.
-    fn is_hosts_ipv6(&self) -> bool {
+    pub fn is_hosts_ipv6(&self) -> bool {
         self.is(|family, _, setting| family == "ipv6" && setting != "force_forwarding")
     }
 
@@ -105,7 +108,7 @@ impl Key {
     /// What forwards all packets of the family, whatever interface they come in by.
     fn host_wide(&self) -> Key {
         match self.is_ipv4_forwarding() {
-            true => Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec()),
+            true => ipv4_all(),
             false => ipv6_all(),
         }
     }
@@ -209,6 +212,27 @@ pub struct Plan {
     pub set: Vec<Setting>,
     /// All that were changed, or will have been then: the record.
     pub changed: Vec<Changed>,
+}
+
+impl Plan {
+    /// Whether it switches on the forwarding of all IPv6 packets.
+    pub fn sets_all_ipv6(&self) -> bool {
+        self.set.iter().any(|setting| setting.key == ipv6_all())
+    }
+
+    /// Whether it switches that off.
+    pub fn gives_back_all_ipv6(&self) -> bool {
+        let mut restored = self.restored.iter();
+        restored.any(|changed| changed.key == ipv6_all() && changed.was == "0")
+    }
+}
+
+/// Whether all packets of a family are forwarded, whatever interface they come in by.
+pub fn forwards_all(family: Ip, seen: &impl Seen) -> Result<bool> {
+    match family {
+        Ip::V4 => is_on(&ipv4_all(), seen),
+        Ip::V6 => is_on(&ipv6_all(), seen),
+    }
 }
 
 /// What leads from `known`, which was changed before, to what is `wanted`. `libvirt_routes_ipv6`
@@ -353,8 +377,13 @@ fn keep_router_advertisements(seen: &impl Seen) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
+/// It is read, and never written.
+fn ipv4_all() -> Key {
+    Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec())
+}
+
 fn ipv6_all() -> Key {
-    Key::of_interface("ipv6", "all", "forwarding")
+    Key::of_interface("ipv6", ALL, "forwarding")
 }
 
 fn on(key: Key) -> Setting {

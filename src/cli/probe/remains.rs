@@ -46,7 +46,7 @@ impl Traces {
                 && self.sources.contains(&one.source)
                 && self.targets.contains(&one.target)
         };
-        conntrack::forget(is_meant, deadline)?;
+        conntrack::forget(None, is_meant, deadline)?;
         for (address, interface) in &self.neighbours {
             // With an interface its neighbours have gone.
             if let Some(interface) = host.interface(interface) {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Error, Result,
     policy::{Flow, Packet},
-    table,
+    table::{self, Ip},
 };
 
 const IPCTNL_MSG_CT_GET: u8 = 1;
@@ -32,6 +32,8 @@ const CTA_PROTO_ICMP_ID: u16 = 4;
 const CTA_PROTO_ICMPV6_ID: u16 = 7;
 
 const AF_UNSPEC: u8 = 0;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
@@ -86,21 +88,29 @@ impl Connection {
 }
 
 /// Deletes the connections that `is_meant` names: their next packet, if one comes, opens a
-/// connection or is refused like any other.
-pub fn forget(is_meant: impl Fn(&Connection) -> bool, deadline: Deadline) -> Result<()> {
-    forget_all(is_meant, deadline).map_err(|why| Error::Rules {
+/// connection or is refused like any other. Only those of `family` are looked at, if there is one.
+pub fn forget(
+    family: Option<Ip>,
+    is_meant: impl Fn(&Connection) -> bool,
+    deadline: Deadline,
+) -> Result<()> {
+    forget_all(family, is_meant, deadline).map_err(|why| Error::Rules {
         what: "connections".to_owned(),
         why,
     })
 }
 
-fn forget_all(is_meant: impl Fn(&Connection) -> bool, deadline: Deadline) -> io::Result<()> {
-    let known = dump_of(
-        NFNL_SUBSYS_CTNETLINK,
-        IPCTNL_MSG_CT_GET,
-        AF_UNSPEC,
-        deadline,
-    )?;
+fn forget_all(
+    family: Option<Ip>,
+    is_meant: impl Fn(&Connection) -> bool,
+    deadline: Deadline,
+) -> io::Result<()> {
+    let family = match family {
+        None => AF_UNSPEC,
+        Some(Ip::V4) => AF_INET,
+        Some(Ip::V6) => AF_INET6,
+    };
+    let known = dump_of(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family, deadline)?;
     let meant = known
         .iter()
         .filter(|entry| read(entry).is_some_and(|one| is_meant(&one)));

@@ -62,8 +62,13 @@ impl KernelName {
     /// A file name that stands for this name alone: bytes other than those of a [`BridgeName`]
     /// as `%` and two hexadecimal digits.
     pub fn file_stem(&self) -> String {
+        Self::stem_of(&self.0)
+    }
+
+    /// The same of any interface's name.
+    pub(crate) fn stem_of(name: &str) -> String {
         let mut stem = String::new();
-        for byte in self.0.bytes() {
+        for byte in name.bytes() {
             match is_plain(byte) {
                 true => stem.push(char::from(byte)),
                 false => stem.push_str(&format!("%{byte:02x}")),

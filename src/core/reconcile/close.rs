@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::{
     Outcome, Run, connections, firewalld,
     gates::{Gates, Reach, Wish},
-    member, settings,
+    member, members,
+    settings::{self, Part},
 };
 use crate::{
     Error, Result,
@@ -75,7 +76,7 @@ impl Run<'_> {
             None => {}
         }
         let record = Record::closed(network, Standing::Active);
-        self.change(false, &[], |changes| {
+        self.change(Some(Part::default()), &[], |changes| {
             self.store.doubt(&bridge)?;
             self.store.put(&bridge, &record)?;
             changes.extend(member(&record));
@@ -137,9 +138,11 @@ impl Run<'_> {
         // needed a setting that the table knows of.
         let unused = self.unused();
         let mut networks = records.iter().map(|record| &record.network);
-        let anew = networks.any(|network| unused.concern(network))
-            || !self.is_host_as_built_without(records)?;
-        self.change(anew, records, |changes| {
+        let part = match networks.any(|network| unused.concern(network)) {
+            true => None,
+            false => self.part_of_close(records)?,
+        };
+        self.change(part, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.known_bridge() else {
                     continue;
@@ -196,7 +199,7 @@ impl Run<'_> {
         // until the settings are back.
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
-        table::closing(&mut batch, &host);
+        table::closing(&mut batch, &host, &members(records));
         errors.extend(nft::apply(&batch, self.deadline).err());
         errors.extend(connections::end_all(self.deadline).err());
         errors.extend(settings::restore_all(self.store, records).err());

@@ -4,6 +4,8 @@
 //! a new connection between the same ports, which libvirt itself may permit, would be dropped
 //! with them, and without the table libvirt would accept the rest of them.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Result,
     config::Config,
@@ -11,11 +13,12 @@ use crate::{
     network::Network,
     policy::Policy,
     state::Record,
+    table::Ip,
 };
 
 /// Ends all of them: nothing is open any more.
 pub(super) fn end_all(deadline: Deadline) -> Result<()> {
-    conntrack::forget(|connection| connection.is_labelled, deadline)
+    conntrack::forget(None, |connection| connection.is_labelled, deadline)
 }
 
 /// Ends those of networks that are closed now.
@@ -28,7 +31,9 @@ pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
         connection.is_labelled
             && connection.concerns(|address| subnets.iter().any(|net| net.contains(address)))
     };
-    conntrack::forget(is_meant, deadline)
+    let families: BTreeSet<_> = subnets.iter().map(|net| Ip::of(net.addr())).collect();
+    let only = families.first().copied().filter(|_| families.len() == 1);
+    conntrack::forget(only, is_meant, deadline)
 }
 
 /// Ends those that `config` does not allow with the networks of `records`.
@@ -47,5 +52,5 @@ pub(super) fn end_disallowed(
     let is_meant = |connection: &conntrack::Connection| {
         connection.is_labelled && !policy.allows(&connection.flow())
     };
-    conntrack::forget(is_meant, deadline)
+    conntrack::forget(None, is_meant, deadline)
 }

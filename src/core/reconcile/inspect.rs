@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     conflicts, firewalld,
     gates::{Reach, Wish, look},
-    host::surroundings,
+    host::{Surroundings, surroundings},
     is_any_open, is_held, members,
 };
 use crate::{
@@ -135,7 +135,7 @@ pub fn preview(
         false => Record::new(&usable, network),
     });
     let records: Vec<_> = records.collect();
-    let present: Vec<_> = records
+    let mut present: Vec<_> = records
         .iter()
         .filter(|record| is_present(record))
         .cloned()
@@ -143,21 +143,30 @@ pub fn preview(
     let closed = known_closed(&store, &present)?;
     misfits.extend(unread);
     misfits.extend(closed.iter().filter_map(left_behind));
-    let members = [members(&present), members(&closed)].concat();
     let config = &usable;
     let is_bridge = |name: &str| {
         let mut bridges = records
             .iter()
+            .chain(&closed)
             .filter_map(|record| record.network.known_bridge());
         bridges.any(|bridge| bridge.as_str() == name)
     };
     let around = surroundings(&store, config, &present, is_bridge, deadline)?;
+    // What is there is held against what it was built for: what has changed of the host since is
+    // another finding.
+    let is_forwarding_changed = match &built {
+        Some(_) => has_other_enabled(&store, &mut present, &around)?,
+        None => {
+            let enable = |one: &mut Record| one.enabled = around.enabled_of(one);
+            present.iter_mut().for_each(enable);
+            false
+        }
+    };
+    let members = [members(&present), members(&closed)].concat();
     let table = match is_any_open(&present) {
         false => None,
         true => {
             let mut batch = Batch::default();
-            // What is there is held against what it was built for: what has changed of the host
-            // since is another finding.
             let layout = table::Layout::of(config, built.as_ref().unwrap_or(&around.host));
             table::whole(&mut batch, &layout, &members);
             scratch::listed(&batch, TABLE, deadline)?
@@ -171,7 +180,7 @@ pub fn preview(
     let settings = settings.collect::<Result<Vec<_>>>()?;
     // Settings that are not as wanted change what the host is: one finding, not two.
     let is_host_changed = settings.iter().all(SettingSeen::is_right)
-        && built.is_some_and(|built| built != around.host);
+        && (is_forwarding_changed || built.is_some_and(|built| built != around.host));
     let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
     let survey = seen.survey;
     Ok(Preview {
@@ -190,6 +199,20 @@ pub fn preview(
         records,
         usable,
     })
+}
+
+/// Takes which bridges forward because of virt-forward from the records; whether they do not say
+/// what is so now.
+fn has_other_enabled(store: &Store, present: &mut [Record], around: &Surroundings) -> Result<bool> {
+    let mut is_other = false;
+    for record in present {
+        if let Some(bridge) = record.network.known_bridge() {
+            let known = store.record(&bridge)?;
+            record.enabled = known.map(|known| known.enabled).unwrap_or_default();
+            is_other |= record.enabled != around.enabled_of(record);
+        }
+    }
+    Ok(is_other)
 }
 
 /// A network without its bridge is nothing to be opened.

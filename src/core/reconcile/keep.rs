@@ -21,7 +21,7 @@ use crate::{
     policy,
     state::{Record, START_GRACE, STARTED_GRACE, Standing},
     sysctls::Setting,
-    table::{self, Batch, Host},
+    table::{self, Batch},
 };
 
 /// What a look found.
@@ -99,7 +99,7 @@ impl Run<'_> {
             .map(|around| std::mem::take(&mut around.troubles));
         kept.troubles.extend(troubles.into_iter().flatten());
         if let (true, Some(around)) = (faults.is_empty(), &around) {
-            faults.extend(self.faults_of_host(&around.host));
+            faults.extend(self.faults_of_host(around, &records));
         }
         let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
@@ -168,8 +168,12 @@ impl Run<'_> {
         if self.is_held(&network)? {
             return Ok(None);
         }
-        let record = Record::new(&self.usable(), network);
-        if !host::has_bridge(&bridge) || self.store.record(&bridge)?.as_ref() == Some(&record) {
+        let mut record = Record::new(&self.usable(), network);
+        let known = self.store.record(&bridge)?;
+        if let Some(known) = &known {
+            record.enabled.clone_from(&known.enabled);
+        }
+        if !host::has_bridge(&bridge) || known.as_ref() == Some(&record) {
             return Ok(None);
         }
         // libvirt may have ended it meanwhile.
@@ -244,10 +248,14 @@ impl Run<'_> {
     }
 
     /// What the table was built for, and is otherwise by now.
-    fn faults_of_host(&self, host: &Host) -> Vec<String> {
+    fn faults_of_host(&self, around: &Surroundings, records: &[Record]) -> Vec<String> {
+        let host = &around.host;
         let built = self.store.layout();
         let built = built.map(|built| built.host()).unwrap_or_default();
-        let is_same_forwarding = built.enabled == host.enabled
+        let mut networks = records.iter();
+        let is_same_forwarding = networks.all(|one| one.enabled == around.enabled_of(one))
+            && built.enabled == host.enabled
+            && built.restricted == host.restricted
             && built.enabled_all_ipv6 == host.enabled_all_ipv6
             && built.bridged == host.bridged;
         let parts = [

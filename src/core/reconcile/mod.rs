@@ -33,6 +33,8 @@ pub use leftovers::leftovers;
 pub use active::Settled;
 use close::is_held;
 use gates::{Gates, Reach, Wish};
+use host::Surroundings;
+use settings::Part;
 
 use crate::{
     Error, Result,
@@ -51,7 +53,7 @@ use crate::{
     table::{self, Batch, Changes, Member},
 };
 
-/// With that many open networks an event looks at the elements of all.
+/// With that many open networks an event looks at the elements of all, and at all routes.
 const FEW: usize = 32;
 /// A run that took longer has used up much of [`crate::state::STARTED_GRACE`].
 const SLOW_RUN: Duration = Duration::from_millis(250);
@@ -158,11 +160,8 @@ impl<'a> Run<'a> {
         }
         let began = Instant::now();
         let unused = self.unused();
-        let record = Record::new(&policy::without(self.config(), &unused), network);
+        let mut record = Record::new(&policy::without(self.config(), &unused), network);
         let known = self.store.record(&bridge)?;
-        let as_before = known
-            .as_ref()
-            .is_none_or(|known| is_less_of(known, &record));
         let is_listed = status::has(&record.network.name, &bridge);
         let may_conflict = || {
             // Closed at its `start`, it has not been held against the config before.
@@ -171,11 +170,19 @@ impl<'a> Run<'a> {
                 .is_none_or(|known| known.standing != Standing::Active);
             is_new && policy::may_conflict(self.config(), &unused, &record.network)
         };
-        let anew = !as_before
-            || self.is_built_otherwise()
-            || may_conflict()
-            || !self.is_host_as_built_with(&record)?;
-        self.change(anew, &[], |changes| {
+        let part = match self.is_built_otherwise() || may_conflict() {
+            true => None,
+            false => self.part_of_start(&record)?,
+        };
+        record.enabled = match (&part, &known) {
+            (Some(part), _) => part.enabled.clone(),
+            (None, Some(known)) => known.enabled.clone(),
+            (None, None) => BTreeSet::new(),
+        };
+        let is_more = known
+            .as_ref()
+            .is_none_or(|known| is_less_of(known, &record));
+        self.change(part.filter(|_| is_more), &[], |changes| {
             // First, so that no record of a network that starts is without.
             match is_listed {
                 Some(false) => self.store.doubt(&bridge)?,
@@ -226,8 +233,12 @@ impl<'a> Run<'a> {
         let usable = self.usable();
         for network in networks {
             if let Some(bridge) = network.known_bridge() {
-                let record = Record::new(&usable, network);
-                if known.get(&bridge) != Some(&record) {
+                let mut record = Record::new(&usable, network);
+                let known = known.get(&bridge);
+                if let Some(known) = known {
+                    record.enabled.clone_from(&known.enabled);
+                }
+                if known != Some(&record) {
                     self.store.put(&bridge, &record)?;
                 }
                 named.insert(bridge);
@@ -313,35 +324,38 @@ impl<'a> Run<'a> {
     }
 
     /// Changes elements of the table, as `elements` says after it has put that into the
-    /// records; with the gates looked after, as nobody tells us who else changes their chains.
-    /// Builds everything anew where asked to, where the last run was cut short, and where the
-    /// change alone does not do. `leaving` are the networks that it closes.
+    /// records, and the settings that go with them; with the gates looked after, as nobody tells
+    /// us who else changes their chains. Builds everything anew where there is no such part,
+    /// where the last run was cut short, and where the change alone does not do. `leaving` are
+    /// the networks that it closes.
     fn change(
         &self,
-        anew: bool,
+        part: Option<Part>,
         leaving: &[Record],
         elements: impl FnOnce(&mut Changes) -> Result<()>,
     ) -> Result<()> {
-        let anew = anew || self.store.is_pending() || !self.is_table_as_built();
+        let is_whole = || !self.store.is_pending() && self.is_table_as_built();
+        let part = part.filter(|_| is_whole());
         self.store.begin()?;
         let mut changes = Changes::default();
         elements(&mut changes)?;
         let built = self.store.layout();
-        let wish = match (self.store.is_any_open()?, &built) {
+        let (part, wish) = match (part, self.store.is_any_open()?, &built) {
             // Nothing was open, and nothing is.
-            (false, None) if !anew => return self.clear_leftovers(),
-            (true, Some(built)) if !anew => wish_of(built),
-            _ => None,
+            (Some(_), false, None) => return self.clear_leftovers(),
+            (Some(part), true, Some(built)) => (part, wish_of(built)),
+            _ => return self.rebuild(leaving),
         };
         let Some(wish) = wish else {
             return self.rebuild(leaving);
         };
         let gates = self.gates(wish, false, Reach::Near)?;
+        let given_back = part.give_back(self.store);
         match self.carry_out(&changes, &gates) {
             Ok(()) => {
-                let outcome = gates.by_program(self.deadline);
+                let outcomes = [gates.by_program(self.deadline), given_back, part.set()];
                 self.shorten(&gates);
-                outcome
+                Error::all(outcomes.into_iter().filter_map(Result::err).collect())
             }
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
@@ -380,7 +394,7 @@ impl<'a> Run<'a> {
         let known = self.current(active.as_ref())?;
         let unused = self.conflicts(known.iter().map(|(_, record)| record))?;
         let usable = policy::without(self.config(), &unused);
-        let records = self.renew_all(known, &usable)?;
+        let mut records = self.renew_all(known, &usable)?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
             return self.store.finish();
@@ -389,6 +403,7 @@ impl<'a> Run<'a> {
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
         let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let around = self.surroundings(&usable, &records)?;
+        self.note_enabled(&mut records, &around)?;
         let host = around.host;
         // What goes back goes while the table that is there restricts it still.
         let given_back = settings::give_back(self.store, &around.plan);
@@ -399,6 +414,7 @@ impl<'a> Run<'a> {
         nft::apply(&batch, self.deadline)?;
         self.store
             .set_layout(&Layout::of(self.config(), &unused, &host))?;
+        self.store.set_basis(&around.basis)?;
         if let Some(built) = own::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
@@ -413,6 +429,20 @@ impl<'a> Run<'a> {
         self.troubles.borrow_mut().extend(around.troubles);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()
+    }
+
+    /// Puts into the records which bridges forward because of virt-forward.
+    fn note_enabled(&self, records: &mut [Record], around: &Surroundings) -> Result<()> {
+        for record in records {
+            let enabled = around.enabled_of(record);
+            if record.enabled != enabled
+                && let Some(bridge) = record.network.known_bridge()
+            {
+                record.enabled = enabled;
+                self.store.put(&bridge, record)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the shortcuts in; that one fails keeps nothing else from being done.
@@ -464,14 +494,16 @@ fn members(records: &[Record]) -> Vec<Member> {
 }
 
 fn member(record: &Record) -> Option<Member> {
-    Member::new(&record.network, &record.access)
+    let member = Member::new(&record.network, &record.access)?;
+    Some(member.with_enabled(&record.enabled))
 }
 
 /// Whether the elements of the record that is `known` are some of those of `record`, so that
 /// nothing has to be taken out.
 fn is_less_of(known: &Record, record: &Record) -> bool {
     let is_closed_same = known.access.is_none() && known.network.name == record.network.name;
-    known.network == record.network && known.access == record.access || is_closed_same
+    let is_same = known.network == record.network && known.access == record.access;
+    (is_same || is_closed_same) && known.enabled.is_subset(&record.enabled)
 }
 
 /// Whether there is anything to have a table for.

@@ -9,8 +9,8 @@ use crate::{
     Error, Result,
     kernel::{host, sysctl},
     network::Mode,
-    state::{Record, Store},
-    sysctls::{self, Changed, Need, Plan, Seen, Setting},
+    state::{Basis, Record, Store, Switches},
+    sysctls::{self, ALL, Changed, Need, Plan, Seen, Setting},
     table::{Enabled, Ip},
 };
 
@@ -60,6 +60,142 @@ fn libvirt_routes_ipv6(records: &[Record]) -> bool {
             && network
                 .known_bridge()
                 .is_some_and(|bridge| host::has(&bridge))
+    })
+}
+
+/// What becomes of the settings of some networks' bridges, and of no others.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    bridges: BTreeSet<String>,
+    plan: Plan,
+    /// The families that a bridge that starts forwards because of them.
+    pub(super) enabled: BTreeSet<Ip>,
+}
+
+impl Part {
+    /// What a network that starts needs, with `ways` to who is outside; nothing where other
+    /// settings than those of its own bridge have to be changed, or given back.
+    pub(super) fn of_start(
+        store: &Store,
+        record: &Record,
+        ways: &BTreeSet<(String, Ip)>,
+    ) -> Result<Option<Self>> {
+        let Some(bridge) = record.network.routed_bridge() else {
+            return Ok(Some(Self::default()));
+        };
+        let bridge = bridge.as_str();
+        let records = std::slice::from_ref(record);
+        let mut known = store.changed_of(bridge)?;
+        let mut others = store.changed_of(ALL)?;
+        let uplinks: BTreeSet<_> = ways.iter().map(|(interface, _)| interface).collect();
+        for uplink in uplinks {
+            others.extend(store.changed_of(uplink)?);
+        }
+        let wanted = wanted(records, ways, &others)?;
+        let is_libvirts = libvirt_routes_ipv6(records);
+        // What it does not need, others do.
+        others.retain(|changed| {
+            is_libvirts && changed.key.is_hosts_ipv6()
+                || wanted.iter().any(|setting| setting.key == changed.key)
+        });
+        known.extend(others.iter().cloned());
+        let plan = sysctls::plan(&wanted, &known, is_libvirts, &sysctl::Kernel)?;
+        let is_own = |key: &sysctls::Key| key.interface() == bridge;
+        let (own, kept): (Vec<_>, Vec<_>) = plan
+            .changed
+            .into_iter()
+            .partition(|changed| is_own(&changed.key));
+        let is_alone = plan.restored.is_empty()
+            && kept == others
+            && plan.set.iter().all(|setting| is_own(&setting.key))
+            && own.iter().all(|changed| !changed.key.is_hosts_ipv6());
+        if !is_alone {
+            return Ok(None);
+        }
+        let plan = Plan {
+            changed: own,
+            ..plan
+        };
+        let (enabled, _) = enabled(&plan, records)?;
+        Ok(Some(Self {
+            bridges: BTreeSet::from([bridge.to_owned()]),
+            enabled: enabled.into_iter().map(|one| one.family).collect(),
+            plan,
+        }))
+    }
+
+    /// What is given back as networks are closed; nothing where one of their bridges has a
+    /// setting that others depend on.
+    pub(super) fn of_close(store: &Store, leaving: &[Record]) -> Result<Option<Self>> {
+        let mut part = Self::default();
+        let mut known = Vec::new();
+        for record in leaving {
+            if let Some(bridge) = record.network.routed_bridge() {
+                known.extend(store.changed_of(bridge.as_str())?);
+                part.bridges.insert(bridge.as_str().to_owned());
+            }
+        }
+        if known.iter().any(|changed| changed.key.is_hosts_ipv6()) {
+            return Ok(None);
+        }
+        part.plan = sysctls::plan(&[], &known, false, &sysctl::Kernel)?;
+        Ok(Some(part))
+    }
+
+    /// Whether some setting is ours then.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.plan.changed.is_empty()
+    }
+
+    /// Gives back what goes, and remembers what is going to be changed.
+    pub(super) fn give_back(&self, store: &Store) -> Result<()> {
+        let outcomes = self.plan.restored.iter().map(restore);
+        let failed: Vec<_> = outcomes.filter_map(Result::err).collect();
+        for bridge in &self.bridges {
+            let of_bridge = self.plan.changed.iter();
+            let of_bridge = of_bridge.filter(|changed| changed.key.interface() == bridge);
+            store.set_changed_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
+        }
+        Error::all(failed)
+    }
+
+    /// Makes the settings so.
+    pub(super) fn set(&self) -> Result<()> {
+        set(&self.plan)
+    }
+}
+
+/// What forwards all packets now.
+pub(super) fn switches() -> Result<Switches> {
+    let is_on = |family| sysctls::forwards_all(family, &sysctl::Kernel);
+    Ok(Switches {
+        ipv4: is_on(Ip::V4)?,
+        ipv6: is_on(Ip::V6)?,
+    })
+}
+
+/// What `plan` leads to, and events take for granted then. `is_bridge` tells whether an interface is a
+/// network's.
+pub(super) fn basis(plan: &Plan, is_bridge: impl Fn(&str) -> bool) -> Result<Basis> {
+    let interfaces = plan.changed.iter().map(|changed| changed.key.interface());
+    let shared: BTreeSet<_> = interfaces
+        .filter(|interface| !is_bridge(interface))
+        .map(str::to_owned)
+        .collect();
+    let switches = match plan.changed.is_empty() {
+        true => None,
+        false => {
+            let now = switches()?;
+            Some(Switches {
+                ipv6: now.ipv6 && !plan.gives_back_all_ipv6() || plan.sets_all_ipv6(),
+                ..now
+            })
+        }
+    };
+    Ok(Basis {
+        switches,
+        shared,
+        ..Basis::default()
     })
 }
 

@@ -5,10 +5,10 @@
 //!  pending         there while a run is under way; if found, that run did not end well
 //!  layout.json     the config that the table was built for
 //!  built           the kernel's numbers for what was built then
-//!  sysctls.json    settings to give back
 //!  firewalld.json  rules that firewalld's policy object has for us
-//!  open/BRIDGE.json, closed/BRIDGE.json   a network each, with its access
-//!  unconfirmed/BRIDGE.json, unread.json   see [`waiting`]
+//!  open/BRIDGE.json, closed/BRIDGE.json    a network each, with its access
+//!  unconfirmed/BRIDGE.json, unread.json    see [`waiting`]
+//!  settings/INTERFACE.json, basis.json     see [`settings`]
 //! ```
 //!
 //! One file a network, so that an event costs the same with 3 of them and with 1000. By
@@ -17,10 +17,11 @@
 //! the last one left.
 
 mod lock;
+mod settings;
 mod waiting;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{
@@ -40,6 +41,7 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use lock::Lock;
+pub use settings::{Basis, Switches};
 pub use waiting::{START_GRACE, STARTED_GRACE, Unconfirmed, Unread};
 
 use crate::{
@@ -48,8 +50,7 @@ use crate::{
     names::ChainName,
     network::{KernelName, Network},
     policy::{self, Access, Conflicts},
-    sysctls::Changed,
-    table::Host,
+    table::{Host, Ip},
 };
 
 const OPEN: &str = "open";
@@ -62,7 +63,6 @@ const LOCK: &str = "lock";
 const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
 const BUILT: &str = "built";
-const SYSCTLS: &str = "sysctls.json";
 const FIREWALLD: &str = "firewalld.json";
 
 /// An active network, and what it is open for.
@@ -79,6 +79,9 @@ pub struct Record {
     /// How far it is known to run.
     #[serde(default)]
     pub standing: Standing,
+    /// The families that its bridge forwards because of virt-forward, and for no other reason.
+    #[serde(default)]
+    pub enabled: BTreeSet<Ip>,
 }
 
 /// How far a network is known to run. All but one keep it closed.
@@ -104,6 +107,7 @@ impl Record {
             network,
             is_held: false,
             standing: Standing::Active,
+            enabled: BTreeSet::new(),
         }
     }
 
@@ -114,6 +118,7 @@ impl Record {
             access: Access::default(),
             is_held: false,
             standing,
+            enabled: BTreeSet::new(),
         }
     }
 
@@ -124,18 +129,23 @@ impl Record {
             access: Access::default(),
             is_held: true,
             standing: Standing::Active,
+            enabled: BTreeSet::new(),
         }
     }
 
     /// The record as `config` would have it now.
     pub fn renewed(&self, config: &Config) -> Self {
-        match (self.is_held, self.standing) {
+        let renewed = match (self.is_held, self.standing) {
             (true, _) => Self {
                 standing: self.standing,
                 ..Self::held(self.network.clone())
             },
             (false, Standing::Active) => Self::new(config, self.network.clone()),
             (false, standing) => Self::closed(self.network.clone(), standing),
+        };
+        Self {
+            enabled: self.enabled.clone(),
+            ..renewed
         }
     }
 }
@@ -176,7 +186,8 @@ impl Store {
         make(self.dir.clone())?;
         make(self.dir.join(OPEN))?;
         make(self.dir.join(CLOSED))?;
-        make(self.dir.join(waiting::UNCONFIRMED))
+        make(self.dir.join(waiting::UNCONFIRMED))?;
+        self.create_settings()
     }
 
     /// Says that a run begins to change things.
@@ -249,6 +260,19 @@ impl Store {
         Ok(seen > count)
     }
 
+    /// An open network that `is_it` says of. Records are read until there is one.
+    pub fn find_open(&self, mut is_it: impl FnMut(&Record) -> bool) -> Result<Option<Record>> {
+        let mut found = Ok(None);
+        self.each_name(OPEN, &mut |name| {
+            found = self.read::<Record>(&name);
+            if let Ok(record) = &mut found {
+                *record = record.take().filter(&mut is_it);
+            }
+            found.as_ref().is_ok_and(Option::is_none)
+        })?;
+        found
+    }
+
     /// The files of the networks that are open.
     pub fn open(&self) -> Result<Vec<PathBuf>> {
         self.names(OPEN)
@@ -299,19 +323,6 @@ impl Store {
         sound.collect()
     }
 
-    /// Settings that were changed.
-    pub fn changed(&self) -> Result<Vec<Changed>> {
-        Ok(self.read(Path::new(SYSCTLS))?.unwrap_or_default())
-    }
-
-    /// Remembers which settings were changed; before they are, so that none is forgotten.
-    pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
-        match changed {
-            [] => self.delete(SYSCTLS),
-            _ => self.write(SYSCTLS, &json(&changed)),
-        }
-    }
-
     /// What firewalld was told last.
     pub fn firewalld(&self) -> Result<Option<FirewalldRules>> {
         self.read(Path::new(FIREWALLD))
@@ -329,7 +340,7 @@ impl Store {
     pub fn forget_kernel(&self) -> Result<()> {
         self.delete(LAYOUT)?;
         self.delete(BUILT)?;
-        self.delete(SYSCTLS)
+        self.forget_settings()
     }
 
     /// Takes the folder away, the lock with it: whoever waits for it makes a new one. The lock
@@ -584,6 +595,7 @@ mod tests {
             },
             is_held: false,
             standing: Standing::Active,
+            enabled: BTreeSet::new(),
         };
         (bridge, record)
     }
@@ -672,11 +684,11 @@ mod tests {
             r#"["/etc/shadow"]"#,
         ] {
             let text = format!(r#"[{{"key":{key},"was":"0","set":"1"}}]"#);
-            fs::write(store.dir().join(SYSCTLS), text).unwrap();
+            fs::write(store.dir().join("settings/br.0.json"), text).unwrap();
             assert!(store.changed().unwrap().is_empty(), "{key}");
         }
         let right = r#"[{"key":["net","ipv6","conf","br.0","accept_ra"],"was":"1","set":"2"}]"#;
-        fs::write(store.dir().join(SYSCTLS), right).unwrap();
+        fs::write(store.dir().join("settings/br.0.json"), right).unwrap();
         assert_eq!(store.changed().unwrap().len(), 1);
     }
 

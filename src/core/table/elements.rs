@@ -147,14 +147,14 @@ pub fn add(batch: &mut Batch, member: &Member) {
     for subnets in &SUBNETS {
         batch.add_elements(TABLE, subnets.set, subnets.of(member));
     }
-    for set in &member.sets {
+    for set in member.bridge_sets() {
         batch.add_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
 }
 
 /// What takes `member` out. nft refuses all of it if one element is not there.
 pub fn remove(batch: &mut Batch, member: &Member) {
-    for set in &member.sets {
+    for set in member.bridge_sets() {
         batch.delete_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
     for subnets in &SUBNETS {

@@ -48,13 +48,17 @@ pub struct ReturnPath {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Host {
-    /// What comes in by one of these passes only where policy allows it: without virt-forward the
+    /// Interfaces other than networks' bridges; for those see [`Member::enabled`](super::Member).
+    /// What comes in by one of them passes only where policy allows it: without virt-forward the
     /// kernel would not forward it at all.
     pub enabled: BTreeSet<Enabled>,
+    /// The families of which some interface, a network's bridge or another, forwards because of
+    /// virt-forward.
+    pub restricted: BTreeSet<Ip>,
     /// virt-forward switched on `net.ipv6.conf.all.forwarding`: IPv6 packets that policy does not
     /// allow are dropped, as the kernel would not forward any without it.
     pub enabled_all_ipv6: bool,
-    /// Bridges that are no network's and to which one of the two above applies. With br_netfilter
+    /// Bridges that are no network's and that forward because of virt-forward. With br_netfilter
     /// the table sees what passes within a bridge, which nobody's forwarding has to do with.
     pub bridged: BTreeSet<String>,
     /// Sources that are no forged ones when they come in by that interface.

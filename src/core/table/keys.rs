@@ -44,11 +44,11 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
         sets.insert(set.to_owned(), BTreeSet::new());
     }
     for family in [Ip::V4, Ip::V6] {
-        let enabled = layout
-            .host
-            .enabled_of(family)
-            .map(|name| single(padded(name)));
-        put_some(&mut sets, ruleset::enabled_set(family), enabled.collect());
+        if layout.host.restricted.contains(&family) {
+            let others = layout.host.enabled_of(family);
+            let others = others.map(|name| single(padded(name)));
+            sets.insert(ruleset::enabled_set(family).to_owned(), others.collect());
+        }
         let paths = layout.host.return_paths_of(family);
         let paths = paths.map(|path| range(&path.interface, &path.subnet));
         put_some(&mut sets, ruleset::paths_set(family), paths.collect());
@@ -87,7 +87,7 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
         name: network,
         bridge,
         subnets,
-        sets,
+        ..
     } = member;
     let element = |set: &str, key, comment| Element {
         set: set.to_owned(),
@@ -111,8 +111,8 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
         };
         all.push(element(of.set, key, comment()));
     }
-    let bare = sets
-        .iter()
+    let bare = member
+        .bridge_sets()
         .map(|set| element(set, single(name(bridge)), None));
     all.extend(bare);
     all

@@ -39,7 +39,10 @@ pub use ruleset::{closing, none, whole};
 pub use words::Batch;
 pub(crate) use words::{accept, counter, marked, ret};
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::IpNet;
 
@@ -153,9 +156,34 @@ pub struct Member {
     bridge: KernelName,
     subnets: Vec<IpNet>,
     sets: Vec<String>,
+    /// The families that its bridge forwards because of virt-forward, and for no other reason.
+    enabled: BTreeSet<Ip>,
 }
 
 impl Member {
+    /// The network with what its bridge forwards because of virt-forward.
+    #[must_use]
+    pub fn with_enabled(self, families: &BTreeSet<Ip>) -> Self {
+        let enabled = families.clone();
+        Self { enabled, ..self }
+    }
+
+    /// The network, open for nothing.
+    fn closed(&self) -> Self {
+        Self {
+            subnets: Vec::new(),
+            sets: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The sets of bridges that it is in.
+    fn bridge_sets(&self) -> impl Iterator<Item = &str> {
+        let enabled = self.enabled.iter();
+        let enabled = enabled.map(|family| ruleset::enabled_set(*family));
+        self.sets.iter().map(String::as_str).chain(enabled)
+    }
+
     /// Whether it is there for more than to be known.
     pub fn is_open(&self) -> bool {
         !self.sets.is_empty()
@@ -172,6 +200,7 @@ impl Member {
             bridge: network.known_bridge()?,
             subnets: access.own.clone(),
             sets: groups.chain(from).chain(to).collect(),
+            enabled: BTreeSet::new(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The whole table, for any number of networks the same chains and rules.
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
 
 use super::{
@@ -62,15 +64,27 @@ pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
 
 /// Replaces the table by one that opens nothing, drops what it has opened before, and restricts
 /// what was switched on: the last step before it goes, while the kernel forgets those
-/// connections and settings go back.
-pub fn closing(batch: &mut Batch, host: &Host) {
+/// connections and settings go back. `members` are closed in it.
+pub fn closing(batch: &mut Batch, host: &Host, members: &[Member]) {
+    // The same network may be there twice: as it was, and as it is.
+    let mut closed: BTreeMap<_, Member> = BTreeMap::new();
+    for member in members {
+        let one = closed
+            .entry(member.bridge.clone())
+            .or_insert_with(|| member.closed());
+        one.enabled.extend(&member.enabled);
+    }
+    let closed: Vec<_> = closed.into_values().collect();
+    let of_others = host.enabled.iter().map(|one| one.family);
+    let of_networks = closed.iter().flat_map(|member| &member.enabled).copied();
     let host = Host {
         enabled: host.enabled.clone(),
+        restricted: of_others.chain(of_networks).collect(),
         enabled_all_ipv6: host.enabled_all_ipv6,
         bridged: host.bridged.clone(),
         ..Host::default()
     };
-    whole(batch, &Layout::of(&Config::closed(), &host), &[]);
+    whole(batch, &Layout::of(&Config::closed(), &host), &closed);
 }
 
 /// Takes the table away, whether it is there or not.
@@ -101,7 +115,7 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
             batch.add_set(TABLE, &peers.set, peers.kind, subnets.collect());
         }
     }
-    sets_of_host(batch, layout);
+    sets_of_host(batch, layout, members);
 }
 
 /// Bridges that are no network's, and within which packets pass.
@@ -115,15 +129,20 @@ pub(super) fn others_bridged<'a>(
 }
 
 /// Those that are there only where the host needs them.
-fn sets_of_host(batch: &mut Batch, layout: &Layout) {
+fn sets_of_host(batch: &mut Batch, layout: &Layout, members: &[Member]) {
+    for family in &layout.host.restricted {
+        let others = layout.host.enabled_of(*family).map(words::interface_named);
+        let mine = members.iter().filter(|one| one.enabled.contains(family));
+        let mine = mine.map(|member| words::interface(&member.bridge));
+        let enabled = others.chain(mine).collect();
+        batch.add_set(TABLE, enabled_set(*family), Kind::Interface, enabled);
+    }
     let mut add = |set: &str, kind, elements: Vec<words::Value>| {
         if !elements.is_empty() {
             batch.add_set(TABLE, set, kind, elements);
         }
     };
     for family in [Ip::V4, Ip::V6] {
-        let enabled = layout.host.enabled_of(family).map(words::interface_named);
-        add(enabled_set(family), Kind::Interface, enabled.collect());
         let paths = layout.host.return_paths_of(family);
         let paths = paths.map(|path| words::interface_named_subnet(&path.interface, path.subnet));
         let kind = match family {
@@ -169,16 +188,14 @@ fn unmarked(batch: &mut Batch, layout: &Layout) {
         // Bridges that are no network's: with br_netfilter the table sees what passes within them.
         leave_same_bridge(batch, UNMARKED);
     }
-    for family in [Ip::V4, Ip::V6] {
-        if layout.host.enabled_of(family).next().is_some() {
-            // meta nfproto ipv4 iifname @enabled4 drop
-            let words = [
-                words::nfproto(&any(family)),
-                words::iifname_in(enabled_set(family)),
-                words::drop(),
-            ];
-            batch.add_rule(TABLE, UNMARKED, words);
-        }
+    for family in &layout.host.restricted {
+        // meta nfproto ipv4 iifname @enabled4 drop
+        let words = [
+            words::nfproto(&any(*family)),
+            words::iifname_in(enabled_set(*family)),
+            words::drop(),
+        ];
+        batch.add_rule(TABLE, UNMARKED, words);
     }
     if layout.host.enabled_all_ipv6 {
         // meta nfproto ipv6 drop
