@@ -137,7 +137,7 @@ impl Run<'_> {
         let outside = outside
             .iter()
             .filter(|net| families.contains(&Ip::of(net.addr())));
-        Ok(basis.has_ways_to(outside) && self.store.are_more_open_than(FEW)?)
+        Ok(basis.has_ways_to(outside) && self.store.are_more_known_than(FEW)?)
     }
 
     /// Whether others that are open need all that those who leave have needed.

@@ -313,7 +313,8 @@ impl Run<'_> {
         nft::apply(&batch, self.deadline)?;
         gates.by_program(self.deadline)?;
         let Some(around) = around else { return Ok(()) };
-        settings::give_back(self.store, &around.plan)?;
+        settings::give_back(&around.plan)?;
+        settings::remember(self.store, &around.plan)?;
         settings::set(&around.plan)
     }
 }

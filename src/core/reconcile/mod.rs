@@ -53,7 +53,7 @@ use crate::{
     table::{self, Batch, Changes, Member},
 };
 
-/// With that many open networks an event looks at the elements of all, and at all routes.
+/// Up to that many known networks an event looks at the elements of all, and at all routes.
 const FEW: usize = 32;
 /// A run that took longer has used up much of [`crate::state::STARTED_GRACE`].
 const SLOW_RUN: Duration = Duration::from_millis(250);
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
     /// are only looked at where there are few: an event is to cost the same with any number.
     fn is_table_as_built(&self) -> bool {
         let built = self.store.built();
-        let is_few = || self.store.are_more_open_than(FEW).is_ok_and(|many| !many);
+        let is_few = || self.store.are_more_known_than(FEW).is_ok_and(|many| !many);
         let are_elements_right = || {
             let records = self.store.records();
             let fault = records.and_then(|records| self.fault_of_elements(&records));
@@ -350,10 +350,15 @@ impl<'a> Run<'a> {
             return self.rebuild(leaving);
         };
         let gates = self.gates(wish, false, Reach::Near)?;
-        let given_back = part.give_back(self.store);
+        let given_back = part.give_back();
+        let remembered = part.remember(self.store);
         match self.carry_out(&changes, &gates) {
             Ok(()) => {
-                let outcomes = [gates.by_program(self.deadline), given_back, part.set()];
+                let outcomes = [
+                    gates.by_program(self.deadline),
+                    given_back,
+                    remembered.and_then(|()| part.set()),
+                ];
                 self.shorten(&gates);
                 Error::all(outcomes.into_iter().filter_map(Result::err).collect())
             }
@@ -406,7 +411,8 @@ impl<'a> Run<'a> {
         self.note_enabled(&mut records, &around)?;
         let host = around.host;
         // What goes back goes while the table that is there restricts it still.
-        let given_back = settings::give_back(self.store, &around.plan);
+        let given_back = settings::give_back(&around.plan);
+        let remembered = settings::remember(self.store, &around.plan);
         let mut batch = Batch::default();
         let layout = table::Layout::of(&usable, &host);
         table::whole(&mut batch, &layout, &members(&records));
@@ -423,7 +429,7 @@ impl<'a> Run<'a> {
             connections::end_disallowed(&usable, &records, self.deadline),
             gates.by_program(self.deadline),
             given_back,
-            settings::set(&around.plan),
+            remembered.and_then(|()| settings::set(&around.plan)),
         ];
         self.shorten(&gates);
         self.troubles.borrow_mut().extend(around.troubles);

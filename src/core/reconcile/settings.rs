@@ -147,16 +147,19 @@ impl Part {
         !self.plan.changed.is_empty()
     }
 
-    /// Gives back what goes, and remembers what is going to be changed.
-    pub(super) fn give_back(&self, store: &Store) -> Result<()> {
-        let outcomes = self.plan.restored.iter().map(restore);
-        let failed: Vec<_> = outcomes.filter_map(Result::err).collect();
+    /// Gives back what goes.
+    pub(super) fn give_back(&self) -> Result<()> {
+        give_back(&self.plan)
+    }
+
+    /// Remembers what is changed then.
+    pub(super) fn remember(&self, store: &Store) -> Result<()> {
         for bridge in &self.bridges {
             let of_bridge = self.plan.changed.iter();
             let of_bridge = of_bridge.filter(|changed| changed.key.interface() == bridge);
             store.set_changed_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
         }
-        Error::all(failed)
+        Ok(())
     }
 
     /// Makes the settings so.
@@ -213,15 +216,19 @@ pub(super) fn enabled(plan: &Plan, records: &[Record]) -> Result<(BTreeSet<Enabl
     sysctls::enabled(&plan.changed, is_libvirts, &sysctl::Kernel)
 }
 
-/// Gives back what is not needed any more, and remembers what is going to be changed: before it
-/// is, so that none is forgotten.
-pub(super) fn give_back(store: &Store, plan: &Plan) -> Result<()> {
+/// Gives back what is not needed any more.
+pub(super) fn give_back(plan: &Plan) -> Result<()> {
     let outcomes = plan.restored.iter().map(restore);
-    let failed: Vec<_> = outcomes.filter_map(Result::err).collect();
-    if store.changed()? != plan.changed {
-        store.set_changed(&plan.changed)?;
+    Error::all(outcomes.filter_map(Result::err).collect())
+}
+
+/// Remembers what is changed then. Nothing may be changed that this does not remember, or it would
+/// never be given back.
+pub(super) fn remember(store: &Store, plan: &Plan) -> Result<()> {
+    match store.changed()? == plan.changed {
+        true => Ok(()),
+        false => store.set_changed(&plan.changed),
     }
-    Error::all(failed)
 }
 
 fn restore(changed: &Changed) -> Result<()> {
@@ -249,7 +256,8 @@ fn write(key: &sysctls::Key, value: &str) -> Result<()> {
 pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
     let known = store.changed()?;
     let plan = sysctls::plan(&[], &known, libvirt_routes_ipv6(records), &sysctl::Kernel)?;
-    give_back(store, &plan)
+    let outcomes = [give_back(&plan), remember(store, &plan)];
+    Error::all(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
 /// The settings that `plan` would change, for the log.

@@ -246,17 +246,23 @@ impl Store {
 
     /// Whether any network is open.
     pub fn is_any_open(&self) -> Result<bool> {
-        self.are_more_open_than(0)
+        self.are_more_in_than(&[OPEN], 0)
     }
 
-    /// Whether more than so many networks are open. No more files are looked for than it takes,
-    /// as an event asks.
-    pub fn are_more_open_than(&self, count: usize) -> Result<bool> {
+    /// Whether more than so many networks are known.
+    pub fn are_more_known_than(&self, count: usize) -> Result<bool> {
+        self.are_more_in_than(&[OPEN, CLOSED], count)
+    }
+
+    /// No more files are looked for than it takes, as an event asks.
+    fn are_more_in_than(&self, folders: &[&'static str], count: usize) -> Result<bool> {
         let mut seen = 0;
-        self.each_name(OPEN, &mut |_| {
-            seen += 1;
-            seen <= count
-        })?;
+        for folder in folders {
+            self.each_name(folder, &mut |_| {
+                seen += 1;
+                seen <= count
+            })?;
+        }
         Ok(seen > count)
     }
 
