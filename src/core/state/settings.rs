@@ -216,7 +216,7 @@ mod tests {
             store.changed().unwrap(),
             [odd, bridge[0].clone(), all.clone()]
         );
-        store.set_changed(&[all.clone()]).unwrap();
+        store.set_changed(std::slice::from_ref(&all)).unwrap();
         assert_eq!(files(&store), ["all.json"]);
         store.forget_kernel().unwrap();
         assert!(files(&store).is_empty());

@@ -201,6 +201,31 @@ mod tests {
     }
 
     #[test]
+    fn bridges_that_forward_because_of_us_are_in_a_set_only_where_there_is_one() {
+        let network = crate::network::read(
+            &b"<network><name>n</name><forward mode='nat'/><bridge name='virbr0'/></network>"[..],
+        );
+        let member = Member::new(&network.unwrap(), &crate::policy::Access::default()).unwrap();
+        let member = member.with_enabled(&BTreeSet::from([Ip::V4]));
+        let mut host = crate::table::Host::default();
+        let config = crate::config::Config::default();
+        let of = |host: &crate::table::Host, members: &[Member]| {
+            let sets = keys(&Layout::of(&config, host), members);
+            sets.get("enabled4").map(BTreeSet::len)
+        };
+        assert_eq!(of(&host, &[]), None);
+        host.restricted.insert(Ip::V4);
+        // The last one has gone: the set is there until the table is built anew.
+        assert_eq!(of(&host, &[]), Some(0));
+        assert_eq!(of(&host, std::slice::from_ref(&member)), Some(1));
+        host.enabled.insert(crate::table::Enabled {
+            interface: "eth0".to_owned(),
+            family: Ip::V4,
+        });
+        assert_eq!(of(&host, std::slice::from_ref(&member)), Some(2));
+    }
+
+    #[test]
     fn a_single_address_in_an_interval_set_has_an_end() {
         let bridge: KernelName = "virbr0".parse().unwrap();
         for address in ["198.51.100.5/32", "255.255.255.255/32", "fd17:27::5/128"] {
