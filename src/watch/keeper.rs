@@ -129,10 +129,11 @@ impl Keeper {
         self.known.forget();
     }
 
-    /// Whether these changes of rules need a look.
-    pub(super) fn has_to_see(&mut self, changes: Changes) -> bool {
+    /// How many of these changes of rules need a check.
+    pub(super) fn news_in(&mut self, changes: Changes) -> usize {
         let Changes::Made(made) = changes else {
-            return true;
+            // More than fit into a queue.
+            return usize::MAX;
         };
         let settled = self.settled;
         // The numbers go round.
@@ -142,7 +143,7 @@ impl Keeper {
         let news = made.into_iter().filter(|one| one.matters && is_later(one));
         let before = self.by.len();
         self.by.extend(news.map(|one| one.by));
-        self.by.len() > before
+        self.by.len() - before
     }
 
     /// Whether something may have changed that nobody told of: a message was lost, or the rules

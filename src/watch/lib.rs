@@ -68,8 +68,9 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 if changes == Changes::Lost {
                     report(&mut losses, "rules");
                 }
-                if keeper.has_to_see(changes) {
-                    pace.touch(now());
+                match keeper.news_in(changes) {
+                    0 => {}
+                    count => pace.touch_often(now(), count),
                 }
             }
             Wake::Interfaces(Changes::Made(links)) => {
