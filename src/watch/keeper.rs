@@ -66,6 +66,8 @@ pub(super) struct Keeper {
     untold: Option<Setting>,
     /// The config names subnets, and some network is open.
     follows_routing: bool,
+    /// All of IPv6 is forwarded because of open networks.
+    forwards_ipv6: bool,
     said: Said,
 }
 
@@ -94,6 +96,7 @@ impl Keeper {
             by: Vec::new(),
             untold: None,
             follows_routing: false,
+            forwards_ipv6: false,
             said: Said::default(),
         };
         keeper.read_networks();
@@ -177,10 +180,13 @@ impl Keeper {
         self.bridges.contains(name)
     }
 
-    /// Whether libvirt has a network with that bridge, and we have none. A bridge changes with
-    /// each guest that starts: those that are known are of no interest.
-    pub(super) fn is_new(&self, name: &str) -> bool {
-        !self.is_ours(name) && self.known.bridges().contains(name)
+    /// Whether a change of that interface needs a check: libvirt has a network with that bridge,
+    /// and we have none; or it may be a new uplink, which has to go on accepting router
+    /// advertisements. A bridge changes with each guest that starts: those that are known are of no
+    /// interest.
+    pub(super) fn is_of_interest(&self, name: &str) -> bool {
+        let is_possible_uplink = || self.forwards_ipv6 && !sysctl::Kernel.is_port(name);
+        !self.is_ours(name) && (self.known.bridges().contains(name) || is_possible_uplink())
     }
 
     /// The bridge of that name is gone. Until when the hook may still come.
@@ -232,6 +238,7 @@ impl Keeper {
             self.bridges.clear();
             self.untold = None;
             self.follows_routing = false;
+            self.forwards_ipv6 = false;
             self.settled = Some(monitor::generation(deadline)?);
             return Ok(Kept::default());
         }
@@ -243,6 +250,7 @@ impl Keeper {
         self.bridges = bridges.map(String::from).collect();
         self.untold.clone_from(&kept.untold);
         self.follows_routing = config.names_subnets() && kept.is_any_open;
+        self.forwards_ipv6 = kept.forwards_ipv6;
         Ok(kept)
     }
 

@@ -23,6 +23,7 @@ pub(crate) fn settings(scene: &Scene, root: &Root, autoconfigured: &[String]) ->
         found.extend(wanted(scene));
     }
     found.extend(advertised(root, autoconfigured));
+    found.extend(unadvertised(scene, root, autoconfigured));
     or_ok(found, FORWARDING, "this host forwards what it should")
 }
 
@@ -97,7 +98,7 @@ fn forwarded6(root: &Root, autoconfigured: &[String]) -> Vec<String> {
     let kept = autoconfigured
         .iter()
         .filter(|one| accept_ra(root, one) == Some(1));
-    let kept = kept.map(|one| format!("sysctl net.ipv6.conf.{}.accept_ra=2", dotted(one)));
+    let kept = kept.map(|one| format!("sysctl {}=2", accept_ra_key(one)));
     kept.chain(["sysctl net.ipv6.conf.all.forwarding=1".to_owned()])
         .collect()
 }
@@ -123,7 +124,7 @@ fn advertised(root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
         forwards && accept_ra(root, interface) == Some(1)
     });
     let finding = |interface: &String| {
-        let key = format!("net.ipv6.conf.{}.accept_ra", dotted(interface));
+        let key = accept_ra_key(interface);
         let what = format!(
             "{interface} has IPv6 routes that its router advertises, and loses them, as this \
              host forwards IPv6 and {key} is 1"
@@ -131,6 +132,41 @@ fn advertised(root: &Root, autoconfigured: &[String]) -> Vec<Finding> {
         Finding::wrong("accept_ra", what).with(format!("sysctl {key}=2"))
     };
     at_risk.map(finding).collect()
+}
+
+/// Interfaces that have no advertised routes and would take none: by intent, or because the first
+/// advertisement is still to come. Where virt-forward itself forwards all of IPv6, [`wanted`] finds
+/// them.
+fn unadvertised(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Option<Finding> {
+    let wanted = &scene.inspection.wanted.settings;
+    let is_wanted = |key: &str| wanted.iter().any(|one| one.wanted.key.name() == key);
+    let mut names = root.names("/proc/sys/net/ipv6/conf");
+    names.retain(|name| {
+        let is_uplink = !["all", "default", "lo"].contains(&name.as_str())
+            && !autoconfigured.contains(name)
+            && !root.has(format!("/sys/class/net/{name}/brport"));
+        is_uplink
+            && setting(root, name, "forwarding").is_some_and(|value| value > 0)
+            && accept_ra(root, name) == Some(1)
+            && !is_wanted(&accept_ra_key(name))
+    });
+    if names.is_empty() {
+        return None;
+    }
+    let shown_names: Vec<_> = names.iter().map(|name| shown(name)).collect();
+    let what = format!(
+        "router advertisements are ignored on {}, as this host forwards IPv6 and accept_ra is 1 there: \
+         whatever is to get its address or its default route that way needs 2",
+        shown_names.join(", ")
+    );
+    let remedy = names
+        .iter()
+        .map(|name| format!("sysctl {}=2", accept_ra_key(name)));
+    Some(Finding::note("accept_ra", what).with_all(remedy))
+}
+
+fn accept_ra_key(interface: &str) -> String {
+    format!("net.ipv6.conf.{}.accept_ra", dotted(interface))
 }
 
 /// The ways into networks.
@@ -264,5 +300,29 @@ mod tests {
         // systemd-networkd and NetworkManager do so, and take care of the routes themselves.
         assert!(found("0", "1").starts_with("ok"));
         assert!(found("1", "1").ends_with("| sysctl net.ipv6.conf.eth0/5.accept_ra=2"));
+    }
+
+    #[test]
+    fn an_interface_whose_first_advertisement_is_to_come_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        let fake = Fake::new();
+        let found = |name: &str, accept_ra: &str, forwarding: &str| {
+            let conf = format!("/proc/sys/net/ipv6/conf/{name}");
+            root.put(&format!("{conf}/accept_ra"), accept_ra);
+            root.put(&format!("{conf}/forwarding"), forwarding);
+            said(&settings(&fake.scene(), &root, &[]))
+        };
+        for name in ["all", "default", "lo"] {
+            assert_eq!(found(name, "1", "1").len(), 1);
+        }
+        assert_eq!(found("eth0", "1", "0").len(), 1);
+        assert_eq!(found("eth0", "2", "1").len(), 1);
+        root.put("/sys/class/net/tap0/brport/state", "3");
+        assert_eq!(found("tap0", "1", "1").len(), 1);
+        let found = found("eth0", "1", "1");
+        assert!(found[0].starts_with("ok"), "{found:?}");
+        assert!(found[1].starts_with("note accept_ra: router advertisements are ignored on eth0,"));
+        assert!(found[1].ends_with("| sysctl net.ipv6.conf.eth0.accept_ra=2"));
     }
 }

@@ -13,6 +13,9 @@ use crate::{
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): the route came with a router advertisement.
 const RTF_ADDRCONF: u32 = 0x0004_0000;
 
+/// What has settings of IPv6 and is no interface that a router could be behind.
+const NO_UPLINKS: [&str; 3] = ["all", "default", "lo"];
+
 /// The kernel of this host, or of this network namespace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
@@ -29,6 +32,33 @@ impl Seen for Kernel {
         interfaces.sort_unstable();
         interfaces.dedup();
         Ok(interfaces.into_iter().map(str::to_owned).collect())
+    }
+
+    fn interfaces(&self) -> Result<Vec<String>> {
+        let path = Path::new(paths::SYSCTLS).join("net/ipv6/conf");
+        let failed = |why| Error::State {
+            doing: "read",
+            path: path.clone(),
+            why,
+        };
+        let entries = match fs::read_dir(&path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut interfaces = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name().into_string();
+            interfaces.extend(
+                name.ok()
+                    .filter(|name| !NO_UPLINKS.contains(&name.as_str())),
+            );
+        }
+        Ok(interfaces)
+    }
+
+    fn is_port(&self, interface: &str) -> bool {
+        let path = Path::new(paths::INTERFACES).join(interface);
+        path.join("brport").try_exists().unwrap_or(false)
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Kept {
     pub is_any_open: bool,
     /// A setting that is kept, and that the kernel tells nobody of: it has to be looked at.
     pub untold: Option<Setting>,
+    /// All of IPv6 is forwarded because of open networks: interfaces that come may need a setting.
+    pub forwards_ipv6: bool,
 }
 
 impl Run<'_> {
@@ -135,6 +137,7 @@ impl Run<'_> {
         if let Some(around) = around {
             kept.mended.extend(settings::wrong(&around.plan)?);
             kept.untold = around.untold().cloned();
+            kept.forwards_ipv6 = around.host.enabled_all_ipv6;
         }
         if anew {
             self.store.begin()?;

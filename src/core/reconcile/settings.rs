@@ -35,7 +35,15 @@ fn wanted(
         ipv4: *family == Ip::V4,
         ipv6: *family == Ip::V6,
     });
-    sysctls::wanted(bridges.chain(uplinks), known, &sysctl::Kernel)
+    let bridges_of_all: BTreeSet<_> = records
+        .iter()
+        .filter_map(|record| record.network.known_bridge())
+        .collect();
+    let is_bridge = |name: &str| {
+        name.parse()
+            .is_ok_and(|name| bridges_of_all.contains(&name))
+    };
+    sysctls::wanted(bridges.chain(uplinks), known, is_bridge, &sysctl::Kernel)
 }
 
 /// The settings of these networks, and what leads to them and to no others that are ours.

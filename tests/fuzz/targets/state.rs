@@ -69,6 +69,14 @@ impl Seen for Same<'_> {
     fn autoconfigured(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+
+    fn interfaces(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn is_port(&self, _interface: &str) -> bool {
+        false
+    }
 }
 
 fn layout(data: &[u8]) {

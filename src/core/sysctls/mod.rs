@@ -5,6 +5,8 @@
 //! only, until Linux 6.17 brought `force_forwarding` for a single interface
 //! (net/ipv6/ip6_output.c, `ip6_forward`).
 
+mod advertisements;
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -160,13 +162,18 @@ pub trait Seen {
     fn value(&self, key: &Key) -> Result<Option<String>>;
     /// Interfaces with routes that router advertisements brought.
     fn autoconfigured(&self) -> Result<Vec<String>>;
+    /// All interfaces that have settings of IPv6, but the loopback.
+    fn interfaces(&self) -> Result<Vec<String>>;
+    /// Whether that interface is a port of a bridge, which takes all packets from it.
+    fn is_port(&self, interface: &str) -> bool;
 }
 
 /// The settings that `needs` want, in the order to write them in. `known` are those that were
-/// changed before.
+/// changed before; `is_bridge` tells whether an interface is a network's.
 pub fn wanted<'a>(
     needs: impl Iterator<Item = Need<'a>>,
     known: &[Changed],
+    is_bridge: impl Fn(&str) -> bool,
     seen: &impl Seen,
 ) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
@@ -177,30 +184,21 @@ pub fn wanted<'a>(
             settings.push(on(Key::of_interface("ipv4", need.interface, "forwarding")));
         }
         if need.ipv6 && (is_ours || !is_on(&ipv6_all(), seen)?) {
-            let force = Key::of_interface("ipv6", need.interface, "force_forwarding");
-            match seen.value(&force)? {
-                Some(_) => settings.push(on(force)),
+            match seen.value(&Key::of_interface("ipv6", "all", "force_forwarding"))? {
+                Some(_) => settings.push(on(Key::of_interface(
+                    "ipv6",
+                    need.interface,
+                    "force_forwarding",
+                ))),
                 None => all_of_ipv6 = true,
             }
         }
     }
     if all_of_ipv6 {
-        let raised = known.iter().filter(|changed| changed.key.is_hosts_ipv6());
-        let raised = raised.filter(|changed| changed.key != ipv6_all());
-        settings.extend(raised.map(Changed::setting));
-        settings.extend(keep_router_advertisements(seen)?);
+        settings.extend(advertisements::wanted(known, is_bridge, seen)?);
         settings.push(on(ipv6_all()));
     }
     Ok(settings)
-}
-
-impl Changed {
-    fn setting(&self) -> Setting {
-        Setting {
-            key: self.key.clone(),
-            value: self.set.clone(),
-        }
-    }
 }
 
 /// What to do about settings.
@@ -248,11 +246,15 @@ pub fn plan(
         let is_wanted = wanted.iter().any(|setting| setting.key == changed.key);
         match fate(changed, is_wanted, libvirt_routes_ipv6, seen)? {
             Fate::Kept => plan.changed.push(changed.clone()),
-            // Backwards: accept_ra was raised before forwarding was switched on.
-            Fate::Restored => plan.restored.insert(0, changed.clone()),
+            Fate::Restored => plan.restored.push(changed.clone()),
             Fate::Forgotten => {}
         }
     }
+    let inherited = advertisements::inherited(&plan.restored, known, seen)?;
+    plan.restored.extend(inherited);
+    // Forwarding goes first: until then accept_ra stays as it is.
+    plan.restored
+        .sort_by_key(|changed| changed.key != ipv6_all());
     for setting in wanted {
         // The settings of an interface go before the interface does.
         let value = seen.value(&setting.key)?;
@@ -274,6 +276,8 @@ pub fn plan(
             }),
         }
     }
+    let notes = advertisements::notes(&plan.set, &plan.changed, seen)?;
+    plan.changed.extend(notes);
     Ok(plan)
 }
 
@@ -306,6 +310,9 @@ fn fate(
     }
     let is_known = !changed.key.is_ipv4_forwarding() || changed.was_host_wide.is_some();
     Ok(match is_wanted {
+        _ if advertisements::is_note(changed) && (!is_wanted || value != changed.set) => {
+            Fate::Forgotten
+        }
         true => Fate::Kept,
         // Not where it is no longer what we made of it.
         false if value != changed.set => Fate::Forgotten,
@@ -362,21 +369,6 @@ pub fn enabled(
     Ok((enabled, is_all_ipv6))
 }
 
-/// Forwarding makes the kernel drop the routes it learnt from router advertisements, unless
-/// `accept_ra` is 2. libvirt refuses to start a network then (src/util/virnetdevip.c,
-/// `virNetDevIPCheckIPv6Forwarding`); we raise it, only where it is 1, and only there.
-fn keep_router_advertisements(seen: &impl Seen) -> Result<Vec<Setting>> {
-    let mut settings = Vec::new();
-    for name in seen.autoconfigured()? {
-        let key = Key::of_interface("ipv6", &name, "accept_ra");
-        if seen.value(&key)?.as_deref() == Some("1") {
-            let value = "2".to_owned();
-            settings.push(Setting { key, value });
-        }
-    }
-    Ok(settings)
-}
-
 /// It is read, and never written.
 fn ipv4_all() -> Key {
     Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec())
@@ -402,23 +394,40 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    struct Fake(BTreeMap<String, String>, Vec<String>);
+    #[derive(Default)]
+    pub(super) struct Fake {
+        pub(super) values: BTreeMap<String, String>,
+        pub(super) advertised: Vec<String>,
+        pub(super) interfaces: Vec<String>,
+        pub(super) ports: Vec<String>,
+    }
 
     impl Seen for Fake {
         fn value(&self, key: &Key) -> Result<Option<String>> {
-            Ok(self.0.get(&key.name()).cloned())
+            Ok(self.values.get(&key.name()).cloned())
         }
         fn autoconfigured(&self) -> Result<Vec<String>> {
-            Ok(self.1.clone())
+            Ok(self.advertised.clone())
+        }
+        fn interfaces(&self) -> Result<Vec<String>> {
+            Ok(self.interfaces.clone())
+        }
+        fn is_port(&self, interface: &str) -> bool {
+            self.ports.iter().any(|port| port == interface)
         }
     }
 
-    fn fake(values: &[(&str, &str)]) -> Fake {
+    pub(super) fn fake(values: &[(&str, &str)]) -> Fake {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        Fake(
-            values.iter().map(pair).collect(),
-            vec!["eth0".into(), "eth1".into()],
-        )
+        Fake {
+            values: values.iter().map(pair).collect(),
+            advertised: vec!["eth0".into(), "eth1".into()],
+            ..Fake::default()
+        }
+    }
+
+    fn wanted_of(need: Need<'_>, known: &[Changed], seen: &Fake) -> Vec<Setting> {
+        wanted([need].into_iter(), known, |_| false, seen).unwrap()
     }
 
     fn names(seen: &Fake, ipv6: bool) -> Vec<String> {
@@ -427,7 +436,7 @@ mod tests {
             ipv4: true,
             ipv6,
         };
-        let settings = wanted([need].into_iter(), &[], seen).unwrap().into_iter();
+        let settings = wanted_of(need, &[], seen).into_iter();
         settings
             .map(|s| format!("{}={}", s.key.name(), s.value))
             .collect()
@@ -443,6 +452,7 @@ mod tests {
     fn a_bridge_is_switched_on_alone_where_the_kernel_can() {
         let new = fake(&[
             ("net.ipv6.conf.all.forwarding", "0"),
+            ("net.ipv6.conf.all.force_forwarding", "0"),
             ("net.ipv6.conf.br/5.force_forwarding", "0"),
         ]);
         assert_eq!(
@@ -580,8 +590,9 @@ mod tests {
             ipv6: true,
         };
         let look = |values: &[(&str, &str)]| {
-            let seen = fake(values);
-            let wanted = wanted([need()].into_iter(), &known, &seen).unwrap();
+            let support = ("net.ipv6.conf.all.force_forwarding", "0");
+            let seen = fake(&[values, &[support]].concat());
+            let wanted = wanted_of(need(), &known, &seen);
             let plan = plan(&wanted, &known, false, &seen).unwrap();
             let enabled = enabled(&plan.changed, |_| false, &seen).unwrap().0.len();
             (plan.restored.len(), plan.changed.len(), enabled)
@@ -600,14 +611,14 @@ mod tests {
             ipv6: true,
         };
         let off = fake(&[(all, "0"), (ra, "1")]);
-        let first = wanted([need()].into_iter(), &[], &off).unwrap();
+        let first = wanted_of(need(), &[], &off);
         let first = plan(&first, &[], false, &off).unwrap();
         let names = |changed: &[Changed]| -> Vec<String> {
             changed.iter().map(|one| one.key.name()).collect()
         };
         assert_eq!(names(&first.changed), [ra, all]);
         let on = fake(&[(all, "1"), (ra, "2")]);
-        let again = wanted([need()].into_iter(), &first.changed, &on).unwrap();
+        let again = wanted_of(need(), &first.changed, &on);
         let again = plan(&again, &first.changed, false, &on).unwrap();
         assert_eq!((again.set.len(), again.restored.len()), (0, 0));
         assert_eq!(names(&again.changed), [ra, all]);
