@@ -21,6 +21,8 @@ pub(super) const SAME_BRIDGE: &str = "same_bridge";
 pub(super) struct Subnets {
     /// Its name.
     pub(super) set: &'static str,
+    /// What the names of such sets end in.
+    suffix: &'static str,
     /// What its elements are.
     pub(super) kind: Kind,
     /// The mask of its subnets where they all have the same; else `0.0.0.0` or `::`, for the
@@ -36,21 +38,25 @@ pub(super) struct Subnets {
 pub(super) const SUBNETS: [Subnets; 4] = [
     Subnets {
         set: "subnets4_24",
+        suffix: "4_24",
         kind: Kind::InterfaceAddress4,
         mask: IpAddr::V4(Ipv4Addr::new(255, 255, 255, 0)),
     },
     Subnets {
         set: "subnets6_64",
+        suffix: "6_64",
         kind: Kind::InterfaceAddress6,
         mask: IpAddr::V6(Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0)),
     },
     Subnets {
         set: "subnets4",
+        suffix: "4",
         kind: Kind::InterfaceSubnet4,
         mask: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     },
     Subnets {
         set: "subnets6",
+        suffix: "6",
         kind: Kind::InterfaceSubnet6,
         mask: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     },
@@ -60,6 +66,23 @@ impl Subnets {
     /// Whether all its subnets have the same mask.
     pub(super) fn is_masked(&self) -> bool {
         !self.mask.is_unspecified()
+    }
+
+    /// The set of those of them that belong to members of a group; none where they are of many
+    /// lengths.
+    pub(super) fn of_group(&self, group: &str) -> Option<String> {
+        let name = || format!("members_{group}{}", self.suffix);
+        self.is_masked().then(name)
+    }
+
+    /// The elements of `member` in the set of a group: `"virbr_kube02" . 10.17.3.0`.
+    pub(super) fn of_member(&self, member: &Member) -> Vec<Value> {
+        let mine = member
+            .subnets
+            .iter()
+            .filter(|net| set_of(net).set == self.set);
+        mine.map(|net| interface_address(&member.bridge, net.addr()))
+            .collect()
     }
 
     /// The elements of `member` in it, each with the network's name:
@@ -150,10 +173,16 @@ pub fn add(batch: &mut Batch, member: &Member) {
     for set in member.bridge_sets() {
         batch.add_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
+    for (set, elements) in sets_of_groups(member) {
+        batch.add_elements(TABLE, &set, elements);
+    }
 }
 
 /// What takes `member` out. nft refuses all of it if one element is not there.
 pub fn remove(batch: &mut Batch, member: &Member) {
+    for (set, elements) in sets_of_groups(member) {
+        batch.delete_elements(TABLE, &set, elements);
+    }
     for set in member.bridge_sets() {
         batch.delete_elements(TABLE, set, vec![interface(&member.bridge)]);
     }
@@ -162,6 +191,15 @@ pub fn remove(batch: &mut Batch, member: &Member) {
     }
     batch.delete_elements(TABLE, SAME_BRIDGE, vec![same_bridge(member)]);
     batch.delete_elements(TABLE, BRIDGES, vec![bridge(member)]);
+}
+
+/// The sets of subnets of the groups that `member` is in, and its elements there.
+fn sets_of_groups(member: &Member) -> impl Iterator<Item = (String, Vec<Value>)> {
+    let groups = member.groups.iter();
+    groups.flat_map(move |group| {
+        let sets = SUBNETS.iter();
+        sets.filter_map(move |subnets| Some((subnets.of_group(group)?, subnets.of_member(member))))
+    })
 }
 
 /// `"virbr_kube02" comment "kube02"`

@@ -68,6 +68,10 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
         sets.insert(set, BTreeSet::new());
     }
     for group in &layout.groups {
+        let subnets = elements::SUBNETS.iter();
+        for set in subnets.filter_map(|subnets| subnets.of_group(&group.name)) {
+            sets.insert(set, BTreeSet::new());
+        }
         for peers in group.peers() {
             sets.insert(peers.set, peers.subnets.iter().flat_map(bounds).collect());
         }
@@ -109,6 +113,9 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
             true => single(with_address(bridge.as_str(), subnet.network())),
             false => interval(bridge, subnet),
         };
+        let groups = member.groups.iter();
+        let of_groups = groups.filter_map(|group| of.of_group(group));
+        all.extend(of_groups.map(|set| element(&set, key.clone(), None)));
         all.push(element(of.set, key, comment()));
     }
     let bare = member

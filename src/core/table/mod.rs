@@ -155,6 +155,7 @@ pub struct Member {
     name: String,
     bridge: KernelName,
     subnets: Vec<IpNet>,
+    groups: Vec<String>,
     sets: Vec<String>,
     /// The families that its bridge forwards because of virt-forward, and for no other reason.
     enabled: BTreeSet<Ip>,
@@ -172,6 +173,7 @@ impl Member {
     fn closed(&self) -> Self {
         Self {
             subnets: Vec::new(),
+            groups: Vec::new(),
             sets: Vec::new(),
             ..self.clone()
         }
@@ -199,6 +201,7 @@ impl Member {
             name: network.name.clone(),
             bridge: network.known_bridge()?,
             subnets: access.own.clone(),
+            groups: access.groups.iter().map(ToString::to_string).collect(),
             sets: groups.chain(from).chain(to).collect(),
             enabled: BTreeSet::new(),
         })

@@ -110,12 +110,25 @@ fn sets(batch: &mut Batch, layout: &Layout, members: &[Member]) {
         batch.add_set(TABLE, &set, Kind::Interface, bridges.collect());
     }
     for group in &layout.groups {
+        sets_of_group(batch, group, members);
         for peers in group.peers() {
             let subnets = peers.subnets.iter().map(|net| words::subnet(*net));
             batch.add_set(TABLE, &peers.set, peers.kind, subnets.collect());
         }
     }
     sets_of_host(batch, layout, members);
+}
+
+/// The subnets of a group's members, by the bridges they belong to.
+fn sets_of_group(batch: &mut Batch, group: &Group, members: &[Member]) {
+    for subnets in &elements::SUBNETS {
+        if let Some(set) = subnets.of_group(&group.name) {
+            let members = members.iter();
+            let mine = members.filter(|member| member.groups.contains(&group.name));
+            let elements = mine.flat_map(|member| subnets.of_member(member));
+            batch.add_set(TABLE, &set, subnets.kind, elements.collect());
+        }
+    }
 }
 
 /// Bridges that are no network's, and within which packets pass.
@@ -213,6 +226,19 @@ fn open(batch: &mut Batch, layout: &Layout) {
     // ct label set 127
     batch.add_rule(TABLE, LABEL_NEW, [words::set_label(LABEL)]);
     batch.add_chain(TABLE, OPEN);
+    // Nearly every packet: one of a connection that was judged below when it began.
+    // ct label 127 meta mark set meta mark | 0x10000000 counter accept
+    let judged = [
+        words::labelled(LABEL),
+        words::set_mark(layout.mark.bit()),
+        words::counter(),
+        words::accept(),
+    ];
+    batch.add_rule(TABLE, OPEN, judged);
+    // Between members nothing has cleared the bit yet.
+    // meta mark set meta mark & 0xefffffff
+    batch.add_rule(TABLE, OPEN, [words::keep_mark(layout.mark.others())]);
+    leave_same_bridge(batch, OPEN);
     // ct state new,related jump label_new
     let new = [words::new_or_related(), words::jump(LABEL_NEW)];
     batch.add_rule(TABLE, OPEN, new);
@@ -359,9 +385,33 @@ fn from_members(batch: &mut Batch, group: &Group, chain: &str, target: &str) {
     }
 }
 
+/// Nearly every packet: from a guest of a group to another, each with an address of its own
+/// network, decided by two lookups. Everything
+/// else, lengths other than /24 and /64 among it, takes the way below, which comes to the same
+/// decisions. Both ends are looked up with their bridges: with br_netfilter a frame within a
+/// bridge may have any destination.
+fn between_members(batch: &mut Batch, layout: &Layout) {
+    for subnets in &elements::SUBNETS {
+        for group in &layout.groups {
+            if let Some(set) = subnets.of_group(&group.name) {
+                // iifname . ip saddr & 255.255.255.0 @members_kube4_24
+                //   oifname . ip daddr & 255.255.255.0 @members_kube4_24 goto open
+                let words = [
+                    words::nfproto(&subnets.mask),
+                    words::iifname_masked_saddr_in(&subnets.mask, &set),
+                    words::oifname_masked_daddr_in(&subnets.mask, &set),
+                    words::goto(OPEN),
+                ];
+                batch.add_rule(TABLE, FORWARD, words);
+            }
+        }
+    }
+}
+
 fn forward(batch: &mut Batch, layout: &Layout) {
     // type filter hook forward priority filter - 10; policy accept;
     batch.add_base_chain(TABLE, FORWARD, Hook::FilterForward, FORWARD_PRIORITY);
+    between_members(batch, layout);
     // meta mark set meta mark & 0xefffffff
     batch.add_rule(TABLE, FORWARD, [words::keep_mark(layout.mark.others())]);
     to_own_source(batch, FORWARD, true);
@@ -513,13 +563,6 @@ fn keep_source(batch: &mut Batch, layout: &Layout) {
 fn clear(batch: &mut Batch, layout: &Layout) {
     // type filter hook postrouting priority srcnat + 10; policy accept;
     batch.add_base_chain(TABLE, CLEAR, Hook::FilterPostrouting, CLEAR_PRIORITY);
-    // meta mark & 0x10000000 != 0 meta mark set meta mark & 0xefffffff
-    batch.add_rule(
-        TABLE,
-        CLEAR,
-        [
-            words::marked(layout.mark.bit()),
-            words::keep_mark(layout.mark.others()),
-        ],
-    );
+    // meta mark set meta mark & 0xefffffff
+    batch.add_rule(TABLE, CLEAR, [words::keep_mark(layout.mark.others())]);
 }

@@ -494,13 +494,24 @@ pub(crate) fn iifname_masked_saddr_in(mask: &IpAddr, set: &str) -> Word {
     iifname_and_in(Expression::BinaryOperation(Box::new(masked)), set)
 }
 
+/// `oifname . ip daddr & mask @set`, `oifname . ip6 daddr & mask @set`
+pub(crate) fn oifname_masked_daddr_in(mask: &IpAddr, set: &str) -> Word {
+    let masked = BinaryOperation::AND(address(mask, "daddr"), string(&mask.to_string()));
+    let masked = Expression::BinaryOperation(Box::new(masked));
+    name_and_in(MetaKey::Oifname, masked, set)
+}
+
 /// `iifname . oifname @set`
 pub(crate) fn iifname_oifname_in(set: &str) -> Word {
     iifname_and_in(meta(MetaKey::Oifname), set)
 }
 
 fn iifname_and_in(other: Value, set: &str) -> Word {
-    let pair = vec![meta(MetaKey::Iifname), other];
+    name_and_in(MetaKey::Iifname, other, set)
+}
+
+fn name_and_in(name: MetaKey, other: Value, set: &str) -> Word {
+    let pair = vec![meta(name), other];
     let pair = Expression::Named(NamedExpression::Concat(pair));
     compare(pair, Operator::EQ, set_ref(set))
 }
