@@ -1,16 +1,37 @@
 //! libvirt's API, read-only: the only file that names the `virt` crate.
 
-use std::{net::IpAddr, sync::mpsc, thread, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, anyhow, bail};
-use virt::{connect::Connect, error::clear_error_callback, sys};
-use virt_forward_core::text::shown;
+use anyhow::{Result, bail};
+use virt::{
+    connect::Connect,
+    error::{ErrorDomain, ErrorNumber, clear_error_callback},
+    sys,
+};
+use virt_forward_core::{
+    kernel::libvirt_daemon::{self, State},
+    text::shown,
+};
 
 /// The daemon that the hook works for.
 const SYSTEM: &str = "qemu:///system";
 
 /// A daemon that hangs, or waits for a hook that waits for us, answers nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One that is idle is started by the question, and sets all its rules before it answers.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to look whether the daemon has become idle meanwhile.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// A daemon that ends just now, or has not opened its sockets yet, is asked again after this.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A network as libvirt has it.
 pub(crate) struct Defined {
@@ -55,22 +76,98 @@ pub(crate) fn running(uri: Option<&str>) -> Result<Vec<Running>> {
     answered(uri, ask_for_running)
 }
 
-/// What `question` finds out at `uri`, if that does not take too long.
+/// What `question` finds out at `uri`, if that does not take too long. The host's own daemon may be
+/// idle, and start because of it; or it may end, as it was idle, in the moment it is asked.
 fn answered<T: Send + 'static>(
     uri: Option<&str>,
-    question: impl FnOnce(&str) -> Result<T, virt::error::Error> + Send + 'static,
+    question: impl Fn(&str) -> Result<T, virt::error::Error> + Send + Sync + 'static,
 ) -> Result<T> {
-    let uri = uri.unwrap_or(SYSTEM).to_owned();
+    let uri = uri.unwrap_or(SYSTEM);
+    let question = Arc::new(question);
+    let mut wait = Wait::new(Instant::now());
+    loop {
+        let answer = ask_once(uri, question.clone(), &mut wait);
+        let why = match answer {
+            None => bail!("libvirt at {} does not answer", shown(uri)),
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(why)) => why,
+        };
+        // There was no connection, or it broke: anything else is an answer.
+        let may_pass = why
+            .domain()
+            .is_known_and(|domain| domain == ErrorDomain::Rpc)
+            || why
+                .code()
+                .is_known_and(|code| code == ErrorNumber::NoConnect);
+        let is_asked_again =
+            state_at(uri).is_some_and(|state| wait.may_ask_again(Instant::now(), state));
+        if !(may_pass && is_asked_again) {
+            let why = shown(why.message());
+            bail!("cannot ask libvirt at {}: {why}", shown(uri));
+        }
+        thread::sleep(AGAIN);
+    }
+}
+
+/// Whether the daemon is there; nothing where it is not this host's own.
+fn state_at(uri: &str) -> Option<State> {
+    (uri == SYSTEM).then(|| libvirt_daemon::find().state)
+}
+
+/// One try; nothing where there was no answer in time.
+fn ask_once<T: Send + 'static>(
+    uri: &str,
+    question: Arc<impl Fn(&str) -> Result<T, virt::error::Error> + Send + Sync + 'static>,
+    wait: &mut Wait,
+) -> Option<Result<T, virt::error::Error>> {
     let (sender, receiver) = mpsc::channel();
-    let asked = uri.clone();
+    let asked = uri.to_owned();
     // If it never answers, the thread ends with the process.
     thread::spawn(move || sender.send(question(&asked)));
-    match receiver.recv_timeout(PATIENCE) {
-        Ok(answer) => answer.map_err(|why| {
-            let why = why.message();
-            anyhow!("cannot ask libvirt at {uri}: {}", shown(why))
-        }),
-        Err(_) => bail!("libvirt at {uri} does not answer"),
+    loop {
+        wait.see(state_at(uri));
+        let answer = receiver.recv_timeout(GLANCE).ok();
+        if answer.is_some() || wait.is_over(Instant::now()) {
+            return answer;
+        }
+    }
+}
+
+/// How long to wait for an answer.
+#[derive(Debug)]
+struct Wait {
+    began: Instant,
+    /// The daemon was idle at some time since: it starts because of the question.
+    was_idle: bool,
+}
+
+impl Wait {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            was_idle: false,
+        }
+    }
+
+    fn see(&mut self, state: Option<State>) {
+        self.was_idle |= state == Some(State::IdleSocketActivated);
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let most = match self.was_idle {
+            true => START_PATIENCE,
+            false => PATIENCE,
+        };
+        now.duration_since(self.began) >= most
+    }
+
+    /// Whether the daemon, in that state after the connection failed, may answer the next time.
+    fn may_ask_again(&mut self, now: Instant, state: State) -> bool {
+        self.see(Some(state));
+        match state {
+            State::Running | State::IdleSocketActivated => !self.is_over(now),
+            State::Stopped => false,
+        }
     }
 }
 
@@ -146,4 +243,27 @@ fn ask(uri: &str) -> Result<Vec<Defined>, virt::error::Error> {
         });
     }
     Ok(defined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_daemon_that_may_answer_the_next_time_is_asked_again() {
+        let start = Instant::now();
+        let (early, late) = (start + PATIENCE / 2, start + PATIENCE);
+        let may = |state, now| Wait::new(start).may_ask_again(now, state);
+        // It ends just now, or has just started.
+        assert!(may(State::Running, early));
+        assert!(!may(State::Running, late));
+        assert!(!may(State::Stopped, early));
+        // Once it was idle, it has to start first.
+        assert!(may(State::IdleSocketActivated, late));
+        let mut wait = Wait::new(start);
+        wait.see(Some(State::IdleSocketActivated));
+        wait.see(Some(State::Running));
+        assert!(!wait.is_over(late));
+        assert!(wait.is_over(start + START_PATIENCE));
+    }
 }

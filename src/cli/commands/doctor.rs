@@ -187,10 +187,10 @@ impl<'a> Patient<'a> {
         let libvirt = Libvirt {
             version,
             sites,
-            restart: daemon.restart(),
+            remedy: daemon.unanswered(),
         };
         let mut found = vec![libvirt.finding()];
-        found.extend(inspection.and_then(|one| firewalls::flushed(one, &daemon.restart())));
+        found.extend(inspection.and_then(|one| firewalls::flushed(one, &daemon.set_anew())));
         found.extend(daemon.findings());
         let mut all = Hooks::look(&self.root);
         for one in all.tryable() {

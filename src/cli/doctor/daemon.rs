@@ -10,7 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use virt_forward_core::{paths, text::shown};
+use virt_forward_core::{
+    kernel::libvirt_daemon::{State as Presence, UNIX_SOCKETS, is_listened_on},
+    paths,
+    text::shown,
+};
 
 use super::{Finding, Root, processes::Process};
 
@@ -39,6 +43,8 @@ const TAINT: &str = "<taint flag='hook-script'/>";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Daemon {
     pub(crate) process: Option<Process>,
+    /// The name of the daemon whose socket somebody listens on, itself or systemd for it.
+    listened_on: Option<&'static str>,
     /// Since when there has been a hook; nothing where there is none.
     hook_since: Option<SystemTime>,
     networks: Vec<Started>,
@@ -65,8 +71,11 @@ impl Daemon {
         let networks: Vec<_> = names
             .filter_map(|name| Started::look(root, name, now))
             .collect();
+        let sockets = root.text(UNIX_SOCKETS).unwrap_or_default();
+        let mut names = DAEMONS.iter().map(|(name, _)| *name);
         Self {
             process: find(root, now),
+            listened_on: names.find(|name| is_listened_on(&sockets, name)),
             hook_since,
             networks,
         }
@@ -74,23 +83,54 @@ impl Daemon {
 
     /// The daemon's name, for what restarts it.
     pub(crate) fn name(&self) -> &str {
-        self.process
-            .as_ref()
-            .map_or("libvirtd", |process| &process.name)
+        let running = self.process.as_ref().map(|process| process.name.as_str());
+        running.or(self.listened_on).unwrap_or("libvirtd")
     }
 
-    /// What restarts it.
-    pub(crate) fn restart(&self) -> String {
-        match &self.process {
-            Some(process) => format!("systemctl restart {}", process.name),
-            None => "systemctl restart libvirtd   # or virtnetworkd".to_owned(),
+    fn state(&self) -> Presence {
+        Presence::of(self.process.is_some(), self.listened_on.is_some())
+    }
+
+    /// What makes it set its rules again. A restart takes them away for a while, so it is for a daemon
+    /// that runs.
+    pub(crate) fn set_anew(&self) -> String {
+        let name = self.name();
+        match self.state() {
+            Presence::Running => format!("systemctl restart {name}"),
+            Presence::IdleSocketActivated => {
+                format!("virsh net-list   # starts {name}, which was idle")
+            }
+            Presence::Stopped => format!("systemctl start {name}   # or virtnetworkd"),
+        }
+    }
+
+    /// What to do about one that does not answer.
+    pub(crate) fn unanswered(&self) -> String {
+        let name = self.name();
+        match self.state() {
+            Presence::Running => format!("systemctl restart {name}"),
+            Presence::IdleSocketActivated => {
+                format!("journalctl -n 20 -u {name}   # it was idle, and is started by who asks it")
+            }
+            Presence::Stopped => format!("systemctl start {name}   # or virtnetworkd"),
         }
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let Some(process) = &self.process else {
-            let what = "libvirt's daemon does not run just now: it starts when somebody asks for it, and finds the hook then";
-            return vec![Finding::note(CHECK, what)];
+            let name = self.name();
+            return vec![match self.state() {
+                Presence::Running | Presence::IdleSocketActivated => Finding::note(
+                    CHECK,
+                    format!(
+                        "{name} is idle: it starts when somebody asks it, and finds the hook then"
+                    ),
+                ),
+                Presence::Stopped => Finding::note(
+                    CHECK,
+                    "libvirt's daemon is stopped, and so is its socket: it finds the hook when it starts",
+                ),
+            }];
         };
         let name = &process.name;
         let Some(since) = self.hook_since else {
@@ -129,7 +169,7 @@ impl Daemon {
                 ),
             ),
         };
-        vec![finding.with(self.restart())]
+        vec![finding.with(self.set_anew())]
     }
 }
 
@@ -266,5 +306,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let daemon = Daemon::look(&Root::at(dir.path()), None, SystemTime::now());
         assert_eq!(states(&daemon.findings()), [State::Note]);
+        assert!(daemon.unanswered().starts_with("systemctl start libvirtd"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_restart_an_idle_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        let socket = "0: 00000002 00000000 00010000 0001 01 7 /run/libvirt/virtnetworkd-sock";
+        root.put(UNIX_SOCKETS, socket);
+        let daemon = Daemon::look(&root, None, SystemTime::now());
+        assert_eq!(daemon.name(), "virtnetworkd");
+        let mut said = vec![daemon.unanswered(), daemon.set_anew()];
+        for found in daemon.findings() {
+            assert_eq!(found.state, State::Note);
+            assert!(found.what.starts_with("virtnetworkd is idle"));
+            said.extend(found.remedy);
+        }
+        assert!(
+            !said.iter().any(|line| line.contains("restart")),
+            "{said:?}"
+        );
+        let fake = Fake::new();
+        assert_eq!(
+            Daemon::look(&fake.root(), None, fake.1).unanswered(),
+            "systemctl restart libvirtd"
+        );
     }
 }

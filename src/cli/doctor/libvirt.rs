@@ -14,8 +14,8 @@ pub(crate) struct Libvirt<'a> {
     /// Its version, or why it did not answer.
     pub(crate) version: Result<u64, String>,
     pub(crate) sites: &'a [Site],
-    /// What starts its daemon again.
-    pub(crate) restart: String,
+    /// What to do about a daemon that does not answer.
+    pub(crate) remedy: String,
 }
 
 /// As libvirt writes it: 9.0.0 is 9000000 (virGetVersion).
@@ -32,7 +32,7 @@ impl Libvirt<'_> {
     pub(crate) fn finding(&self) -> Finding {
         let version = match &self.version {
             Ok(version) => *version,
-            Err(why) => return Finding::wrong(CHECK, why).with(&self.restart),
+            Err(why) => return Finding::wrong(CHECK, why).with(&self.remedy),
         };
         let text = shown(version);
         if version < OLDEST {
@@ -68,7 +68,7 @@ mod tests {
         let of = |version| Libvirt {
             version,
             sites: &[],
-            restart: String::new(),
+            remedy: String::new(),
         };
         assert_eq!(of(Ok(9_000_000)).finding().state, State::Ok);
         assert_eq!(of(Ok(5_000_000)).finding().state, State::Wrong);

@@ -11,6 +11,7 @@ pub mod firewalld;
 pub mod hook;
 pub mod host;
 pub mod iptables;
+pub mod libvirt_daemon;
 pub mod listed;
 pub mod log;
 pub mod monitor;
