@@ -1,7 +1,7 @@
 //! One look at everything, and what there is to say about it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -23,26 +23,16 @@ use virt_forward_core::{
     text::shown,
 };
 
-use super::known::Known;
+use super::{alarms::Alarms, known::Known, leaving::Leaving, libvirt::Deputy, repairs::Repairs};
 
 /// As the hook's: who holds the lock longer is in trouble of its own.
 const PATIENCE: Duration = Duration::from_secs(9);
-
-/// libvirt takes the bridge away, and calls the hook a little later (some 20 ms on an idle host).
-const HOOKS_TURN: Duration = Duration::from_millis(400);
-
-/// libvirt deletes the status file of a network that it ends first, and calls the hook last: it
-/// waits for dnsmasq in between.
-const ENDS_TURN: Duration = Duration::from_secs(2);
 
 /// How long after the end of a grace is looked.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// How often a look is taken again that changed something, or that somebody disturbed.
 const PASSES: usize = 3;
-
-/// Most of those who changed something that are named in one line.
-const MOST_NAMED: usize = 3;
 
 pub(super) struct Keeper {
     config: PathBuf,
@@ -56,8 +46,7 @@ pub(super) struct Keeper {
     has_status: bool,
     /// The names of active networks whose bridge is not known.
     unread: BTreeSet<Vec<u8>>,
-    /// Bridges that have gone, or whose networks end, each with until when the hook may still come.
-    leaving: BTreeMap<String, Instant>,
+    leaving: Leaving,
     /// The last transaction of nf_tables that has been looked at.
     settled: Option<u32>,
     /// Who has changed something since.
@@ -68,14 +57,17 @@ pub(super) struct Keeper {
     follows_routing: bool,
     /// All of IPv6 is forwarded because of open networks.
     forwards_ipv6: bool,
+    /// Some network is open.
+    is_any_open: bool,
+    deputy: Deputy,
+    alarms: Alarms,
+    repairs: Repairs,
     said: Said,
 }
 
 /// What has been said, so as to say it once.
 #[derive(Default)]
 struct Said {
-    is_libvirt_flushed: bool,
-    obstacles: BTreeSet<String>,
     troubles: BTreeSet<String>,
     error: Option<String>,
 }
@@ -91,12 +83,16 @@ impl Keeper {
             bridges: BTreeSet::new(),
             has_status: false,
             unread: BTreeSet::new(),
-            leaving: BTreeMap::new(),
+            leaving: Leaving::default(),
             settled: None,
             by: Vec::new(),
             untold: None,
             follows_routing: false,
             forwards_ipv6: false,
+            is_any_open: false,
+            deputy: Deputy::default(),
+            alarms: Alarms::default(),
+            repairs: Repairs::default(),
             said: Said::default(),
         };
         keeper.read_networks();
@@ -109,12 +105,9 @@ impl Keeper {
         self.has_status = active.is_some();
         let active = active.unwrap_or_default();
         self.unread = active.unread.into_iter().map(|(name, _)| name).collect();
-        let until = Instant::now() + ENDS_TURN;
         let ended = self.known.are(active.networks);
-        let is_any = !ended.is_empty();
-        self.leaving
-            .extend(ended.into_iter().map(|bridge| (bridge, until)));
-        is_any.then_some(until)
+        self.leaving.are_active(&self.known.bridges());
+        self.leaving.end(ended, Instant::now())
     }
 
     /// When something that is in doubt has to be looked at again, if there is anything.
@@ -125,6 +118,18 @@ impl Keeper {
             graces.find_map(|grace| grace.checked_sub(marker.age()))
         });
         left.min().map(|left| Instant::now() + left + MARGIN)
+    }
+
+    /// When something has to be checked that no notification tells of, if there is anything.
+    pub(super) fn checks_due(&self) -> Vec<Instant> {
+        let zones = self.deputy.due().filter(|_| self.is_any_open);
+        let all = [
+            self.in_doubt(),
+            zones,
+            self.alarms.due(),
+            self.repairs.due(),
+        ];
+        all.into_iter().flatten().collect()
     }
 
     /// Takes every network for a new one.
@@ -191,9 +196,9 @@ impl Keeper {
 
     /// The bridge of that name is gone. Until when the hook may still come.
     pub(super) fn leaves(&mut self, name: String) -> Instant {
-        let until = Instant::now() + HOOKS_TURN;
-        self.leaving.insert(name, until);
-        until
+        // The note of its network's end comes first, and may not have been read yet.
+        self.read_networks();
+        self.leaving.gone(name, Instant::now())
     }
 
     /// Notifications of interfaces were lost: each bridge that is not there has just gone. Until
@@ -218,6 +223,9 @@ impl Keeper {
                 }
             }
         }
+        if self.is_any_open {
+            self.deputy.keep_zones(self.known.all());
+        }
         outcome.map(|kept| kept.mended)
     }
 
@@ -239,6 +247,7 @@ impl Keeper {
             self.untold = None;
             self.follows_routing = false;
             self.forwards_ipv6 = false;
+            self.is_any_open = false;
             self.settled = Some(monitor::generation(deadline)?);
             return Ok(Kept::default());
         }
@@ -251,15 +260,14 @@ impl Keeper {
         self.untold.clone_from(&kept.untold);
         self.follows_routing = config.names_subnets() && kept.is_any_open;
         self.forwards_ipv6 = kept.forwards_ipv6;
+        self.is_any_open = kept.is_any_open;
         Ok(kept)
     }
 
     /// Until nothing changes any more: then all up to that transaction has been seen.
     fn passes(&mut self, run: &Run<'_>, deadline: Deadline) -> Result<Kept> {
         let mut all = Kept::default();
-        let now = Instant::now();
-        self.leaving.retain(|_, until| *until > now);
-        let leaving = self.leaving.keys().cloned().collect();
+        let leaving = self.leaving.now(Instant::now());
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
             let is_active = |network: &Network| !self.has_status || self.known.has(network);
@@ -289,11 +297,12 @@ impl Keeper {
                 _ => log::info(&format!("network {name}: the config names it nowhere")),
             }
         }
-        if !kept.mended.is_empty() && !quiet {
-            let mended = kept.mended.join("; ");
-            log::warning(&format!("{mended}: put right{}", named(by)));
+        if !quiet {
+            let now = Instant::now();
+            let said = self.repairs.made(now, &kept.mended, by);
+            said.iter().for_each(|line| log::warning(line));
         }
-        self.say_of_libvirt(kept);
+        self.deputy.keep_rules(kept.is_libvirt_flushed);
         self.say_of_obstacles(kept);
         let troubles: BTreeSet<_> = kept.troubles.iter().map(ToString::to_string).collect();
         let new = troubles.difference(&self.said.troubles);
@@ -301,45 +310,14 @@ impl Keeper {
         self.said.troubles = troubles;
     }
 
-    fn say_of_libvirt(&mut self, kept: &Kept) {
-        match (kept.is_libvirt_flushed, self.said.is_libvirt_flushed) {
-            (true, false) => log::warning(
-                "libvirt's own rules are gone, somebody flushed them: it can start no network \
-                 before its daemon is restarted (systemctl restart libvirtd, or virtnetworkd)",
-            ),
-            (false, true) => log::info("libvirt's own rules are back"),
-            _ => {}
-        }
-        self.said.is_libvirt_flushed = kept.is_libvirt_flushed;
-    }
-
     fn say_of_obstacles(&mut self, kept: &Kept) {
         let obstacles = kept.survey.obstacles.iter();
         let certain = obstacles.filter(|obstacle| obstacle.is_certain && kept.is_any_open);
-        let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.to_string()).collect();
-        for chain in now.difference(&self.said.obstacles) {
+        let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.clone()).collect();
+        for chain in self.alarms.see(Instant::now(), now) {
             log::warning(&format!(
                 "the chain {chain} refuses what is open: virt-forward status tells what opens it"
             ));
         }
-        self.said.obstacles = now;
-    }
-}
-
-/// Who did it, as far as the kernel says.
-fn named(by: &[String]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for one in by {
-        if !names.contains(&one.as_str()) {
-            names.push(one);
-        }
-    }
-    let more = names.len().saturating_sub(MOST_NAMED);
-    // A process chooses its own name.
-    let names: Vec<_> = names.into_iter().take(MOST_NAMED).map(shown).collect();
-    match (names.is_empty(), more) {
-        (true, _) => String::new(),
-        (false, 0) => format!(" (after changes by {})", names.join(", ")),
-        (false, more) => format!(" (after changes by {} and {more} others)", names.join(", ")),
     }
 }

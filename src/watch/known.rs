@@ -39,6 +39,11 @@ impl Known {
         new
     }
 
+    /// Those that are active.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Network> {
+        self.active.values()
+    }
+
     /// All of them are taken for new ones at the next look.
     pub(super) fn forget(&mut self) {
         self.present.clear();

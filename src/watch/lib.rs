@@ -15,13 +15,18 @@
 //! keep a daemon running that ends when it has none, or start one that was stopped; and the
 //! client library brings some fifty others along (`ldd virt-forward`).
 
+mod alarms;
 mod ears;
 mod keeper;
 mod known;
+mod leaving;
+mod libvirt;
 mod losses;
 mod pace;
+mod repairs;
 mod routing;
 mod status_files;
+mod zones;
 
 use std::{path::Path, time::Instant};
 
@@ -138,7 +143,7 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
         }
         Err(_) => pace.failed(Instant::now()),
     }
-    if let Some(then) = keeper.in_doubt() {
+    for then in keeper.checks_due() {
         pace.touch_later(then);
     }
 }

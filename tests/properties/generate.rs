@@ -167,6 +167,7 @@ fn networks() -> impl Strategy<Value = Vec<Network>> {
             mode: rest.mode,
             bridge: bridge.parse().ok(),
             forward_dev: None,
+            zone: None,
             nat_ipv6: rest.nat_ipv6,
             addresses: rest.addresses(at),
             routes: rest.routes(at),

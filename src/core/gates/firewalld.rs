@@ -6,10 +6,16 @@
 //! elsewhere needs a policy object: ours, from any zone to `libvirt`, has no rule of its own
 //! and gets one at run time for each peer and each subnet that it may reach.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use super::{Firewall, chains::Chain};
-use crate::{config::Ports, network::BridgeName, policy::Inward};
+use crate::{
+    config::Ports,
+    network::{BridgeName, Mode, Network},
+    policy::Inward,
+};
 
 /// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
 /// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
@@ -43,6 +49,19 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
     let tcp = ports("tcp", &allow.tcp).into_iter();
     let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
     words.map(|what| rule(&what)).collect()
+}
+
+/// The zone that libvirt puts the bridge of that network in, of the `zones` that firewalld has
+/// (libvirt, src/network/bridge_driver_linux.c, `networkAddFirewallRules`). Nothing where it puts
+/// it in none, or not at every version.
+pub fn libvirts_zone(network: &Network, zones: &BTreeSet<String>) -> Option<String> {
+    let zone = match (&network.zone, network.mode) {
+        (Some(zone), Mode::Isolated | Mode::Nat | Mode::Route) => zone,
+        (None, Mode::Route) if zones.contains("libvirt-routed") => "libvirt-routed",
+        (None, Mode::Isolated | Mode::Nat | Mode::Route) => "libvirt",
+        (_, Mode::Open | Mode::Unrouted | Mode::Unknown) => return None,
+    };
+    zones.contains(zone).then(|| zone.to_owned())
 }
 
 /// A bridge that firewalld has in no zone of libvirt's.
@@ -88,5 +107,39 @@ impl Firewall for Firewalld {
 
     fn passes(&self, base: &Chain) -> bool {
         self.is_in(base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::read;
+
+    #[test]
+    fn a_bridge_goes_where_libvirt_puts_it() {
+        let zones = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let all = zones(&["libvirt", "libvirt-routed", "public", "dmz"]);
+        let zone = |forward: &str, zone: &str, zones: &BTreeSet<String>| {
+            let xml = format!(
+                "<network><name>a</name>{forward}<bridge name='br0' {zone}/>\
+                 <ip address='10.0.0.1' prefix='24'/></network>"
+            );
+            libvirts_zone(&read(xml.as_bytes()).unwrap(), zones)
+        };
+        let found = |forward, own| zone(forward, own, &all).unwrap_or_default();
+        assert_eq!(found("", ""), "libvirt");
+        assert_eq!(found("<forward mode='nat'/>", ""), "libvirt");
+        assert_eq!(found("<forward mode='route'/>", ""), "libvirt-routed");
+        assert_eq!(found("<forward mode='route'/>", "zone='dmz'"), "dmz");
+        assert_eq!(
+            found("<forward mode='nat'/>", "zone='other'"),
+            "",
+            "there is none"
+        );
+        assert_eq!(found("<forward mode='open'/>", "zone='dmz'"), "");
+        // libvirt before 8.10.
+        let old = zones(&["libvirt"]);
+        let routed = zone("<forward mode='route'/>", "", &old);
+        assert_eq!(routed.as_deref(), Some("libvirt"));
     }
 }

@@ -31,7 +31,7 @@ mod walk;
 use chains::{Chain, Chains};
 use walk::{End, Ground, Walk};
 
-pub use firewalld::{Outsider, rich_rules};
+pub use firewalld::{Outsider, libvirts_zone, rich_rules};
 pub use libvirt::rules_are_gone;
 pub use obstacles::{Obstacle, Remedy, Why};
 

@@ -1,7 +1,12 @@
 //! firewalld, over D-Bus by busctl(1): every host with firewalld has a bus, and nearly every
 //! one systemd.
 
-use std::io;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     deadline::Deadline,
@@ -41,6 +46,39 @@ pub fn zone_of(interface: &str, deadline: Deadline) -> Result<Option<String>> {
     Ok((!zone.is_empty()).then(|| zone.to_owned()))
 }
 
+/// All interfaces that it has in a zone, by its own settings or because somebody asked for it.
+pub fn active_zones(deadline: Deadline) -> Result<BTreeSet<String>> {
+    let zones: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+        answer(&["zone", "getActiveZones"], deadline)?;
+    let of_zone = |mut zone: BTreeMap<String, Vec<String>>| zone.remove("interfaces");
+    Ok(zones.into_values().filter_map(of_zone).flatten().collect())
+}
+
+/// The names of all its zones.
+pub fn zones(deadline: Deadline) -> Result<BTreeSet<String>> {
+    answer(&["zone", "getZones"], deadline)
+}
+
+/// Puts an interface into a zone until it is reloaded, as libvirt does.
+pub fn set_zone(interface: &str, zone: &str, deadline: Deadline) -> Result<()> {
+    let args = ["zone", "changeZoneOfInterface", "ss", zone, interface];
+    call(&args, deadline).map(drop)
+}
+
+/// The one value that a method of firewalld's answers with.
+fn answer<T: DeserializeOwned>(args: &[&str], deadline: Deadline) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Answer<T> {
+        data: (T,),
+    }
+    let said = call_with(&["--json=short"], args, deadline)?;
+    let answer: Answer<T> = serde_json::from_str(&said).map_err(|why| Error::Failed {
+        what: format!("busctl call {}", args.join(" ")),
+        stderr: why.to_string(),
+    })?;
+    Ok(answer.data.0)
+}
+
 /// Gives our policy these rich rules, and no others, until firewalld is reloaded. They say
 /// themselves where packets go: the bridge of a network may be in any zone.
 pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
@@ -70,16 +108,21 @@ pub fn set_rules(rules: &[String], deadline: Deadline) -> Result<()> {
 
 /// Calls what `args` begin with, an interface of firewalld's and a method of it; its answer.
 fn call(args: &[&str], deadline: Deadline) -> Result<String> {
+    call_with(&[], args, deadline)
+}
+
+fn call_with(options: &[&str], args: &[&str], deadline: Deadline) -> Result<String> {
     let (interface, args) = args.split_first().unwrap_or((&"", &[]));
     let interface = format!("org.fedoraproject.FirewallD1.{interface}");
-    let mut all = vec![
+    let mut all = options.to_vec();
+    all.extend([
         // Asking a firewalld that does not run would start it.
         "--auto-start=no",
         "call",
         "org.fedoraproject.FirewallD1",
         "/org/fedoraproject/FirewallD1",
         &interface,
-    ];
+    ]);
     all.extend(args);
     BUSCTL.demand(&all, "", deadline)
 }

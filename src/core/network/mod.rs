@@ -53,6 +53,9 @@ pub struct Network {
     pub mode: Mode,
     /// Absent in modes without one, in definitions edited by hand, and where rules cannot name it.
     pub bridge: Option<BridgeName>,
+    /// `<bridge zone=…>`: firewalld's zone for it.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// `<forward dev=…>`: libvirt then forwards through that interface alone.
     pub forward_dev: Option<String>,
     /// `<nat ipv6='yes'>`: IPv6 is masqueraded too, not routed.
@@ -207,6 +210,7 @@ pub(super) mod tests {
             name: "n".into(),
             mode: Mode::Nat,
             bridge: Some("virbr0".parse().unwrap()),
+            zone: None,
             forward_dev: None,
             nat_ipv6: false,
             addresses: parse(addresses),

@@ -300,6 +300,7 @@ struct Draft {
     forward_dev: Option<String>,
     nat_ipv6: bool,
     bridge: Option<BridgeName>,
+    zone: Option<String>,
     addresses: Vec<IpNet>,
     routes: Vec<IpNet>,
     groups: Option<Vec<String>>,
@@ -353,6 +354,7 @@ impl Draft {
             }
             // libvirt takes the first (src/conf/network_conf.c, `string(./bridge[1]/@name)`).
             "bridge" if self.bridge.is_none() => {
+                self.zone = attributes.get("zone")?;
                 if let Some(name) = attributes.get("name")? {
                     self.bridge = Some(bridge(name)?);
                 }
@@ -406,6 +408,7 @@ impl Draft {
             name: self.name,
             mode,
             bridge: self.bridge,
+            zone: self.zone,
             forward_dev: self.forward_dev,
             nat_ipv6: self.nat_ipv6,
             addresses: self.addresses,

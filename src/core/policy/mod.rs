@@ -268,6 +268,7 @@ pub(crate) mod tests {
             mode,
             bridge: Some(format!("br_{name}").parse().unwrap()),
             forward_dev: None,
+            zone: None,
             nat_ipv6: false,
             addresses: vec![],
             routes: vec![],

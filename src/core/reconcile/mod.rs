@@ -19,6 +19,7 @@ mod inspect;
 mod keep;
 mod leftovers;
 mod settings;
+mod zones;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -29,6 +30,7 @@ use std::{
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use keep::Kept;
 pub use leftovers::leftovers;
+pub use zones::restore_zones;
 
 pub use active::Settled;
 use close::is_held;

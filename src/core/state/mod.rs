@@ -586,6 +586,7 @@ mod tests {
                 mode: Mode::Nat,
                 bridge: bridge.as_str().parse().ok(),
                 forward_dev: None,
+                zone: None,
                 nat_ipv6: false,
                 addresses: vec![
                     "10.0.0.1/24".parse().unwrap(),
