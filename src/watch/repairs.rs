@@ -1,12 +1,12 @@
-//! What to say of repairs, as values: a program that reloads its rules may need several within a
-//! second or two, and that is one line and a summary.
+//! What to say of repairs, as values: while a program reloads its rules, the same thing may need
+//! several of them, and that is one line and a summary.
 
 use std::time::{Duration, Instant};
 
 use virt_forward_core::text::shown;
 
 /// Repairs within this time of the one before belong together.
-const TOGETHER: Duration = Duration::from_secs(2);
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Most of those who changed something that are named in one line.
 const MOST_NAMED: usize = 3;
@@ -15,7 +15,9 @@ const MOST_NAMED: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
     latest: Option<Instant>,
-    /// Those after the first, not yet told of.
+    /// What was told of.
+    told: Vec<String>,
+    /// Those that repaired nothing else, and are not yet told of.
     more: usize,
     what: Vec<String>,
     by: Vec<String>,
@@ -24,17 +26,20 @@ pub(super) struct Repairs {
 impl Repairs {
     /// These things have been repaired, or none, after changes by those. What to say now.
     pub(super) fn made(&mut self, now: Instant, mended: &[String], by: &[String]) -> Vec<String> {
-        let is_new = self.latest.is_none_or(|latest| now - latest >= TOGETHER);
         let mut lines = Vec::new();
-        if is_new {
+        if self.latest.is_none_or(|latest| now - latest >= TOGETHER) {
             lines.extend(self.summary());
         }
         if mended.is_empty() {
             return lines;
         }
         self.latest = Some(now);
+        let is_new = mended.iter().any(|what| !self.told.contains(what));
         match is_new {
-            true => lines.push(format!("{}: put right{}", mended.join("; "), named(by))),
+            true => {
+                add(&mut self.told, mended);
+                lines.push(format!("{}: put right{}", mended.join("; "), named(by)));
+            }
             false => {
                 self.more += 1;
                 add(&mut self.what, mended);
@@ -58,7 +63,7 @@ impl Repairs {
             more => format!("{more} times more"),
         };
         let what = ended.what.join("; ");
-        Some(format!("{what}: put right {times}{}", named(&ended.by)))
+        Some(format!("put right {times}: {what}{}", named(&ended.by)))
     }
 }
 
@@ -110,23 +115,28 @@ mod tests {
         let mut now = start;
         for _ in 0..4 {
             now += TOGETHER / 2;
-            assert!(
-                repairs
-                    .made(now, &words("gate table"), &words("libvirtd[7]"))
-                    .is_empty()
-            );
+            let said = repairs.made(now, &words("gate"), &words("libvirtd[7]"));
+            assert!(said.is_empty());
         }
         assert!(repairs.made(now + TOGETHER / 2, &[], &[]).is_empty());
         let due = repairs.due().unwrap();
         assert_eq!(due, now + TOGETHER);
         let said = repairs.made(due, &[], &[]);
-        assert_eq!(
-            said,
-            ["gate; table: put right 4 times more (after changes by libvirtd[7])"]
-        );
+        let expected = "put right 4 times more: gate (after changes by libvirtd[7])";
+        assert_eq!(said, [expected]);
         assert_eq!(repairs.due(), None);
         assert!(repairs.made(due + TOGETHER, &[], &[]).is_empty());
         let said = repairs.made(due + TOGETHER, &words("gate"), &[]);
         assert_eq!(said, ["gate: put right"]);
+    }
+
+    #[test]
+    fn another_repair_is_told_of_at_once() {
+        let start = Instant::now();
+        let mut repairs = Repairs::default();
+        assert_eq!(repairs.made(start, &words("gate"), &[]).len(), 1);
+        let said = repairs.made(start, &words("gate table"), &[]);
+        assert_eq!(said, ["gate; table: put right"]);
+        assert!(repairs.made(start, &words("table"), &[]).is_empty());
     }
 }
