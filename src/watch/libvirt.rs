@@ -58,10 +58,15 @@ impl Deputy {
             Ok(bridges) if bridges.is_empty() => {}
             Ok(bridges) => {
                 let names: Vec<_> = bridges.iter().map(ToString::to_string).collect();
-                log::warning(&format!(
+                let what = format!(
                     "firewalld, started or reloaded, had {} in no zone and libvirt did not set any: put right",
                     names.join(", ")
-                ));
+                );
+                match is_running() {
+                    // It would have, a while later: on a slow host.
+                    true => log::info(&what),
+                    false => log::warning(&what),
+                }
             }
             // It may be starting; what is wrong with it is said once.
             Err(why) if self.zones.due().is_none() => {
