@@ -9,8 +9,12 @@ flush_our_chain() {
   on_host nft flush chain inet virt_forward forward
 }
 
+# Of each set that it is in: one would do for the packets.
 delete_an_element() {
-  on_host nft delete element inet virt_forward subnets4_24 "{ ${LAB_BRIDGE[kube02]} . 10.17.${LAB_SUBNET[kube02]}.0 }"
+  local set
+  for set in $(on_host nft list sets inet | sed -n 's/^\tset \(\(subnets\|members_.*\)4_24\) {$/\1/p'); do
+    echo "delete element inet virt_forward $set { ${LAB_BRIDGE[kube02]} . 10.17.${LAB_SUBNET[kube02]}.0 }"
+  done | on_host nft -f -
 }
 
 # One rule with our comment out of the chain that libvirt's rules are in.
