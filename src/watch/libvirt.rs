@@ -18,7 +18,7 @@ use super::zones::{Checked, Zones};
 /// firewalld answers within milliseconds, or is just starting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// An idle daemon is started no more often than this: it may fail, or end at once.
+/// An idle daemon that was started, and did not make its rules, is started again after this.
 const REST: Duration = Duration::from_secs(60);
 
 /// What was done in place of libvirt's daemon.
@@ -86,6 +86,8 @@ impl Deputy {
         if !are_gone {
             if was_gone {
                 log::info("libvirt's own rules are back");
+                // Only a start that did not help is one too many.
+                self.woken = None;
             }
             return;
         }
