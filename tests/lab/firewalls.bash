@@ -40,6 +40,10 @@ lab_end_daemon() { # NAME
   pid=$(lab_daemon_pid "$1") || lab_die "$1 does not run"
   rm -f -- "$(lab_path "/run/lab-$1.pid")"
   on_host kill -s TERM "$pid" || true
+  lab_wait_for 1000 lab_process_gone "$pid" && return
+  # As an init system does.
+  lab_note "$1 does not end by itself: killed"
+  on_host kill -s KILL "$pid"
   lab_wait_for 1000 lab_process_gone "$pid" || lab_die "$1 ($pid) would not end"
 }
 
