@@ -99,8 +99,8 @@ impl Deputy {
                 let name = daemon.name;
                 match daemon.wake() {
                     Ok(()) => log::warning(&format!(
-                        "libvirt's own rules are gone, somebody flushed them: {name} was idle and \
-                         has been started, as it makes them anew"
+                        "libvirt's own rules were flushed: {name} was idle and has been started, to \
+                         set them again"
                     )),
                     Err(why) => log::error(&format!(
                         "libvirt's own rules are gone, and {name}, which was idle, cannot be \

@@ -43,7 +43,7 @@ const TAINT: &str = "<taint flag='hook-script'/>";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Daemon {
     pub(crate) process: Option<Process>,
-    /// The name of the daemon whose socket somebody listens on, itself or systemd for it.
+    /// The name of the daemon on whose socket it, or systemd for it, listens.
     listened_on: Option<&'static str>,
     /// Since when there has been a hook; nothing where there is none.
     hook_since: Option<SystemTime>,
@@ -91,27 +91,26 @@ impl Daemon {
         Presence::of(self.process.is_some(), self.listened_on.is_some())
     }
 
-    /// What makes it set its rules again. A restart takes them away for a while, so it is for a daemon
-    /// that runs.
+    /// What makes it set its rules again.
     pub(crate) fn set_anew(&self) -> String {
         let name = self.name();
-        match self.state() {
-            Presence::Running => format!("systemctl restart {name}"),
-            Presence::IdleSocketActivated => {
-                format!("virsh net-list   # starts {name}, which was idle")
-            }
-            Presence::Stopped => format!("systemctl start {name}   # or virtnetworkd"),
-        }
+        self.remedy(format!("virsh net-list   # starts {name}, which was idle"))
     }
 
     /// What to do about one that does not answer.
     pub(crate) fn unanswered(&self) -> String {
         let name = self.name();
+        self.remedy(format!(
+            "journalctl -n 20 -u {name}   # it was idle, and any client starts it"
+        ))
+    }
+
+    /// A restart takes libvirt's rules away for a while, so it is for a daemon that runs.
+    fn remedy(&self, idle: String) -> String {
+        let name = self.name();
         match self.state() {
             Presence::Running => format!("systemctl restart {name}"),
-            Presence::IdleSocketActivated => {
-                format!("journalctl -n 20 -u {name}   # it was idle, and is started by who asks it")
-            }
+            Presence::IdleSocketActivated => idle,
             Presence::Stopped => format!("systemctl start {name}   # or virtnetworkd"),
         }
     }
@@ -123,7 +122,7 @@ impl Daemon {
                 Presence::Running | Presence::IdleSocketActivated => Finding::note(
                     CHECK,
                     format!(
-                        "{name} is idle: it starts when somebody asks it, and finds the hook then"
+                        "{name} is idle: its next client starts it, and it finds the hook then"
                     ),
                 ),
                 Presence::Stopped => Finding::note(

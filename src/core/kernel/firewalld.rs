@@ -46,7 +46,7 @@ pub fn zone_of(interface: &str, deadline: Deadline) -> Result<Option<String>> {
     Ok((!zone.is_empty()).then(|| zone.to_owned()))
 }
 
-/// All interfaces that it has in a zone, by its own settings or because somebody asked for it.
+/// All interfaces that it has in a zone, by its own settings or at the request of a client.
 pub fn active_zones(deadline: Deadline) -> Result<BTreeSet<String>> {
     let zones: BTreeMap<String, BTreeMap<String, Vec<String>>> =
         answer(&["zone", "getActiveZones"], deadline)?;

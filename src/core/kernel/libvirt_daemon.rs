@@ -1,7 +1,7 @@
 //! libvirt's daemon that runs networks: whether it runs, and how to start it.
 //!
 //! Debian and others end it after 120 seconds without a client; systemd listens on its socket then,
-//! and whoever connects starts it again. It makes its rules anew at each start.
+//! and the next client starts it again. It sets its rules again at each start.
 
 use std::{
     fs::{self, File},
@@ -25,7 +25,7 @@ const KINDS: [Kind; 2] = [
     },
 ];
 
-/// Which sockets of this network namespace somebody listens on.
+/// The sockets of this network namespace, with a flag for those that a process listens on.
 pub const UNIX_SOCKETS: &str = "/proc/net/unix";
 /// `__SO_ACCEPTCON` (include/linux/net.h): it is listened on.
 const LISTENING: u32 = 1 << 16;

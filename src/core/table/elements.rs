@@ -77,27 +77,27 @@ impl Subnets {
 
     /// The elements of `member` in the set of a group: `"virbr_kube02" . 10.17.3.0`.
     pub(super) fn of_member(&self, member: &Member) -> Vec<Value> {
-        let mine = member
-            .subnets
-            .iter()
-            .filter(|net| set_of(net).set == self.set);
-        mine.map(|net| interface_address(&member.bridge, net.addr()))
+        self.subnets_of(member)
+            .map(|net| interface_address(&member.bridge, net.addr()))
             .collect()
     }
 
     /// The elements of `member` in it, each with the network's name:
     /// `"virbr_kube02" . 10.17.3.0 comment "kube02"`.
     pub(super) fn of(&self, member: &Member) -> Vec<Value> {
-        let mine = member
-            .subnets
-            .iter()
-            .filter(|net| set_of(net).set == self.set);
         let element = |net: &IpNet| match self.is_masked() {
             true => interface_address(&member.bridge, net.addr()),
             false => interface_subnet(&member.bridge, *net),
         };
-        mine.map(|net| with_comment(element(net), &member.name))
+        self.subnets_of(member)
+            .map(|net| with_comment(element(net), &member.name))
             .collect()
+    }
+
+    /// The subnets of `member` that go to it.
+    fn subnets_of<'m>(&'m self, member: &'m Member) -> impl Iterator<Item = &'m IpNet> {
+        let subnets = member.subnets.iter();
+        subnets.filter(|net| set_of(net).set == self.set)
     }
 }
 

@@ -228,12 +228,9 @@ fn open(batch: &mut Batch, layout: &Layout) {
     batch.add_chain(TABLE, OPEN);
     // Nearly every packet: one of a connection that was judged below when it began.
     // ct label 127 meta mark set meta mark | 0x10000000 counter accept
-    let judged = [
-        words::labelled(LABEL),
-        words::set_mark(layout.mark.bit()),
-        words::counter(),
-        words::accept(),
-    ];
+    let judged: Vec<_> = std::iter::once(words::labelled(LABEL))
+        .chain(marking(layout))
+        .collect();
     batch.add_rule(TABLE, OPEN, judged);
     // Between members nothing has cleared the bit yet.
     // meta mark set meta mark & 0xefffffff
@@ -249,13 +246,16 @@ fn open(batch: &mut Batch, layout: &Layout) {
 
 fn set_mark(batch: &mut Batch, layout: &Layout, chain: &str) {
     // meta mark set meta mark | 0x10000000 counter accept
-    let words = [
+    batch.add_rule(TABLE, chain, marking(layout));
+}
+
+fn marking(layout: &Layout) -> [words::Word; 3] {
+    [
         words::set_mark(layout.mark.bit()),
         words::counter(),
         // Of this table alone: no rule after the one that led here is evaluated.
         words::accept(),
-    ];
-    batch.add_rule(TABLE, chain, words);
+    ]
 }
 
 /// An ICMP error ("fragmentation needed", say) comes from a router somewhere on the way, so its

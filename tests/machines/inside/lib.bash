@@ -141,11 +141,28 @@ comes_to_be_wanted() { # WHAT
   fi
 }
 
+status_is_wanted() {
+  check "virt-forward status --check" status_says 0
+}
+
+# libvirtd puts each bridge into its firewalld zone when the network starts.
+zones_are_set() {
+  local name
+  for name in "${KUBES[@]}"; do
+    [[ -n $(on_host firewall-cmd --get-zone-of-interface="${LAB_BRIDGE[$name]}" 2> /dev/null) ]] || return 1
+  done
+}
+
 # ---- What the system says ------------------------------------------------------------------------------------------
 
 # Since it booted.
-nothing_is_wrong() {
+nothing_is_denied() {
   equal "AppArmor has denied nothing" "" "$(journalctl --no-pager --boot --grep 'apparmor="DENIED"' --output cat 2>&1 | grep -v '^-- ' || true)"
+}
+
+# The same.
+nothing_is_wrong() {
+  nothing_is_denied
   equal "nothing of ours in journalctl -p warning" "" \
     "$(journalctl --no-pager --boot --priority warning --output short 2>&1 | grep -i -e 'virt.forward' || true)"
   equal "no failed unit" "" "$(on_host systemctl --failed --no-legend --plain)"

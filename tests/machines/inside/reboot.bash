@@ -23,15 +23,3 @@ reboot_with() { # COMMAND
   status_is_wanted
   nothing_is_wrong
 }
-
-status_is_wanted() {
-  check "virt-forward status --check" status_says 0
-}
-
-# libvirtd puts each bridge into its zone when the network starts.
-zones_are_set() {
-  local bridge
-  for bridge in virbr_kube02 virbr_kube03 virbr_kube05; do
-    [[ -n $(on_host firewall-cmd --get-zone-of-interface="$bridge" 2> /dev/null) ]] || return 1
-  done
-}
