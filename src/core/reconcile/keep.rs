@@ -45,6 +45,35 @@ pub struct Kept {
     pub forwards_ipv6: bool,
 }
 
+/// Whether the host may need less than the table was built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Less {
+    /// The kernel has deleted the bridge of a network that libvirt is ending, and with it routes and
+    /// settings. libvirt calls the `stopped` hook next, and the hook builds the table for what is left.
+    IsExpected,
+    /// No network is ending.
+    IsDrift,
+}
+
+impl Less {
+    fn fits<T: Ord>(self, built: &BTreeSet<T>, now: &BTreeSet<T>) -> bool {
+        match self {
+            Self::IsExpected => now.is_subset(built),
+            Self::IsDrift => now == built,
+        }
+    }
+}
+
+/// Whether the kernel has deleted the bridge of one of these networks while libvirt ends it.
+fn is_any_ending(records: &[Record], leaving: &BTreeSet<String>) -> bool {
+    let bridges = records
+        .iter()
+        .filter_map(|record| record.network.known_bridge());
+    bridges
+        .filter(|bridge| leaving.contains(bridge.as_str()))
+        .any(|bridge| !host::has(&bridge))
+}
+
 impl Run<'_> {
     /// Looks, and mends. `started` are networks that have started and may not be known;
     /// `unread` are the names of those whose bridge is not known;
@@ -101,7 +130,11 @@ impl Run<'_> {
             .map(|around| std::mem::take(&mut around.troubles));
         kept.troubles.extend(troubles.into_iter().flatten());
         if let (true, Some(around)) = (faults.is_empty(), &around) {
-            faults.extend(self.faults_of_host(around, &records));
+            let less = match is_any_ending(&records, leaving) {
+                true => Less::IsExpected,
+                false => Less::IsDrift,
+            };
+            faults.extend(self.faults_of_host(around, &records, less));
         }
         let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
         kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
@@ -251,23 +284,25 @@ impl Run<'_> {
     }
 
     /// What the table was built for, and is otherwise by now.
-    fn faults_of_host(&self, around: &Surroundings, records: &[Record]) -> Vec<String> {
+    fn faults_of_host(&self, around: &Surroundings, records: &[Record], less: Less) -> Vec<String> {
         let host = &around.host;
         let built = self.store.layout();
         let built = built.map(|built| built.host()).unwrap_or_default();
         let mut networks = records.iter();
-        let is_same_forwarding = networks.all(|one| one.enabled == around.enabled_of(one))
-            && built.enabled == host.enabled
-            && built.restricted == host.restricted
-            && built.enabled_all_ipv6 == host.enabled_all_ipv6
-            && built.bridged == host.bridged;
+        let is_same_forwarding = networks
+            .all(|one| less.fits(&one.enabled, &around.enabled_of(one)))
+            && less.fits(&built.enabled, &host.enabled)
+            && less.fits(&built.restricted, &host.restricted)
+            && (built.enabled_all_ipv6 == host.enabled_all_ipv6
+                || less == Less::IsExpected && built.enabled_all_ipv6)
+            && less.fits(&built.bridged, &host.bridged);
         let parts = [
             (
                 is_same_forwarding,
                 "which interfaces forward because of virt-forward",
             ),
             (
-                built.return_paths == host.return_paths,
+                less.fits(&built.return_paths, &host.return_paths),
                 "the host's routing",
             ),
             (
@@ -275,7 +310,7 @@ impl Run<'_> {
                 "whether firewalld runs",
             ),
             (
-                built.masqueraded == host.masqueraded,
+                less.fits(&built.masqueraded, &host.masqueraded),
                 "which containers Docker lets be reached",
             ),
         ];
