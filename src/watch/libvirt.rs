@@ -21,19 +21,26 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An idle daemon that was started, and did not make its rules, is started again after this.
 const REST: Duration = Duration::from_secs(60);
 
+/// A daemon that systemd restarts looks idle until it has its lock again. One that has looked so for this
+/// long is idle.
+const RESTART: Duration = Duration::from_secs(1);
+
 /// What was done in place of libvirt's daemon.
 #[derive(Debug, Default)]
 pub(super) struct Deputy {
     zones: Zones,
     /// When the daemon was last started.
     woken: Option<Instant>,
+    /// Since when the daemon has looked idle while its rules were gone.
+    idle_since: Option<Instant>,
     are_rules_gone: bool,
 }
 
 impl Deputy {
     /// When to check again, if anything has to be.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.zones.due()
+        let wake = self.idle_since.map(|since| since + RESTART);
+        [self.zones.due(), wake].into_iter().flatten().min()
     }
 
     /// Puts the bridges of these networks back into their zones, after firewalld has lost them.
@@ -89,12 +96,17 @@ impl Deputy {
                 // Only a start that did not help is one too many.
                 self.woken = None;
             }
+            self.idle_since = None;
             return;
         }
         let daemon = libvirt_daemon::find();
         let is_rested = self.woken.is_none_or(|woken| woken.elapsed() >= REST);
+        let is_idle = daemon.state == State::IdleSocketActivated && is_rested;
+        let since = is_idle.then(|| self.idle_since.unwrap_or_else(Instant::now));
+        let is_to_wake = since.is_some_and(|since| since.elapsed() >= RESTART);
+        self.idle_since = since.filter(|_| !is_to_wake);
         match daemon.state {
-            State::IdleSocketActivated if is_rested => {
+            State::IdleSocketActivated if is_to_wake => {
                 self.woken = Some(Instant::now());
                 let name = daemon.name;
                 match daemon.wake() {
