@@ -25,6 +25,7 @@ mod losses;
 mod pace;
 mod repairs;
 mod routing;
+mod rules;
 mod status_files;
 mod zones;
 

@@ -13,34 +13,28 @@ use virt_forward_core::{
     reconcile,
 };
 
-use super::zones::{Checked, Zones};
+use super::{
+    rules::{Rules, Step},
+    zones::{Checked, Zones},
+};
 
 /// firewalld answers within milliseconds, or is just starting.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// An idle daemon that was started, and did not make its rules, is started again after this.
-const REST: Duration = Duration::from_secs(60);
-
-/// A daemon that systemd restarts looks idle until it has its lock again. One that has looked so for this
-/// long is idle.
-const RESTART: Duration = Duration::from_secs(1);
 
 /// What was done in place of libvirt's daemon.
 #[derive(Debug, Default)]
 pub(super) struct Deputy {
     zones: Zones,
-    /// When the daemon was last started.
-    woken: Option<Instant>,
-    /// Since when the daemon has looked idle while its rules were gone.
-    idle_since: Option<Instant>,
-    are_rules_gone: bool,
+    rules: Rules,
 }
 
 impl Deputy {
     /// When to check again, if anything has to be.
     pub(super) fn due(&self) -> Option<Instant> {
-        let wake = self.idle_since.map(|since| since + RESTART);
-        [self.zones.due(), wake].into_iter().flatten().min()
+        [self.zones.due(), self.rules.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Puts the bridges of these networks back into their zones, after firewalld has lost them.
@@ -85,46 +79,33 @@ impl Deputy {
         }
     }
 
-    /// Says when libvirt's own rules have gone and when they are back, and starts an idle daemon to
-    /// make them again. One that runs would have to be restarted, and one that was stopped is so by
-    /// somebody's choice.
+    /// Starts an idle daemon whose rules are gone, to set them again. Warns where only the administrator
+    /// can: a daemon that runs would have to be restarted, and one that is stopped is so by choice.
     pub(super) fn keep_rules(&mut self, are_gone: bool) {
-        let was_gone = std::mem::replace(&mut self.are_rules_gone, are_gone);
         if !are_gone {
-            if was_gone {
+            if self.rules.are_there() {
                 log::info("libvirt's own rules are back");
-                // Only a start that did not help is one too many.
-                self.woken = None;
             }
-            self.idle_since = None;
             return;
         }
         let daemon = libvirt_daemon::find();
-        let is_rested = self.woken.is_none_or(|woken| woken.elapsed() >= REST);
-        let is_idle = daemon.state == State::IdleSocketActivated && is_rested;
-        let since = is_idle.then(|| self.idle_since.unwrap_or_else(Instant::now));
-        let is_to_wake = since.is_some_and(|since| since.elapsed() >= RESTART);
-        self.idle_since = since.filter(|_| !is_to_wake);
-        match daemon.state {
-            State::IdleSocketActivated if is_to_wake => {
-                self.woken = Some(Instant::now());
-                let name = daemon.name;
-                match daemon.wake() {
-                    Ok(()) => log::warning(&format!(
-                        "libvirt's own rules were flushed: {name} was idle and has been started, to \
-                         set them again"
-                    )),
-                    Err(why) => log::error(&format!(
-                        "libvirt's own rules are gone, and {name}, which was idle, cannot be \
-                         started: {why}"
-                    )),
-                }
-            }
-            State::Running | State::Stopped if !was_gone => log::warning(
-                "libvirt's own rules are gone, somebody flushed them: it can start no network \
-                 before its daemon is restarted (systemctl restart libvirtd, or virtnetworkd)",
-            ),
-            _ => {}
+        let name = daemon.name;
+        match self.rules.are_gone(daemon.state, Instant::now()) {
+            Step::Wait => {}
+            Step::Start => match daemon.wake() {
+                Ok(()) => log::warning(&format!(
+                    "libvirt's own rules were flushed: {name} was idle and has been started, to set \
+                     them again"
+                )),
+                Err(why) => log::error(&format!(
+                    "libvirt's own rules are gone, and {name}, which was idle, cannot be started: \
+                     {why}"
+                )),
+            },
+            Step::Warn => log::warning(&format!(
+                "libvirt's own rules were flushed: it cannot start a network until {name} restarts \
+                 (systemctl restart {name})"
+            )),
         }
     }
 }

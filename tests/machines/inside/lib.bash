@@ -68,9 +68,9 @@ machine_begin() { # SUITE BOOT
   lab_note "boot $BOOT: $(uname -r), libvirt $(on_host virsh --version), $(on_host systemctl --version | head -n 1)"
 }
 
-# The LAN and what is behind it, as in a lab.
+# The LAN and what is behind it, as in a lab. After a reboot libvirtd may have started networks by then.
 machine_lan() {
-  on_host bash "$LAB_HOME/lan"
+  if ((BOOT == 1)); then on_host bash "$LAB_HOME/lan"; else on_host bash "$LAB_HOME/lan" forwarding; fi
   lab_serve lan
   lab_serve router --bind "${LAB_ADDRESS[router/4]}"
   lab_serve router --bind "${LAB_ADDRESS[internet/4]}"
