@@ -198,7 +198,13 @@ impl Keeper {
     pub(super) fn leaves(&mut self, name: String) -> Instant {
         // The note of its network's end comes first, and may not have been read yet.
         self.read_networks();
-        self.leaving.gone(name, Instant::now())
+        let is_active = !self.has_status || self.known.bridges().contains(&name);
+        self.leaving.gone(name, is_active, Instant::now())
+    }
+
+    /// Whether that interface has taken the name of a bridge that the kernel had deleted.
+    pub(super) fn is_another(&mut self, name: &str) -> bool {
+        self.leaving.is_there(name)
     }
 
     /// Notifications of interfaces were lost: each bridge that is not there has just gone. Until
@@ -252,7 +258,8 @@ impl Keeper {
             return Ok(Kept::default());
         }
         let store = self.store.clone();
-        let run = Run::begin(&store, &config, deadline)?;
+        let leaving = self.leaving.now(Instant::now());
+        let run = Run::begin_while(leaving, None, &store, &config, deadline)?;
         let kept = self.passes(&run, deadline)?;
         let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.known_bridge());
@@ -267,11 +274,10 @@ impl Keeper {
     /// Until nothing changes any more: then all up to that transaction has been seen.
     fn passes(&mut self, run: &Run<'_>, deadline: Deadline) -> Result<Kept> {
         let mut all = Kept::default();
-        let leaving = self.leaving.now(Instant::now());
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
             let is_active = |network: &Network| !self.has_status || self.known.has(network);
-            let mut kept = run.keep(self.started.clone(), &self.unread, &leaving, is_active)?;
+            let mut kept = run.keep(self.started.clone(), &self.unread, is_active)?;
             self.started.clear();
             self.settled = Some(before);
             kept.started.splice(0..0, all.started);

@@ -15,23 +15,52 @@ const GONE: Duration = Duration::from_millis(400);
 /// passes by a bridge that is gone meanwhile.
 const ENDS: Duration = Duration::from_secs(10);
 
-/// Until when the hook may still come for each.
+/// The bridges of networks that end.
 #[derive(Debug, Default)]
-pub(super) struct Leaving(BTreeMap<String, Instant>);
+pub(super) struct Leaving(BTreeMap<String, End>);
+
+#[derive(Debug)]
+struct End {
+    /// Until when the hook may still come.
+    until: Instant,
+    /// The kernel has deleted the bridge.
+    is_gone: bool,
+}
 
 impl Leaving {
     /// libvirt ends the networks of these bridges. When the last of them is to be checked.
     pub(super) fn end(&mut self, bridges: Vec<String>, now: Instant) -> Option<Instant> {
         let until = now + ENDS;
         let is_any = !bridges.is_empty();
+        let end = || End {
+            until,
+            is_gone: false,
+        };
         self.0
-            .extend(bridges.into_iter().map(|bridge| (bridge, until)));
+            .extend(bridges.into_iter().map(|bridge| (bridge, end())));
         is_any.then_some(until)
     }
 
-    /// The bridge is gone. When it is to be checked.
-    pub(super) fn gone(&mut self, bridge: String, now: Instant) -> Instant {
-        *self.0.entry(bridge).or_insert(now + GONE)
+    /// The bridge is gone, and libvirt has its network active still, or is ending it: one that has started
+    /// a moment ago may never have been seen. When the bridge is to be checked.
+    pub(super) fn gone(&mut self, bridge: String, is_active: bool, now: Instant) -> Instant {
+        let grace = if is_active { GONE } else { ENDS };
+        let end = self.0.entry(bridge).or_insert(End {
+            until: now + grace,
+            is_gone: true,
+        });
+        end.is_gone = true;
+        end.until
+    }
+
+    /// An interface of that name is there. If the kernel had deleted the bridge, this is another one, for
+    /// which no hook is to come: whether it has to be checked now.
+    pub(super) fn is_there(&mut self, bridge: &str) -> bool {
+        let is_another = self.0.get(bridge).is_some_and(|end| end.is_gone);
+        if is_another {
+            self.0.remove(bridge);
+        }
+        is_another
     }
 
     /// libvirt has networks active with these bridges: what it has started again does not end.
@@ -41,7 +70,7 @@ impl Leaving {
 
     /// Those for which the hook may still come.
     pub(super) fn now(&mut self, now: Instant) -> BTreeSet<String> {
-        self.0.retain(|_, until| *until > now);
+        self.0.retain(|_, end| end.until > now);
         self.0.keys().cloned().collect()
     }
 }
@@ -62,7 +91,7 @@ mod tests {
         let until = leaving.end(vec![name()], start).unwrap();
         // Its bridge goes a while later, and that makes the wait no shorter.
         let later = start + Duration::from_secs(5);
-        assert_eq!(leaving.gone(name(), later), until);
+        assert_eq!(leaving.gone(name(), false, later), until);
         assert!(leaving.now(later + GONE).contains("virbr0"));
         assert!(leaving.now(until).is_empty());
     }
@@ -71,9 +100,29 @@ mod tests {
     fn for_a_bridge_that_somebody_deletes_no_hook_comes() {
         let start = Instant::now();
         let mut leaving = Leaving::default();
-        let until = leaving.gone(name(), start);
+        let until = leaving.gone(name(), true, start);
         assert!(until - start < ENDS);
         assert!(leaving.now(until).is_empty());
+    }
+
+    #[test]
+    fn a_network_that_ended_before_it_was_seen_is_waited_for_too() {
+        let start = Instant::now();
+        let mut leaving = Leaving::default();
+        let until = leaving.gone(name(), false, start);
+        assert_eq!(until - start, ENDS);
+    }
+
+    #[test]
+    fn another_bridge_of_that_name_is_not_waited_with() {
+        let start = Instant::now();
+        let mut leaving = Leaving::default();
+        leaving.end(vec![name()], start);
+        assert!(!leaving.is_there("virbr0"), "libvirt has yet to delete it");
+        leaving.gone(name(), false, start);
+        assert!(leaving.is_there("virbr0"));
+        assert!(leaving.now(start).is_empty());
+        assert!(!leaving.is_there("virbr0"));
     }
 
     #[test]

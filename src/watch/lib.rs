@@ -83,7 +83,8 @@ async fn keep_watch(config: &Path) -> Result<()> {
                 for Link { name, is_gone } in links {
                     if is_gone && keeper.is_ours(&name) {
                         pace.touch_later(keeper.leaves(name));
-                    } else if !is_gone && keeper.is_of_interest(&name) {
+                    } else if !is_gone && (keeper.is_another(&name) || keeper.is_of_interest(&name))
+                    {
                         pace.touch(now());
                     }
                 }

@@ -196,6 +196,12 @@ impl Run<'_> {
         }
     }
 
+    /// Whether the kernel has deleted the bridge of a network that libvirt is ending. The `stopped`
+    /// hook is still to come.
+    pub(super) fn is_ending(&self, bridge: &KernelName) -> bool {
+        self.leaving.contains(bridge.as_str()) && !host::has(bridge)
+    }
+
     /// Looks at what is in doubt, but for the network that the run is about.
     pub(super) fn settle(&self, event: Option<&str>) -> Result<()> {
         for marker in self.store.unconfirmed()? {
@@ -204,7 +210,7 @@ impl Run<'_> {
                 self.store.confirm(bridge)?;
                 continue;
             };
-            if event == Some(&record.network.name) {
+            if event == Some(&record.network.name) || self.is_ending(bridge) {
                 continue;
             }
             let name = record.network.name.clone();
@@ -247,6 +253,7 @@ impl Run<'_> {
                 .map(|marker| marker.age());
             match fate(record.standing, seen(&bridge, is_active), age) {
                 Fate::Kept => {}
+                Fate::Forgotten if self.is_ending(&bridge) => {}
                 Fate::Forgotten => {
                     self.store.forget(&bridge)?;
                     continue;

@@ -64,27 +64,15 @@ impl Less {
     }
 }
 
-/// Whether the kernel has deleted the bridge of one of these networks while libvirt ends it.
-fn is_any_ending(records: &[Record], leaving: &BTreeSet<String>) -> bool {
-    let bridges = records
-        .iter()
-        .filter_map(|record| record.network.known_bridge());
-    bridges
-        .filter(|bridge| leaving.contains(bridge.as_str()))
-        .any(|bridge| !host::has(&bridge))
-}
-
 impl Run<'_> {
     /// Looks, and mends. `started` are networks that have started and may not be known;
     /// `unread` are the names of those whose bridge is not known;
-    /// `leaving` are bridges of networks that end just now: libvirt calls the hook a while later,
-    /// and that is to have the word. `is_active` tells whether libvirt has a network active, as
+    /// `is_active` tells whether libvirt has a network active, as
     /// far as the caller knows.
     pub fn keep(
         &self,
         started: Vec<Network>,
         unread: &BTreeSet<Vec<u8>>,
-        leaving: &BTreeSet<String>,
         is_active: impl Fn(&Network) -> bool,
     ) -> Result<Kept> {
         let mut kept = Kept::default();
@@ -116,7 +104,7 @@ impl Run<'_> {
             self.store.destroy()?;
             return Ok(kept);
         }
-        faults.extend(self.faults_of_records(&records, leaving, is_active)?);
+        faults.extend(self.faults_of_records(&records, is_active)?);
         let is_open = self.store.is_any_open()?;
         if faults.is_empty() && is_open {
             faults.extend(self.fault_of_table(&records)?);
@@ -130,7 +118,8 @@ impl Run<'_> {
             .map(|around| std::mem::take(&mut around.troubles));
         kept.troubles.extend(troubles.into_iter().flatten());
         if let (true, Some(around)) = (faults.is_empty(), &around) {
-            let less = match is_any_ending(&records, leaving) {
+            let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
+            let less = match bridges.any(|bridge| self.is_ending(&bridge)) {
                 true => Less::IsExpected,
                 false => Less::IsDrift,
             };
@@ -240,14 +229,14 @@ impl Run<'_> {
     fn faults_of_records(
         &self,
         records: &[Record],
-        leaving: &BTreeSet<String>,
         is_active: impl Fn(&Network) -> bool,
     ) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         for record in records {
             let network = &record.network;
             let bridge = network.known_bridge();
-            let Some(bridge) = bridge.filter(|bridge| !leaving.contains(bridge.as_str())) else {
+            let Some(bridge) = bridge.filter(|bridge| !self.leaving.contains(bridge.as_str()))
+            else {
                 continue;
             };
             let name = crate::text::shown(&network.name);

@@ -85,6 +85,8 @@ pub enum Outcome {
 
 /// A run, with the lock held.
 pub struct Run<'a> {
+    /// The bridges of networks that libvirt is ending.
+    leaving: BTreeSet<String>,
     store: &'a Store,
     /// As the administrator wrote it.
     written: &'a Config,
@@ -114,8 +116,21 @@ impl<'a> Run<'a> {
         config: &'a Config,
         deadline: Deadline,
     ) -> Result<Self> {
+        Self::begin_while(BTreeSet::new(), event, store, config, deadline)
+    }
+
+    /// As [`begin_for`](Self::begin_for), while libvirt ends the networks with the bridges in `leaving`:
+    /// their records stay until it calls the `stopped` hook.
+    pub fn begin_while(
+        leaving: BTreeSet<String>,
+        event: Option<&str>,
+        store: &'a Store,
+        config: &'a Config,
+        deadline: Deadline,
+    ) -> Result<Self> {
         let lock = Lock::take(store, deadline)?;
         let run = Self {
+            leaving,
             store,
             written: config,
             shut: OnceCell::new(),
