@@ -1,5 +1,5 @@
 //! When to act on the loss of libvirt's own rules, as values. libvirt does not notice a flush: its
-//! daemon sets the rules when it starts, and when firewalld tells that it has started or reloaded.
+//! daemon sets the rules when it starts, and when firewalld announces a start or a reload.
 
 use std::time::{Duration, Instant};
 
