@@ -18,7 +18,7 @@ use virt_forward_core::{
     network::Network,
     paths,
     reconcile::{self, Kept, Outcome, Run},
-    state::{START_GRACE, STARTED_GRACE, Store},
+    state::{START_GRACE, STARTED_GRACE, Standing, Store},
     sysctls::{Seen, Setting},
     text::shown,
 };
@@ -198,8 +198,15 @@ impl Keeper {
     pub(super) fn leaves(&mut self, name: String) -> Instant {
         // The note of its network's end comes first, and may not have been read yet.
         self.read_networks();
-        let is_active = !self.has_status || self.known.bridges().contains(&name);
-        self.leaving.gone(name, is_active, Instant::now())
+        let is_ending = self.has_status
+            && !self.known.bridges().contains(&name)
+            && self.has_standing(&name, Standing::Active);
+        self.leaving.gone(name, is_ending, Instant::now())
+    }
+
+    fn has_standing(&self, bridge: &str, standing: Standing) -> bool {
+        let record = bridge.parse().map(|bridge| self.store.record(&bridge));
+        matches!(record, Ok(Ok(Some(record))) if record.standing == standing)
     }
 
     /// Whether that interface has taken the name of a bridge that the kernel had deleted.

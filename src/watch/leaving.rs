@@ -41,10 +41,10 @@ impl Leaving {
         is_any.then_some(until)
     }
 
-    /// The bridge is gone, and libvirt has its network active still, or is ending it: one that has started
-    /// a moment ago may never have been seen. When the bridge is to be checked.
-    pub(super) fn gone(&mut self, bridge: String, is_active: bool, now: Instant) -> Instant {
-        let grace = if is_active { GONE } else { ENDS };
+    /// The bridge is gone. `is_ending`: libvirt does not have its network active, while the record does;
+    /// one that has started a moment ago may never have been seen. When the bridge is to be checked.
+    pub(super) fn gone(&mut self, bridge: String, is_ending: bool, now: Instant) -> Instant {
+        let grace = if is_ending { ENDS } else { GONE };
         let end = self.0.entry(bridge).or_insert(End {
             until: now + grace,
             is_gone: true,
@@ -91,7 +91,7 @@ mod tests {
         let until = leaving.end(vec![name()], start).unwrap();
         // Its bridge goes a while later, and that makes the wait no shorter.
         let later = start + Duration::from_secs(5);
-        assert_eq!(leaving.gone(name(), false, later), until);
+        assert_eq!(leaving.gone(name(), true, later), until);
         assert!(leaving.now(later + GONE).contains("virbr0"));
         assert!(leaving.now(until).is_empty());
     }
@@ -100,7 +100,7 @@ mod tests {
     fn for_a_bridge_that_somebody_deletes_no_hook_comes() {
         let start = Instant::now();
         let mut leaving = Leaving::default();
-        let until = leaving.gone(name(), true, start);
+        let until = leaving.gone(name(), false, start);
         assert!(until - start < ENDS);
         assert!(leaving.now(until).is_empty());
     }
@@ -109,7 +109,7 @@ mod tests {
     fn a_network_that_ended_before_it_was_seen_is_waited_for_too() {
         let start = Instant::now();
         let mut leaving = Leaving::default();
-        let until = leaving.gone(name(), false, start);
+        let until = leaving.gone(name(), true, start);
         assert_eq!(until - start, ENDS);
     }
 
