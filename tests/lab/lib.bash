@@ -242,14 +242,17 @@ sighup_libvirtd() {
   lab_rules_at_rest
 }
 
+# How long rules have to stand still, and how often that is tried.
+LAB_REST=0.2 LAB_REST_TIMES=50
+
 lab_rules_at_rest() {
-  local before='' now times=50
+  local before='' now times=$LAB_REST_TIMES
   while ((times-- > 0)); do
     # Without what counters have counted: packets may be on their way.
     now=$(on_host nft -s -a list ruleset 2> /dev/null | cksum)
     [[ $now == "$before" ]] && return
     before=$now
-    sleep 0.2
+    sleep "$LAB_REST"
   done
   lab_die "the rules do not come to rest"
 }

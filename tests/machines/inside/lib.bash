@@ -33,16 +33,8 @@ lab_ask() { # FROM ADDRESS PROTOCOL TIMEOUT-MS
 }
 
 # libvirtd takes seconds here from the rules of one network to those of the next.
-lab_rules_at_rest() {
-  local before='' now times=30
-  while ((times-- > 0)); do
-    now=$(on_host nft -s -a list ruleset 2> /dev/null | cksum)
-    [[ $now == "$before" ]] && return
-    before=$now
-    sleep 4
-  done
-  lab_die "the rules do not come to rest"
-}
+# shellcheck disable=SC2034 # for lab_rules_at_rest
+LAB_REST=4 LAB_REST_TIMES=30
 
 start_libvirtd() {
   on_host systemctl start libvirtd
