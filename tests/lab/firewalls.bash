@@ -43,12 +43,8 @@ lab_end_daemon() { # NAME
   lab_wait_for 1000 lab_process_gone "$pid" && return
   # As an init system does.
   lab_note "$1 does not end by itself: killed"
-  on_host kill -s KILL "$pid"
+  on_host kill -s KILL "$pid" || true
   lab_wait_for 1000 lab_process_gone "$pid" || lab_die "$1 ($pid) would not end"
-}
-
-lab_process_gone() { # PID
-  [[ ! -e $(lab_path "/proc/$1") ]]
 }
 
 # ---- Docker --------------------------------------------------------------------------------------------------------

@@ -218,16 +218,17 @@ lab_end_libvirtd() { # SIGNAL
   local pid
   pid=$(< "$(lab_path /run/libvirtd.pid)")
   on_host kill -s "$1" "$pid"
-  lab_wait_for 250 lab_libvirtd_gone "$pid" && return
+  lab_wait_for 250 lab_process_gone "$pid" && return
   # libvirt 11.3 has a race of its own: about one SIGTERM in fifty, soon after a start, leaves it waiting for itself.
   # An init system kills it then, and so does this.
   lab_note "libvirtd does not end by itself: killed"
-  on_host kill -s KILL "$pid"
-  lab_wait_for 250 lab_libvirtd_gone "$pid" || lab_die "libvirtd ($pid) would not end"
+  on_host kill -s KILL "$pid" || true
+  lab_wait_for 250 lab_process_gone "$pid" || lab_die "libvirtd ($pid) would not end"
 }
 
-lab_libvirtd_gone() { # PID
-  [[ ! -e $(lab_path "/proc/$1") ]]
+# Below a systemd the processes have other numbers than in the lab's own /proc.
+lab_process_gone() { # PID
+  on_host test ! -e "/proc/$1"
 }
 
 restart_libvirtd() {
