@@ -3,16 +3,15 @@
 use std::{io, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
-use virt_forward_core::{
-    Error,
+use virt_forward_policy::{
     config::{Config, ConfigError, OnError},
-    event::{Event, Operation},
-    kernel::{deadline::Deadline, log, nft, status},
+    hook_event::{Event, Operation},
     network::{self, KernelName, Network, XmlError},
-    paths,
-    reconcile::{Outcome, Run},
-    state::Store,
-    text::shown,
+    sanitize::shown,
+};
+use virt_forward_reconcile::{Error, Outcome, Run};
+use virt_forward_system::{
+    config_file, deadline::Deadline, exec::nft, libvirt::status, paths, state::Store, syslog,
 };
 
 /// What we wait for ends a second before the hook does, so that there is time to say so.
@@ -22,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(9);
 pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
     let call = Call {
         event,
-        config: Config::load(Path::new(paths::CONFIG)),
+        config: config_file::load(Path::new(paths::CONFIG)),
         store: Store::at(paths::STATE),
         deadline: Deadline::after(PATIENCE),
     };
@@ -66,7 +65,7 @@ impl Call<'_> {
         if on_error == OnError::Ignore {
             // Its guests would pass for machines outside until `started` comes, which tries again.
             if let Err(why) = described.and_then(|described| self.expect(described)) {
-                log::error(&format!("network {}: {why:#}", self.event.shown()));
+                syslog::error(&format!("network {}: {why:#}", self.event.shown()));
             }
             return Ok(None);
         }

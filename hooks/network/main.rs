@@ -13,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use virt_forward_core::{
-    event::{Event, Operation},
-    kernel::{log, privileges},
-};
+use virt_forward_policy::hook_event::{Event, Operation};
+use virt_forward_system::{sandbox, syslog};
 
 /// libvirtd itself waits without limit.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -38,17 +36,17 @@ fn main() -> ExitCode {
         Ok(event) if event.operation == Operation::Other => return ExitCode::SUCCESS,
         Ok(event) => event,
         Err(error) => {
-            log::error_aloud(&error.to_string());
+            syslog::error_aloud(&error.to_string());
             return ExitCode::SUCCESS;
         }
     };
     // Before there is another thread, and before anything is read.
-    privileges::shed();
+    sandbox::shed();
     give_up_in_time(event.shown());
     match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(done)) => {
-            log::info(&format!("network {}: {done}", event.shown()));
+            syslog::info(&format!("network {}: {done}", event.shown()));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -58,7 +56,7 @@ fn main() -> ExitCode {
             } else {
                 "see virt-forward status"
             };
-            log::error_aloud(&format!("network {}: {error:#}; {end}", event.shown()));
+            syslog::error_aloud(&format!("network {}: {error:#}; {end}", event.shown()));
             ExitCode::from(u8::from(refuse))
         }
     }
@@ -69,14 +67,14 @@ fn main() -> ExitCode {
 fn give_up_in_time(network: String) {
     let name = network.clone();
     panic::set_hook(Box::new(move |fault| {
-        log::error_aloud(&format!("network {name}: a fault of virt-forward: {fault}"));
+        syslog::error_aloud(&format!("network {name}: a fault of virt-forward: {fault}"));
         process::exit(0);
     }));
     let limit = thread::Builder::new().spawn(move || {
         thread::sleep(LIMIT);
         let line = format!("network {network}: gave up after 10 s; see virt-forward status");
         // Beside us: it may be the log that hangs.
-        let saying = thread::Builder::new().spawn(move || log::error_aloud(&line));
+        let saying = thread::Builder::new().spawn(move || syslog::error_aloud(&line));
         thread::sleep(LAST_WORDS);
         drop(saying);
         process::exit(0);
@@ -89,7 +87,7 @@ fn give_up_in_time(network: String) {
 mod tests {
     #[test]
     fn the_hook_is_known_by_its_marker() {
-        let marker = virt_forward_core::hook_marker();
+        let marker = virt_forward_policy::hook_marker();
         assert!(super::MARKER.as_bytes().starts_with(&marker));
     }
 }

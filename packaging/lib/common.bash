@@ -11,7 +11,7 @@ readonly BUILT=$TARGET/release CLI=/usr/sbin/virt-forward LIBRARY=/usr/lib/virt-
   SERVICE=virt-forward.service SHARE=/usr/share POLICY=/usr/lib/firewalld/policies/virt-forward.xml
 # Where `virt-forward hook install` may put the hook.
 readonly HOOK_PLACES=("$HOOKS/network" "$HOOKS/network.d/50-virt-forward")
-# What the hook's program holds and no other does (HOOK_MARKER in src/core/lib.rs).
+# What the hook's program holds and no other does (hook_marker in src/policy/lib.rs).
 readonly HOOK_MARKER='virt-forward: this file is its libvirt network hook'
 
 # What is found wrong while the rest goes on. Anything in here makes the exit code 1.

@@ -1,8 +1,8 @@
 //! The pages that are written by hand say what the parsers do.
 
-use virt_forward_core::{
+use virt_forward_policy::{
     config::{Config, ConfigError, OnError},
-    event::Operation,
+    hook_event::Operation,
 };
 
 const TOML: &str = include_str!("../man/virt-forward.toml.5");
@@ -13,7 +13,7 @@ fn read(text: &str) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("config.toml");
     std::fs::write(&path, text).expect("a file");
-    Config::load(&path)
+    virt_forward_system::config_file::load(&path)
 }
 
 /// A section's source.

@@ -3,7 +3,8 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
-use virt_forward_core::{VERSION, paths};
+use virt_forward_policy::VERSION;
+use virt_forward_system::paths;
 
 use crate::{
     graph,

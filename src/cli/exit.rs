@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use virt_forward_core::Error;
+use virt_forward_reconcile::Error;
 
 /// What the process ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

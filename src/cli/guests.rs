@@ -14,7 +14,8 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 use serde::Deserialize;
-use virt_forward_core::{network::Network, paths};
+use virt_forward_policy::network::Network;
+use virt_forward_system::paths;
 
 use crate::{
     libvirt::{self, Running},

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::fs::XattrFlags;
-use virt_forward_core::hook_marker;
+use virt_forward_policy::hook_marker;
 
 /// libvirt runs the entries of network.d since 6.5, in the order of their names.
 pub(crate) const BESIDE_ANOTHER: &str = "network.d/50-virt-forward";

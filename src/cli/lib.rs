@@ -27,7 +27,8 @@ mod ways;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use virt_forward_core::{config::MarkBit, kernel::listed::Save};
+use virt_forward_policy::config::MarkBit;
+use virt_forward_system::exec::rule_dump::Save;
 
 use crate::{args::Args, doctor::marks, exit::Exit};
 

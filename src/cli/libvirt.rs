@@ -13,10 +13,8 @@ use virt::{
     error::{ErrorDomain, ErrorNumber, clear_error_callback},
     sys,
 };
-use virt_forward_core::{
-    kernel::libvirt_daemon::{self, State},
-    text::shown,
-};
+use virt_forward_policy::sanitize::shown;
+use virt_forward_system::libvirt::daemon::{self, State};
 
 /// The daemon that the hook works for.
 const SYSTEM: &str = "qemu:///system";
@@ -111,7 +109,7 @@ fn answered<T: Send + 'static>(
 
 /// Whether the daemon is there; nothing where it is not this host's own.
 fn state_at(uri: &str) -> Option<State> {
-    (uri == SYSTEM).then(|| libvirt_daemon::find().state)
+    (uri == SYSTEM).then(|| daemon::find().state)
 }
 
 /// One try; nothing where there was no answer in time.

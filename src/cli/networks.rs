@@ -3,11 +3,13 @@
 use std::{fs::File, path::Path};
 
 use anyhow::{Result, bail};
-use virt_forward_core::{
-    kernel::status::{self, Active},
+use virt_forward_policy::{
     network::{self, Network, XmlError},
+    sanitize::{argument, shown},
+};
+use virt_forward_system::{
+    libvirt::status::{self, Active},
     paths,
-    text::{argument, shown},
 };
 
 use crate::{

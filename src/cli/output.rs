@@ -7,11 +7,11 @@ use serde_json::ser::{CharEscape, Formatter, PrettyFormatter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::paint::{Screen, Tone};
-use virt_forward_core::text;
+use virt_forward_policy::sanitize;
 
 /// Prints to stdout, without any control character but ends of lines and tabs.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    write(&text::lines(text))
+    write(&sanitize::lines(text))
 }
 
 /// Prints to stdout what was painted for `screen`.
@@ -31,7 +31,7 @@ fn write(text: &str) -> anyhow::Result<()> {
 /// Says on stderr what went wrong, or what somebody should know.
 pub(crate) fn complain(text: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "virt-forward: {}", text::lines(text));
+    let _ = writeln!(io::stderr(), "virt-forward: {}", sanitize::lines(text));
 }
 
 /// Indented JSON and the end of its line. Names stay what they are for whoever parses it; what a
@@ -56,7 +56,7 @@ impl Formatter for Visible<'_> {
         fragment: &str,
     ) -> io::Result<()> {
         for c in fragment.chars() {
-            if text::is_hidden(c) {
+            if sanitize::is_hidden(c) {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(writer, "\\u{unit:04x}")?;
                 }
@@ -330,7 +330,7 @@ mod tests {
                 .trim_end()
                 .replace('\n', "")
                 .chars()
-                .any(text::is_hidden),
+                .any(sanitize::is_hidden),
             "{text:?}"
         );
         assert!(

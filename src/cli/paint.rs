@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use virt_forward_core::text;
+use virt_forward_policy::sanitize;
 
 /// What a terminal is wide that does not say, and a pipe.
 const USUAL: usize = 80;
@@ -118,7 +118,7 @@ impl Screen {
     /// colours, the codes that [`paint`](Self::paint) writes.
     pub(crate) fn lines(&self, text: &str) -> String {
         let mut parts = text.split('\u{1b}');
-        let mut out = text::lines(parts.next().unwrap_or_default());
+        let mut out = sanitize::lines(parts.next().unwrap_or_default());
         for part in parts {
             let tones = [
                 Tone::Head,
@@ -138,7 +138,7 @@ impl Screen {
                 true => "\u{1b}",
                 false => "\\u{1b}",
             });
-            out.push_str(&text::lines(part));
+            out.push_str(&sanitize::lines(part));
         }
         out
     }

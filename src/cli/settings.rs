@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use virt_forward_core::paths;
+use virt_forward_system::paths;
 
 /// Settings of interfaces.
 pub(crate) trait Settings {

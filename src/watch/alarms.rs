@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use virt_forward_core::names::ChainName;
+use virt_forward_policy::netfilter::ChainName;
 
 /// What stands in the way for this long is warned of.
 const LONG: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ fn due(chain: &ChainName, since: Instant) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virt_forward_core::names::Family;
+    use virt_forward_policy::netfilter::Family;
 
     fn chain(table: &str) -> ChainName {
         ChainName::nft(Family::Inet, table, "filter_FORWARD")

@@ -12,9 +12,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Interval, MissedTickBehavior, interval_at, sleep_until},
 };
-use virt_forward_core::kernel::monitor::{Changes, Link, Links, Monitor, Settings, Source as _};
+use virt_forward_system::netlink::monitor::{Changes, Link, Links, Monitor, Settings, Source as _};
 
-use crate::{routing::Routing, status_files::StatusFiles};
+use virt_forward_system::libvirt::status_files::StatusFiles;
+
+use crate::routing::Routing;
 
 /// What no notification tells of (rules of iptables-legacy) is seen then.
 const POLL: Duration = Duration::from_secs(60);

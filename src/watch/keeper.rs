@@ -6,21 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use virt_forward_core::{
-    Error, Result,
-    config::Config,
-    kernel::{
-        deadline::Deadline,
-        host, iptables, log,
-        monitor::{self, Changes, Transaction},
-        status, sysctl,
-    },
-    network::Network,
+use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_reconcile::{self as reconcile, Error, Kept, Outcome, Result, Run};
+use virt_forward_ruleset::sysctls::{Seen, Setting};
+use virt_forward_system::{
+    config_file,
+    deadline::Deadline,
+    exec::iptables,
+    libvirt::status,
+    links,
+    netlink::monitor::{self, Changes, Transaction},
     paths,
-    reconcile::{self, Kept, Outcome, Run},
     state::{START_GRACE, STARTED_GRACE, Standing, Store},
-    sysctls::{Seen, Setting},
-    text::shown,
+    sysctl, syslog,
 };
 
 use super::{alarms::Alarms, known::Known, leaving::Leaving, libvirt::Deputy, repairs::Repairs};
@@ -217,7 +215,7 @@ impl Keeper {
     /// Notifications of interfaces were lost: each bridge that is not there has just gone. Until
     /// when the hook may still come.
     pub(super) fn missed_interfaces(&mut self) -> Option<Instant> {
-        let gone = |name: &&String| !name.parse().is_ok_and(|bridge| host::has(&bridge));
+        let gone = |name: &&String| !name.parse().is_ok_and(|bridge| links::has(&bridge));
         let gone: Vec<_> = self.bridges.iter().filter(gone).cloned().collect();
         gone.into_iter().map(|name| self.leaves(name)).max()
     }
@@ -231,7 +229,7 @@ impl Keeper {
             Err(why) => {
                 let why = format!("{why}; what else is to be mended is, as far as it can be");
                 if self.said.error.as_ref() != Some(&why) {
-                    log::error(&why);
+                    syslog::error(&why);
                     self.said.error = Some(why);
                 }
             }
@@ -243,10 +241,10 @@ impl Keeper {
     }
 
     fn try_to_look(&mut self) -> Result<Kept> {
-        let config = Config::load(&self.config).map_err(Error::from)?;
+        let config = config_file::load(&self.config).map_err(Error::from)?;
         let has_bridge = |network: &Network| {
             let bridge = network.known_bridge();
-            bridge.is_some_and(|bridge| host::has_bridge(&bridge))
+            bridge.is_some_and(|bridge| links::has_bridge(&bridge))
         };
         self.started.extend(self.known.new_ones(has_bridge));
         let deadline = Deadline::after(PATIENCE);
@@ -300,26 +298,26 @@ impl Keeper {
 
     fn say(&mut self, kept: &Kept, by: &[String], quiet: bool) {
         if self.said.error.take().is_some() {
-            log::info("all is as wanted again");
+            syslog::info("all is as wanted again");
         }
         for (name, outcome) in &kept.started {
             let name = shown(name);
             match outcome {
-                Outcome::Opened(access) => log::info(&format!("network {name}: {access}")),
-                Outcome::Faulty(why) => log::error(&format!("network {name}: closed: {why}")),
-                _ => log::info(&format!("network {name}: the config names it nowhere")),
+                Outcome::Opened(access) => syslog::info(&format!("network {name}: {access}")),
+                Outcome::Faulty(why) => syslog::error(&format!("network {name}: closed: {why}")),
+                _ => syslog::info(&format!("network {name}: the config names it nowhere")),
             }
         }
         if !quiet {
             let now = Instant::now();
             let said = self.repairs.made(now, &kept.mended, by);
-            said.iter().for_each(|line| log::warning(line));
+            said.iter().for_each(|line| syslog::warning(line));
         }
         self.deputy.keep_rules(kept.is_libvirt_flushed);
         self.say_of_obstacles(kept);
         let troubles: BTreeSet<_> = kept.troubles.iter().map(ToString::to_string).collect();
         let new = troubles.difference(&self.said.troubles);
-        new.for_each(|line| log::error(line));
+        new.for_each(|line| syslog::error(line));
         self.said.troubles = troubles;
     }
 
@@ -328,7 +326,7 @@ impl Keeper {
         let certain = obstacles.filter(|obstacle| obstacle.is_certain && kept.is_any_open);
         let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.clone()).collect();
         for chain in self.alarms.see(Instant::now(), now) {
-            log::warning(&format!(
+            syslog::warning(&format!(
                 "the chain {chain} refuses what is open: virt-forward status tells what opens it"
             ));
         }

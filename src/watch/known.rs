@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use virt_forward_core::network::Network;
+use virt_forward_policy::network::Network;
 
 /// libvirt's networks, by name.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virt_forward_core::network::read;
+    use virt_forward_policy::network::read;
 
     fn network(name: &str, address: &str) -> Network {
         let xml = format!(

@@ -26,16 +26,15 @@ mod pace;
 mod repairs;
 mod routing;
 mod rules;
-mod status_files;
 mod zones;
 
 use std::{path::Path, time::Instant};
 
 use anyhow::Result;
 use sd_notify::NotifyState;
-use virt_forward_core::kernel::{
-    log,
-    monitor::{Changes, Link},
+use virt_forward_system::{
+    netlink::monitor::{Changes, Link},
+    syslog,
 };
 
 use ears::{Ears, Wake};
@@ -60,7 +59,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
     let mut losses = Losses::default();
     let mut calm = Calm::default();
     look(&mut keeper, &mut pace, &mut calm);
-    log::info("watching");
+    syslog::info("watching");
     tell(NotifyState::Ready);
     loop {
         let now = Instant::now;
@@ -124,7 +123,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
             }
             Wake::End => {
                 tell(NotifyState::Stopping);
-                log::info("no longer watching; what is open stays open");
+                syslog::info("no longer watching; what is open stays open");
                 return Ok(());
             }
         }
@@ -138,7 +137,7 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
         Ok(mended) => {
             calm.looked(start, !mended.is_empty());
             if let Some(what) = pace.looked(Instant::now(), &mended) {
-                log::warning(&format!(
+                syslog::warning(&format!(
                     "{what}, again and again: another program undoes it; trying less often now"
                 ));
             }
@@ -153,7 +152,7 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
 /// The kernel dropped notifications; what they told of is looked at in any case.
 fn report(losses: &mut Losses, of: &'static str) {
     if losses.is_to_report(Instant::now(), of) {
-        log::warning(&format!(
+        syslog::warning(&format!(
             "the kernel dropped notifications of changes to {of}, as too many came at once: \
              everything is checked now"
         ));

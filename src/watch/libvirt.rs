@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use virt_forward_core::{
-    kernel::{
-        deadline::Deadline,
-        firewalld,
-        libvirt_daemon::{self, State},
-        log,
-    },
-    network::Network,
-    reconcile,
+use virt_forward_policy::network::Network;
+use virt_forward_reconcile as reconcile;
+use virt_forward_system::{
+    deadline::Deadline,
+    exec::firewalld,
+    libvirt::daemon::{self, State},
+    syslog,
 };
 
 use super::{
@@ -43,7 +41,7 @@ impl Deputy {
             return;
         };
         let now = Instant::now();
-        let is_running = || libvirt_daemon::find().state == State::Running;
+        let is_running = || daemon::find().state == State::Running;
         self.zones.see(table, now, is_running);
         if self.zones.due().is_none_or(|due| due > now) {
             return;
@@ -65,13 +63,13 @@ impl Deputy {
                 );
                 match is_running() {
                     // It would have, a while later: on a slow host.
-                    true => log::info(&what),
-                    false => log::warning(&what),
+                    true => syslog::info(&what),
+                    false => syslog::warning(&what),
                 }
             }
             // It may be starting; what is wrong with it is said once.
             Err(why) if self.zones.due().is_none() => {
-                log::error(&format!(
+                syslog::error(&format!(
                     "cannot check the zones of libvirt's bridges: {why}"
                 ));
             }
@@ -84,25 +82,25 @@ impl Deputy {
     pub(super) fn keep_rules(&mut self, are_gone: bool) {
         if !are_gone {
             if self.rules.are_there() {
-                log::info("libvirt's own rules are back");
+                syslog::info("libvirt's own rules are back");
             }
             return;
         }
-        let daemon = libvirt_daemon::find();
+        let daemon = daemon::find();
         let name = daemon.name;
         match self.rules.are_gone(daemon.state, Instant::now()) {
             Step::Wait => {}
             Step::Start => match daemon.wake() {
-                Ok(()) => log::warning(&format!(
+                Ok(()) => syslog::warning(&format!(
                     "libvirt's own rules were flushed: {name} was idle and has been started, to set \
                      them again"
                 )),
-                Err(why) => log::error(&format!(
+                Err(why) => syslog::error(&format!(
                     "libvirt's own rules are gone, and {name}, which was idle, cannot be started: \
                      {why}"
                 )),
             },
-            Step::Warn => log::warning(&format!(
+            Step::Warn => syslog::warning(&format!(
                 "libvirt's own rules were flushed: it cannot start a network until {name} restarts \
                  (systemctl restart {name})"
             )),

@@ -3,10 +3,7 @@
 
 use std::{env, path::Path, process::ExitCode};
 
-use virt_forward_core::{
-    kernel::{log, privileges},
-    paths,
-};
+use virt_forward_system::{paths, sandbox, syslog};
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
@@ -15,11 +12,11 @@ fn main() -> ExitCode {
         .as_deref()
         .map_or(Path::new(paths::CONFIG), Path::new);
     // As its unit has it, for who is started otherwise.
-    privileges::shed();
+    sandbox::shed();
     match virt_forward_watch::watch(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error_aloud(&format!("{error:#}"));
+            syslog::error_aloud(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use virt_forward_core::text::shown;
+use virt_forward_policy::sanitize::shown;
 
 /// Repairs within this time of the one before belong together.
 const TOGETHER: Duration = Duration::from_secs(1);

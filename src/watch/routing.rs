@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use tokio::io::{Interest, unix::AsyncFd};
-use virt_forward_core::kernel::routing_changes::RoutingChanges;
+use virt_forward_system::netlink::route_changes::RoutingChanges;
 
 /// After a change the routing may take that long to settle.
 const QUIET: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use virt_forward_core::kernel::libvirt_daemon::State;
+use virt_forward_system::libvirt::daemon::State;
 
 /// A daemon that systemd restarts looks idle or stopped until it holds its lock again.
 const RESTART: Duration = Duration::from_secs(1);

@@ -5,12 +5,9 @@ mod xml;
 
 use serde::Serialize;
 use serde_json::Value;
-use virt_forward_core::{
-    config::Config,
-    network::Network,
-    state::Record,
-    table::{self, Batch, Host, Layout, Member},
-};
+use virt_forward_policy::{config::Config, network::Network};
+use virt_forward_ruleset::table::{self, Batch, Host, Layout, Member};
+use virt_forward_system::state::Record;
 
 /// Text for a log or a terminal: one line, with nothing in it that moves a cursor.
 pub fn assert_shown(text: &str) {

@@ -24,10 +24,8 @@ use proptest::{
     sample::{select, subsequence},
     test_runner::{Config as RunnerConfig, TestCaseError, TestRunner},
 };
-use virt_forward_core::{
-    config::Config,
-    network::Network,
-    policy::{Access, Judgement, Packet, Party, access_of, judge},
+use virt_forward_policy::{
+    Access, Judgement, Packet, Party, access_of, config::Config, judge, network::Network,
 };
 
 use crate::{

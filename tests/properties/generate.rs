@@ -9,7 +9,7 @@ use proptest::{
     prop_oneof,
     sample::{select, subsequence},
 };
-use virt_forward_core::{
+use virt_forward_policy::{
     config::Config,
     network::{Mode, Network},
 };

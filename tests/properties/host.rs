@@ -9,10 +9,8 @@ use std::{
 };
 
 use serde_json::Value;
-use virt_forward_core::{
-    network::{Mode, Network},
-    paths,
-};
+use virt_forward_policy::network::{Mode, Network};
+use virt_forward_system::paths;
 
 /// What went wrong, in words.
 pub(crate) type Outcome<T> = Result<T, String>;

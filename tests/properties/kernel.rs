@@ -2,10 +2,9 @@
 
 use std::{fmt::Debug, fs, path::Path, time::Duration};
 
-use virt_forward_core::{
-    config::Config, kernel::deadline::Deadline, names::TABLE, network::Network, paths,
-    reconcile::Run, state::Store,
-};
+use virt_forward_policy::{config::Config, netfilter::TABLE, network::Network};
+use virt_forward_reconcile::Run;
+use virt_forward_system::{deadline::Deadline, paths, state::Store};
 
 use crate::{
     generate::{Case, Event},
@@ -139,7 +138,7 @@ fn config(case: &Case) -> Outcome<Config> {
 
 fn listed() -> Outcome<Option<String>> {
     let deadline = Deadline::after(PATIENCE);
-    virt_forward_core::kernel::nft::list(TABLE, deadline).map_err(|why| why.to_string())
+    virt_forward_system::exec::nft::list(TABLE, deadline).map_err(|why| why.to_string())
 }
 
 /// `nft list ruleset > f; nft -f f` is how many a host keeps its rules.
@@ -151,7 +150,7 @@ fn takes_its_own_listing(table: Option<&str>) -> Outcome<()> {
     let anew = format!("delete table {family} {name}\n{table}");
     host::run("nft", &["-f", "-"], &anew)?;
     let again = listed()?.unwrap_or_default();
-    match virt_forward_core::table::same(table, &again) {
+    match virt_forward_ruleset::table::same(table, &again) {
         true => Ok(()),
         false => Err(format!(
             "nft lists another table than it took:\n{table}\n{again}"

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use virt_forward_core::{
+use virt_forward_policy::{
+    self as policy, Side, Verdict,
     config::{Config, Who},
     network::{Mode, Network},
-    policy::{self, Side, Verdict, share},
-    state::Record,
-    table::{self, Batch, Host, Layout, Member},
+    share,
 };
+use virt_forward_ruleset::table::{self, Batch, Host, Layout, Member};
+use virt_forward_system::state::Record;
 
 use crate::generate::{Case, Event, case};
 
@@ -218,7 +219,7 @@ proptest! {
     #[test]
     fn the_xml_of_a_network_is_read_as_it_was(case in case()) {
         for network in &case.networks {
-            let read = virt_forward_core::network::read(crate::xml::xml(network).as_bytes());
+            let read = virt_forward_policy::network::read(crate::xml::xml(network).as_bytes());
             prop_assert_eq!(&read.unwrap(), network);
         }
     }

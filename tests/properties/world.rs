@@ -6,11 +6,11 @@ use std::{
     thread, time::Duration,
 };
 
-use virt_forward_core::{
+use virt_forward_policy::{
     config::Config,
     network::{self, Network},
-    paths,
 };
+use virt_forward_system::paths;
 
 use crate::{
     host::{self, Outcome},

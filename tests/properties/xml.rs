@@ -1,6 +1,6 @@
 //! The other way round: a network's XML.
 
-use virt_forward_core::network::Network;
+use virt_forward_policy::network::Network;
 
 /// `<network>` as libvirt would write it.
 pub(crate) fn xml(network: &Network) -> String {

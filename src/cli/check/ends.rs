@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
-use virt_forward_core::{network::Network, text::shown};
+use virt_forward_policy::{network::Network, sanitize::shown};
 
 use crate::host::Host;
 
@@ -168,7 +168,7 @@ fn some_guest(own: &IpNet) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::host::Route;
-    use virt_forward_core::network::read;
+    use virt_forward_policy::network::read;
 
     #[test]
     fn an_address_behind_a_guest_is_in_the_network_that_the_host_routes_it_to() {

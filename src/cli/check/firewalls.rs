@@ -1,10 +1,7 @@
 //! Our table, and every chain of others' that a packet comes by.
 
-use virt_forward_core::{
-    gates::{Remedy, Site, State, direct},
-    names::Family,
-    policy::{self, Judgement},
-};
+use virt_forward_policy::{self as policy, Judgement, netfilter::Family};
+use virt_forward_ruleset::gates::{Remedy, Site, State, direct};
 
 use super::{
     routing::Way,

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use virt_forward_core::{
+use virt_forward_policy::{
+    Judgement, Packet, Party,
     config::Config,
+    judge,
     network::{Mode, Network},
-    policy::{Judgement, Packet, Party, judge},
-    reconcile::Inspection,
-    state::Record,
-    text::{argument, arguments, shown},
+    sanitize::{argument, arguments, shown},
 };
+use virt_forward_reconcile::Inspection;
+use virt_forward_system::state::Record;
 
 use super::{Mark, Place, Report, Step, routing::Way};
 use crate::{

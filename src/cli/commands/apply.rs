@@ -3,15 +3,10 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use virt_forward_core::{
-    Error,
-    gates::{Site, State},
-    kernel::status::Active,
-    network::Network,
-    reconcile::{self, Preview, Run, SettingSeen},
-    state::Record,
-    text::shown,
-};
+use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
+use virt_forward_ruleset::gates::{Site, State};
+use virt_forward_system::{libvirt::status::Active, state::Record};
 
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, networks::Networks, output};

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, bail};
-use virt_forward_core::{
-    policy::Packet,
-    reconcile,
-    text::{argument, shown},
+use virt_forward_policy::{
+    Packet,
+    sanitize::{argument, shown},
 };
+use virt_forward_reconcile as reconcile;
 
 use super::{config, deadline};
 use crate::{

@@ -3,19 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use virt_forward_core::{
-    Error,
+use virt_forward_policy::{
     config::{Config, MarkBit},
-    kernel::{
-        chains::{self, Scope},
-        hook, host as interfaces, iptables as programs, listed,
-        sysctl::Kernel,
-    },
-    names::Engine,
+    netfilter::Engine,
+};
+use virt_forward_reconcile::{self as reconcile, Error, Inspection};
+use virt_forward_ruleset::sysctls::Seen;
+use virt_forward_system::{
+    exec::{hook_trial, iptables as programs, rule_dump},
+    links as interfaces,
+    netlink::nft_rules::{self, Scope},
     paths,
-    reconcile::{self, Inspection},
     state::Store,
-    sysctls::Seen,
+    sysctl::Kernel,
 };
 
 use super::{config, deadline, store};
@@ -111,7 +111,7 @@ impl<'a> Patient<'a> {
         let closed = Config::closed();
         let config = self.config.as_ref().unwrap_or(&closed);
         let inspected = reconcile::inspect(config, self.networks.as_active(), deadline());
-        let seen = chains::chains(Scope::All, deadline());
+        let seen = nft_rules::chains(Scope::All, deadline()).map_err(Error::from);
         let mut found = self.config(config, inspected.as_ref().ok());
         found.extend(self.programs_around(inspected.as_ref().ok()));
         match (&inspected, &seen) {
@@ -195,7 +195,7 @@ impl<'a> Patient<'a> {
         let mut all = Hooks::look(&self.root);
         for one in all.tryable() {
             let path = self.root.path(&one.file.path);
-            one.fault = hook::attempt(&path, deadline())
+            one.fault = hook_trial::attempt(&path, deadline())
                 .err()
                 .map(|why| why.to_string());
         }
@@ -230,9 +230,9 @@ impl<'a> Patient<'a> {
     }
 
     fn iptables(&self, scene: &Scene) -> Vec<Finding> {
-        let saves = match listed::of_iptables(deadline()) {
+        let saves = match rule_dump::of_iptables(deadline()) {
             Ok(saves) => saves,
-            Err(why) => return vec![not_looked_at(&why)],
+            Err(why) => return vec![not_looked_at(&why.into())],
         };
         let chains = scene.inspection.wanted.survey.sites.iter();
         let chains = chains
@@ -263,9 +263,9 @@ fn wait_for_others(store: &Store) {
 fn not_looked_at(why: &Error) -> Finding {
     let finding = Finding::wrong("rules", format!("could not be looked at: {why}"));
     match why {
-        Error::NoProgram { package, .. } => finding.with(format!(
-            "apt-get install {package}   # or your distribution's own way"
-        )),
+        Error::System(virt_forward_system::Error::NoProgram { package, .. }) => finding.with(
+            format!("apt-get install {package}   # or your distribution's own way"),
+        ),
         _ => finding,
     }
 }
@@ -289,8 +289,8 @@ fn mark(mark: MarkBit) -> Vec<Finding> {
 }
 
 fn read_marks() -> Result<(Rules, Vec<Routing>)> {
-    let saves = listed::of_iptables(deadline())?;
-    let found = Rules::listed(&listed::of_nft(deadline())?, &saves)?;
+    let saves = rule_dump::of_iptables(deadline())?;
+    let found = Rules::listed(&rule_dump::of_nft(deadline())?, &saves)?;
     let routing = Host::marked_rules()?.into_iter();
     let routing = routing.map(|(priority, value, mask)| Routing {
         priority,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use virt_forward_core::{network::Network, text::shown};
+use virt_forward_policy::{network::Network, sanitize::shown};
 
 use super::{config, status::look};
 use crate::{

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use virt_forward_core::paths;
+use virt_forward_system::paths;
 
 use crate::{
     args::HookAction,

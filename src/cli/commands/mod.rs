@@ -13,7 +13,9 @@ mod watch;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use virt_forward_core::{Error, config::Config, kernel::deadline::Deadline, paths, state::Store};
+use virt_forward_policy::config::Config;
+use virt_forward_reconcile::Error;
+use virt_forward_system::{config_file, deadline::Deadline, paths, state::Store};
 
 use crate::{
     args::{Args, Command},
@@ -52,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
 }
 
 fn config(args: &Args) -> Result<Config> {
-    Ok(Config::load(&args.config).map_err(Error::from)?)
+    Ok(config_file::load(&args.config).map_err(Error::from)?)
 }
 
 fn store() -> Store {

@@ -1,7 +1,8 @@
 //! `remove`: closes networks, or takes everything away.
 
 use anyhow::{Result, bail};
-use virt_forward_core::{config::Config, reconcile::Run, text::shown};
+use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_reconcile::Run;
 
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, output};

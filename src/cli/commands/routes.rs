@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
-use virt_forward_core::{config::Config, network::BridgeName, reconcile};
+use virt_forward_policy::{config::Config, network::BridgeName};
+use virt_forward_reconcile as reconcile;
 
 use super::{config, deadline};
 use crate::{

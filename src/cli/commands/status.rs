@@ -1,12 +1,8 @@
 //! `status`: what is open, what is in the way, who reaches whom.
 
 use anyhow::Result;
-use virt_forward_core::{
-    Error,
-    config::Config,
-    reconcile::{self, Inspection},
-    text::shown,
-};
+use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_reconcile::{self as reconcile, Error, Inspection};
 
 use super::{config, deadline};
 use crate::{

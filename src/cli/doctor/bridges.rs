@@ -1,11 +1,8 @@
 //! br_netfilter, which sends what one guest says to another of the same network through the
 //! rules for forwarded packets. Docker, Kubernetes and others load it.
 
-use virt_forward_core::{
-    gates::chains::{Chain, Chains},
-    names::Family,
-    text::shown,
-};
+use virt_forward_policy::{netfilter::Family, sanitize::shown};
+use virt_forward_ruleset::gates::chain_model::{Chain, Chains};
 
 use super::{Finding, Root, Scene, or_ok};
 
@@ -114,7 +111,7 @@ pub(super) fn refusing(chains: &Chains, family: Family) -> Option<&Chain> {
 
 /// Whether it begins with a rule that is not understood here, such as the one of the remedy.
 fn passes_bridged(base: &Chain) -> bool {
-    use virt_forward_core::gates::chains::Verdict;
+    use virt_forward_ruleset::gates::chain_model::Verdict;
     let first = base.foreign().next();
     first.is_some_and(|rule| rule.verdict == Verdict::Accept && rule.mark == 0)
 }
@@ -122,10 +119,8 @@ fn passes_bridged(base: &Chain) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virt_forward_core::{
-        gates::chains::{Base, Rule, Verdict},
-        names::ChainName,
-    };
+    use virt_forward_policy::netfilter::ChainName;
+    use virt_forward_ruleset::gates::chain_model::{Base, Rule, Verdict};
 
     fn forward(family: Family, drops: bool, jump: Option<&str>) -> Chains {
         let jump = jump.map(|to| Rule {

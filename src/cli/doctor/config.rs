@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use virt_forward_core::{Error, config::Config};
+use virt_forward_policy::config::Config;
+use virt_forward_reconcile::Error;
 
 use super::{Finding, Root, hook::Owned, or_ok};
 use crate::networks::Networks;
@@ -49,7 +50,7 @@ fn unknown(config: &Config, networks: &Networks) -> Vec<Finding> {
     for group in &config.groups {
         let names = group.networks.iter().filter_map(|pattern| pattern.exact());
         for name in names.filter(|name| !networks.has(name)) {
-            let name = virt_forward_core::text::shown(name);
+            let name = virt_forward_policy::sanitize::shown(name);
             let what = format!(
                 "the group {} names the network {name}, which is not defined",
                 group.name

@@ -10,10 +10,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use virt_forward_core::{
-    kernel::libvirt_daemon::{State as Presence, UNIX_SOCKETS, is_listened_on},
+use virt_forward_policy::sanitize::shown;
+use virt_forward_system::{
+    libvirt::daemon::{State as Presence, UNIX_SOCKETS, is_listened_on},
     paths,
-    text::shown,
 };
 
 use super::{Finding, Root, processes::Process};

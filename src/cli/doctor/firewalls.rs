@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use virt_forward_core::{
-    gates::{Remedy, Site, State, Survey, chains::Chain},
-    names::{ChainName, Family},
+use virt_forward_policy::{
+    netfilter::{ChainName, Family},
     network::{BridgeName, Mode, Network},
-    reconcile::Inspection,
-    text::shown,
+    sanitize::shown,
 };
+use virt_forward_reconcile::Inspection;
+use virt_forward_ruleset::gates::{Remedy, Site, State, Survey, chain_model::Chain};
 
 use super::{Finding, Scene, bridges};
 
@@ -160,7 +160,7 @@ fn obstacles(scene: &Scene) -> Vec<Finding> {
     }
     let groups = bridges_by_group(scene);
     let obstacles = scene.inspection.wanted.survey.obstacles.iter();
-    let finding = |obstacle: &virt_forward_core::gates::Obstacle| {
+    let finding = |obstacle: &virt_forward_ruleset::gates::Obstacle| {
         let Remedy { what, lines } = obstacle.remedy(scene.config.mark, &groups);
         let chain = &obstacle.chain;
         let finding = match obstacle.is_certain {
@@ -381,7 +381,7 @@ pub(crate) fn flushed(inspection: &Inspection, restart: &str) -> Option<Finding>
 mod tests {
     use super::*;
     use crate::doctor::{own, scene::tests::Fake, tests::said};
-    use virt_forward_core::gates::chains::{Base, Chains, Rule, Verdict};
+    use virt_forward_ruleset::gates::chain_model::{Base, Chains, Rule, Verdict};
 
     /// `ip filter FORWARD` with these rules, as it is judged.
     fn with(fake: &mut Fake, drops: bool, rules: Vec<Rule>) {
@@ -393,7 +393,7 @@ mod tests {
         };
         fake.chains = [chain].into_iter().collect();
         let survey =
-            virt_forward_core::gates::firewalls(&[]).survey(&fake.chains, fake.config.mark);
+            virt_forward_ruleset::gates::firewalls(&[]).survey(&fake.chains, fake.config.mark);
         fake.inspection.wanted.survey = survey;
     }
 

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use virt_forward_core::{
+use virt_forward_policy::{
     network::{Mode, Network},
-    policy::share,
-    text::{argument, shown},
+    sanitize::{argument, shown},
+    share,
 };
 
 use super::{Finding, Root, Scene, or_ok};
@@ -32,7 +32,7 @@ fn wanted(scene: &Scene) -> Vec<Finding> {
     let settings = scene.inspection.wanted.settings.iter();
     // A bridge that is gone is told of elsewhere.
     let wrong = settings.filter(|setting| !setting.is_right() && setting.value.is_some());
-    let finding = |setting: &virt_forward_core::reconcile::SettingSeen| {
+    let finding = |setting: &virt_forward_reconcile::SettingSeen| {
         let (key, wanted) = (setting.wanted.key.name(), &setting.wanted.value);
         let value = setting.value.as_deref().unwrap_or_default();
         Finding::wrong(FORWARDING, format!("{key} is {value}, not {wanted}")).with_apply()

@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use virt_forward_core::{VERSION, paths};
+use virt_forward_policy::VERSION;
+use virt_forward_system::paths;
 
 use super::{Finding, Root, or_ok};
 use crate::hooks;
@@ -244,7 +245,7 @@ pub(crate) mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     pub(crate) fn put_hook(root: &Root, path: &str, version: &str, mode: u32) {
-        let marker = String::from_utf8(virt_forward_core::hook_marker()).unwrap();
+        let marker = String::from_utf8(virt_forward_policy::hook_marker()).unwrap();
         put_other(root, path, &format!("{marker}, version {version};"), mode);
     }
 

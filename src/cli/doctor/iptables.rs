@@ -3,11 +3,9 @@
 
 use std::path::Path;
 
-use virt_forward_core::{
-    COMMENT,
-    kernel::listed::Save,
-    names::{Engine, Family},
-};
+use virt_forward_policy::netfilter::{Engine, Family};
+use virt_forward_ruleset::COMMENT;
+use virt_forward_system::exec::rule_dump::Save;
 
 use super::{Finding, Root};
 

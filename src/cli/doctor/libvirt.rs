@@ -1,6 +1,6 @@
 //! libvirt itself.
 
-use virt_forward_core::gates::Site;
+use virt_forward_ruleset::gates::Site;
 
 use super::Finding;
 

@@ -1,6 +1,6 @@
 //! The networks' bridges.
 
-use virt_forward_core::text::{argument, shown};
+use virt_forward_policy::sanitize::{argument, shown};
 
 use super::{Finding, Scene, or_ok};
 

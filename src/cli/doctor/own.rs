@@ -1,10 +1,7 @@
 //! What is ours on this host: the table, and what we know of the networks.
 
-use virt_forward_core::{
-    network::KernelName,
-    state::{Record, Standing, Store},
-    text::shown,
-};
+use virt_forward_policy::{network::KernelName, sanitize::shown};
+use virt_forward_system::state::{Record, Standing, Store};
 
 use super::{Finding, Scene, firewalls};
 

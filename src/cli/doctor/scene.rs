@@ -1,8 +1,9 @@
 //! What more than one subject looks at.
 
-use virt_forward_core::{
-    config::Config, gates::chains::Chains, network::Network, reconcile::Inspection, state::Record,
-};
+use virt_forward_policy::{config::Config, network::Network};
+use virt_forward_reconcile::Inspection;
+use virt_forward_ruleset::gates::chain_model::Chains;
+use virt_forward_system::state::Record;
 
 use crate::{host::Host, networks::Networks, settings::Settings};
 
@@ -46,7 +47,9 @@ impl Scene<'_> {
 pub(crate) mod tests {
     use super::*;
     use crate::host::{Interface, Route};
-    use virt_forward_core::{gates::Survey, network::read, reconcile::Preview};
+    use virt_forward_policy::network::read;
+    use virt_forward_reconcile::Preview;
+    use virt_forward_ruleset::gates::Survey;
 
     /// Everything forwards, and nothing is strict.
     struct Usual;
@@ -87,7 +90,7 @@ pub(crate) mod tests {
                 trouble: None,
                 is_libvirt_flushed: false,
                 is_host_changed: false,
-                host: virt_forward_core::table::Host::default(),
+                host: virt_forward_ruleset::table::Host::default(),
                 direct_access: Vec::new(),
                 outsiders: Vec::new(),
                 is_firewalld_closed: false,

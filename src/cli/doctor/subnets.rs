@@ -1,10 +1,10 @@
 //! Subnets that are there twice: packets reach one of them only.
 
 use ipnet::IpNet;
-use virt_forward_core::{
+use virt_forward_policy::{
     network::Network,
-    policy::share,
-    text::{argument, shown},
+    sanitize::{argument, shown},
+    share,
 };
 
 use super::{Finding, Scene, or_ok};

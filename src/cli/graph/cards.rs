@@ -1,9 +1,9 @@
 //! What a network's card says.
 
-use virt_forward_core::{
+use virt_forward_policy::{
+    Verdict,
     network::{Mode, Network},
-    policy::Verdict,
-    text::shown,
+    sanitize::shown,
 };
 
 use super::model::{Card, Look};

@@ -45,7 +45,8 @@ mod tests {
         guests::{Guest, Guests},
         status::example,
     };
-    use virt_forward_core::{config::Config, network::Network, state::Record};
+    use virt_forward_policy::{config::Config, network::Network};
+    use virt_forward_system::state::Record;
 
     fn graph(config: &Config, networks: Vec<Network>, guests: &Guests) -> Graph {
         let status = example::status(config, networks.clone());

@@ -1,13 +1,13 @@
 //! What is in the picture, whatever it is written in.
 
 use ipnet::IpNet;
-use virt_forward_core::{
+use virt_forward_policy::{
+    self as policy,
     config::{Allow, Config, End as RuleEnd, Who},
     network::Network,
-    policy,
-    state::Record,
-    text::shown,
+    sanitize::shown,
 };
+use virt_forward_system::state::Record;
 
 use super::cards::{inactive, listed, look, notes};
 use crate::{

@@ -3,11 +3,8 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use virt_forward_core::{
-    kernel::trace::{By, Fate, Place},
-    names::TABLE,
-    policy::Packet,
-};
+use virt_forward_policy::{Packet, netfilter::TABLE};
+use virt_forward_system::netlink::trace::{By, Fate, Place};
 
 use super::{
     shot::Answer,

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use virt_forward_core::kernel::{conntrack, deadline::Deadline};
+use virt_forward_system::{deadline::Deadline, netlink::conntrack};
 
 use crate::{host::Host, neighbours, output};
 

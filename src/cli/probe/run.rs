@@ -10,17 +10,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use virt_forward_core::{
-    kernel::{
-        deadline::Deadline,
-        iptables,
-        nft::Lent,
-        rules,
-        trace::{By, Event, Place as Chain, Trace},
-    },
-    names::ChainName,
-    policy::Packet,
-    text::{argument, shown},
+use virt_forward_policy::{
+    Packet,
+    netfilter::ChainName,
+    sanitize::{argument, shown},
+};
+use virt_forward_system::{
+    deadline::Deadline,
+    exec::{iptables, nft::Lent, rule_text},
+    netlink::trace::{By, Event, Place as Chain, Trace},
 };
 
 use super::{
@@ -402,7 +400,7 @@ fn texts(tracks: &Tracks, deadline: Deadline) -> BTreeMap<Chain, BTreeMap<u64, S
     for hop in hops.filter(|hop| matches!(hop.by, By::Rule(_))) {
         texts
             .entry(hop.chain.clone())
-            .or_insert_with(|| rules::texts(&hop.chain, deadline).unwrap_or_default());
+            .or_insert_with(|| rule_text::texts(&hop.chain, deadline).unwrap_or_default());
     }
     texts
 }

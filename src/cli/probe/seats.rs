@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ipnet::IpNet;
-use virt_forward_core::{policy::Packet, text::shown};
+use virt_forward_policy::{Packet, sanitize::shown};
 
 use crate::{
     check::{Kind, Place},

@@ -17,7 +17,7 @@ use rustix::{
     },
 };
 use serde::Serialize;
-use virt_forward_core::policy::Packet;
+use virt_forward_policy::Packet;
 
 /// Until nobody answers any more; TCP sends again after one second, and so do we.
 const PATIENCE: Duration = Duration::from_millis(2500);

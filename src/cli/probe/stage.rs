@@ -21,10 +21,7 @@ use rtnetlink::{
         route::RouteScope,
     },
 };
-use virt_forward_core::{
-    kernel::{deadline::Deadline, namespace::Namespace, tc},
-    paths,
-};
+use virt_forward_system::{deadline::Deadline, exec::tc, netns::Namespace, paths};
 
 use super::seats::Entry;
 use crate::{host::Interface, netlink::asked};

@@ -5,10 +5,8 @@ use std::{
     net::IpAddr,
 };
 
-use virt_forward_core::{
-    kernel::trace::{By, Event, Fate, Place, Seen},
-    policy::Packet,
-};
+use virt_forward_policy::Packet;
+use virt_forward_system::netlink::trace::{By, Event, Fate, Place, Seen};
 
 /// What the names of our own tables on the way begin with, one for each probe under way, and
 /// their chain that comes last of all before a packet leaves.

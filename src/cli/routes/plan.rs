@@ -7,10 +7,10 @@ use std::{
 
 use ipnet::IpNet;
 use serde::Serialize;
-use virt_forward_core::{
+use virt_forward_policy::{
+    self as policy,
     config::Config,
     network::{Mode, Network},
-    policy,
 };
 
 use super::warnings;
@@ -304,7 +304,7 @@ fn found(config: &Config, networks: &[Network], host: &Host, any: IpAddr) -> Opt
 mod tests {
     use super::*;
     use crate::host::{Interface, Route as Way};
-    use virt_forward_core::network::read;
+    use virt_forward_policy::network::read;
 
     struct Loose;
 

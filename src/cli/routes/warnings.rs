@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
-use virt_forward_core::{
+use virt_forward_policy::{
+    self as policy,
     config::Config,
     network::{Mode, Network},
-    policy::{self, share},
-    text::shown,
+    sanitize::shown,
+    share,
 };
 
 use super::plan::{Gateway, Lan};

@@ -1,12 +1,12 @@
 //! Hosts that tests look at, without a kernel.
 
-use virt_forward_core::{
+use virt_forward_policy::{
     config::Config,
-    gates::Survey,
     network::{self, Network},
-    reconcile::{Inspection, Preview},
-    state::Record,
 };
+use virt_forward_reconcile::{Inspection, Preview};
+use virt_forward_ruleset::gates::Survey;
+use virt_forward_system::state::Record;
 
 use super::{Seen, Status};
 use crate::{
@@ -66,9 +66,7 @@ pub(crate) fn founding() -> Vec<Network> {
 pub(crate) const ALL: &str = "[[group]]\nname='all'\nnetworks=['*']";
 
 pub(crate) fn config(text: &str) -> Config {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, text).unwrap();
-    Config::load(file.path()).unwrap()
+    Config::read(text, "config.toml".to_owned()).unwrap()
 }
 
 /// Everything is as wanted; the host is in a LAN with a router.
@@ -110,7 +108,7 @@ fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
             trouble: None,
             is_libvirt_flushed: false,
             is_host_changed: false,
-            host: virt_forward_core::table::Host::default(),
+            host: virt_forward_ruleset::table::Host::default(),
             direct_access: Vec::new(),
             outsiders: Vec::new(),
             is_firewalld_closed: false,

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use virt_forward_core::{
-    config::MarkBit,
-    gates::{Remedy, Site, State},
-    network::BridgeName,
-    reconcile::Inspection,
-    state::Record,
-};
+use virt_forward_policy::{config::MarkBit, network::BridgeName};
+use virt_forward_reconcile::Inspection;
+use virt_forward_ruleset::gates::{Remedy, Site, State};
+use virt_forward_system::state::Record;
 
 use super::model::GateStatus;
 use crate::output;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use virt_forward_core::{policy::Verdict, text::shown};
+use virt_forward_policy::{Verdict, sanitize::shown};
 
 use super::Status;
 

@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use virt_forward_core::policy::Verdict;
+use virt_forward_policy::Verdict;
 
 use super::{Status, grid::Grid};
 use crate::{

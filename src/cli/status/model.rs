@@ -1,14 +1,10 @@
 //! All that there is to say, as values.
 
 use serde::Serialize;
-use virt_forward_core::{
-    config::Config,
-    gates::{Obstacle, Site, State},
-    names::Family,
-    policy::{Access, Reach},
-    reconcile::{Inspection, Preview},
-    state::Record,
-};
+use virt_forward_policy::{Access, Reach, config::Config, netfilter::Family};
+use virt_forward_reconcile::{Inspection, Preview};
+use virt_forward_ruleset::gates::{Obstacle, Site, State};
+use virt_forward_system::state::Record;
 
 use super::{gates::gates, reach};
 use crate::{host::Host, settings::Settings};

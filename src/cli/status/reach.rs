@@ -6,14 +6,14 @@ use std::{
 };
 
 use ipnet::IpNet;
-use virt_forward_core::{
+use virt_forward_policy::{
+    self as policy, Access, Reach, Verdict,
     config::Config,
-    names::{ChainName, Family},
+    netfilter::{ChainName, Family},
     network::Network,
-    policy::{self, Access, Reach, Verdict},
-    reconcile::Preview,
-    text::shown,
+    sanitize::shown,
 };
+use virt_forward_reconcile::Preview;
 
 use super::model::{NetworkStatus, Seen, certain};
 use crate::host::Host;

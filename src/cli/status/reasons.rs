@@ -3,7 +3,7 @@
 use std::{fmt::Write, net::IpAddr};
 
 use ipnet::IpNet;
-use virt_forward_core::{policy::Reach, text::shown};
+use virt_forward_policy::{Reach, sanitize::shown};
 
 use super::{
     Status,

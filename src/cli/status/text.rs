@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use virt_forward_core::text::{argument, shown};
+use virt_forward_policy::sanitize::{argument, shown};
 
 use super::{NetworkState, NetworkStatus, Status, matrix::matrix};
 use crate::{

@@ -7,11 +7,11 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use virt_forward_core::{
-    event::{BadEvent, Event, Operation},
-    text::comment,
-};
 use virt_forward_fuzz::assert_shown;
+use virt_forward_policy::{
+    hook_event::{BadEvent, Event, Operation},
+    sanitize::comment,
+};
 
 fuzz_target!(|data: &[u8]| {
     let args: Vec<_> = data.split(|byte| *byte == 0).collect();

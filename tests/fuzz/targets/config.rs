@@ -4,15 +4,15 @@
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use toml::{Table, Value};
-use virt_forward_core::{
-    table::Host,
-    config::{Config, ConfigError, Ports, Who},
-    error::Error,
-    network::{Network, read},
-    policy,
-    state::{self, Record},
-};
 use virt_forward_fuzz::{assert_same, assert_shown, assert_table, json};
+use virt_forward_policy::{
+    self as policy,
+    config::{Config, ConfigError, Ports, Who},
+    network::{Network, read},
+};
+use virt_forward_reconcile::Error;
+use virt_forward_ruleset::table::Host;
+use virt_forward_system::state::{self, Record};
 
 const PATH: &str = "/etc/virt-forward/config.toml";
 
@@ -95,7 +95,7 @@ fn printed(config: &Config) -> Table {
         Value::Table(table)
     });
     all.insert("allow".into(), Value::Array(allows.collect()));
-    let name = |chain: &virt_forward_core::names::ChainName| {
+    let name = |chain: &virt_forward_policy::netfilter::ChainName| {
         let family = chain.family.word();
         value(&format!("{family} {} {}", chain.table, chain.chain))
     };

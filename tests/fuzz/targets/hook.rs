@@ -4,15 +4,15 @@
 use std::{cell::LazyCell, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use virt_forward_core::{
-    config::Config,
-    error::Error,
-    gates,
-    network::{Mode, Network, read},
-    policy,
-    state::Record,
-};
 use virt_forward_fuzz::{assert_elements, assert_same, assert_shown, json, xml};
+use virt_forward_policy::{
+    self as policy,
+    config::Config,
+    network::{Mode, Network, read},
+};
+use virt_forward_reconcile::Error;
+use virt_forward_ruleset::gates;
+use virt_forward_system::state::Record;
 
 const CONFIG: &str = include_str!("../config.toml");
 

@@ -4,18 +4,20 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use virt_forward_core::{
-    COMMENT,
+use virt_forward_fuzz::assert_shown;
+use virt_forward_policy::{
     config::MarkBit,
-    gates::{self, Survey, chains::Chains},
-    kernel::{
-        iptables::{chains_in, gate_in, words},
-        listed::Save,
-    },
-    names::{ChainName, Engine, Family},
+    netfilter::{ChainName, Engine, Family},
     network::BridgeName,
 };
-use virt_forward_fuzz::assert_shown;
+use virt_forward_ruleset::{
+    COMMENT,
+    gates::{self, Survey, chain_model::Chains},
+};
+use virt_forward_system::exec::{
+    iptables::{chains_in, gate_in, words},
+    rule_dump::Save,
+};
 
 static BRIDGES: LazyLock<[BridgeName; 2]> =
     LazyLock::new(|| ["virbr0", "virbr1"].map(|name| name.parse().expect("is right")));

@@ -2,8 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virt_forward_core::{config::MarkBit, kernel::nft::rules_in, table::same};
 use virt_forward_fuzz::assert_shown;
+use virt_forward_policy::config::MarkBit;
+use virt_forward_ruleset::table::same;
+use virt_forward_system::exec::nft::rules_in;
 
 fuzz_target!(|text: &str| {
     for line in virt_forward_cli::said_of_mark(MarkBit::DEFAULT, text, &[])

@@ -3,12 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
-use virt_forward_core::{
-    Result,
-    state::{FirewalldRules, Layout, Record},
-    sysctls::{self, Changed, Key, Seen},
-};
 use virt_forward_fuzz::{assert_elements, assert_same, assert_shown, json};
+use virt_forward_reconcile::Result;
+use virt_forward_ruleset::sysctls::{self, Changed, Key, Seen};
+use virt_forward_system::state::{FirewalldRules, Layout, Record};
 
 fuzz_target!(|data: &[u8]| {
     let Some((which, data)) = data.split_first() else {
@@ -62,6 +60,8 @@ fn settings(data: &[u8]) {
 struct Same<'a>(&'a str);
 
 impl Seen for Same<'_> {
+    type Error = virt_forward_reconcile::Error;
+
     fn value(&self, _: &Key) -> Result<Option<String>> {
         Ok(Some(self.0.to_owned()))
     }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use virt_forward_core::{
-    COMMENT,
-    kernel::{iptables::words, listed::Save},
-    names::{Engine, Family},
-};
+use virt_forward_policy::netfilter::{Engine, Family};
+use virt_forward_ruleset::COMMENT;
+use virt_forward_system::exec::{iptables::words, rule_dump::Save};
 
 use super::{Place, Rules, Use};
 

@@ -10,7 +10,8 @@ mod nft;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use virt_forward_core::{config::MarkBit, kernel::listed::Save, names::Engine, text::shown};
+use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::shown};
+use virt_forward_system::exec::rule_dump::Save;
 
 use super::{Finding, or_ok};
 

@@ -2,7 +2,8 @@
 //! whatever else there may be is passed over.
 
 use serde_json::Value;
-use virt_forward_core::{COMMENT, names::TABLE};
+use virt_forward_policy::netfilter::TABLE;
+use virt_forward_ruleset::COMMENT;
 
 use super::{Place, Rules, Use};
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use virt_forward_core::network::{BridgeName, Network};
+use virt_forward_policy::network::{BridgeName, Network};
 
 /// By which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -152,7 +152,7 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virt_forward_core::network::read;
+    use virt_forward_policy::network::read;
 
     #[test]
     fn a_neighbour_may_be_of_another_system() {

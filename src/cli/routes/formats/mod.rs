@@ -20,7 +20,7 @@ mod windows;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use virt_forward_core::text::shown;
+use virt_forward_policy::sanitize::shown;
 
 use super::plan::{Plan, Route};
 

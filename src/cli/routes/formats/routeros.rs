@@ -25,7 +25,7 @@ pub(super) fn text(plan: &Plan) -> String {
         }
         for line in mine {
             // In quotes, where "$" and "[" begin what is carried out.
-            let what = virt_forward_core::text::comment(&line.what);
+            let what = virt_forward_policy::sanitize::comment(&line.what);
             let _ = writeln!(
                 text,
                 "{menu} add dst-address={} gateway={} distance={METRIC} comment=\"{MARK} {what}\"",

@@ -20,7 +20,7 @@ pub(super) fn text(plan: &Plan) -> String {
             IpNet::V6(net) => net.to_string(),
         };
         // Percent signs mean something even in a remark.
-        let what = virt_forward_core::text::comment(&what);
+        let what = virt_forward_policy::sanitize::comment(&what);
         let _ = writeln!(
             text,
             "rem {what}\nroute -p ADD {subnet} {via} METRIC {METRIC}"

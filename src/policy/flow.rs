@@ -1,0 +1,129 @@
+//! Connections that the table opened, held against the policy in force.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+
+use crate::{Access, Judgement, Packet, Party, judge};
+use crate::{config::Config, network::Network};
+
+/// A connection that the table let open, with the addresses that its ends really have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The end that opened it.
+    pub from: IpAddr,
+    /// The end that was reached, after destination NAT.
+    pub to: IpAddr,
+    /// What its first packet was.
+    pub packet: Packet,
+}
+
+impl Flow {
+    /// A protocol that no `[[allow]]` rule names: a port that none can name stands for it.
+    pub const OTHER: Packet = Packet::Tcp(0);
+}
+
+/// The policy in force: a config, and the networks that it opens.
+pub struct Policy<'a> {
+    config: &'a Config,
+    by_subnet: BTreeMap<IpNet, (&'a Network, &'a Access)>,
+    /// The prefix lengths among the subnets, IPv4 and IPv6 apart.
+    lengths: BTreeSet<(bool, u8)>,
+}
+
+impl<'a> Policy<'a> {
+    /// `config` for these networks.
+    pub fn new(
+        config: &'a Config,
+        networks: impl Iterator<Item = (&'a Network, &'a Access)>,
+    ) -> Self {
+        let mut by_subnet = BTreeMap::new();
+        for (network, access) in networks {
+            for subnet in network.subnets() {
+                by_subnet.insert(subnet, (network, access));
+            }
+        }
+        let lengths = by_subnet
+            .keys()
+            .map(|net| (net.addr().is_ipv4(), net.prefix_len()));
+        Self {
+            config,
+            lengths: lengths.collect(),
+            by_subnet,
+        }
+    }
+
+    /// Whether a connection like this may be opened now. An address that no network is known to
+    /// have counts as outside, also where a guest announces it by a routing protocol: its
+    /// connection is then opened again by its next packet.
+    pub fn allows(&self, flow: &Flow) -> bool {
+        let (from, to) = (self.party(flow.from), self.party(flow.to));
+        let judgement = judge(self.config, flow.packet, &from, &to);
+        matches!(judgement, Judgement::Ours { .. })
+    }
+
+    fn party(&self, address: IpAddr) -> Party<'a> {
+        let lengths = self.lengths.iter().rev();
+        let mut lengths = lengths.filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
+        let network = lengths.find_map(|(_, length)| {
+            let subnet = IpNet::new(address, *length).ok()?.trunc();
+            self.by_subnet.get(&subnet).copied()
+        });
+        Party { address, network }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        access_of,
+        fixtures::{config, network, with},
+        network::Mode,
+    };
+
+    #[test]
+    fn a_connection_is_allowed_while_its_pair_and_its_port_are() {
+        let config = config(
+            "[[group]]\nname='kube'\nnetworks=['kube*']\npeers=['192.168.0.30']\n\
+             [[allow]]\nfrom='dmz'\nto='kube03'\ntcp=[443]",
+        );
+        let networks = [
+            with(network("kube02", Mode::Route), &["10.17.3.1/24"]),
+            with(
+                network("kube03", Mode::Nat),
+                &["10.17.4.1/25", "fd00:4::1/64"],
+            ),
+            with(network("dmz", Mode::Nat), &["10.17.7.1/24"]),
+            with(network("tenant", Mode::Nat), &["10.17.5.1/24"]),
+        ];
+        let accesses: Vec<_> = networks.iter().map(|one| access_of(&config, one)).collect();
+        let policy = Policy::new(&config, networks.iter().zip(&accesses));
+        for (from, to, packet, allowed) in [
+            ("10.17.3.21", "10.17.4.21", Packet::Udp(5000), true),
+            ("10.17.3.21", "10.17.4.21", Flow::OTHER, true),
+            // Beyond the /25 it is nobody's.
+            ("10.17.3.21", "10.17.4.221", Packet::Udp(5000), false),
+            ("10.17.3.21", "10.17.5.21", Packet::Udp(5000), false),
+            ("10.17.3.21", "192.168.0.30", Packet::Icmp, true),
+            ("192.168.0.30", "10.17.4.21", Packet::Icmp, true),
+            ("192.168.0.31", "10.17.4.21", Packet::Icmp, false),
+            ("10.17.7.21", "10.17.4.21", Packet::Tcp(443), true),
+            ("10.17.7.21", "10.17.4.21", Packet::Tcp(444), false),
+            ("10.17.7.21", "10.17.4.21", Flow::OTHER, false),
+            ("10.17.4.21", "10.17.7.21", Packet::Tcp(443), false),
+            ("10.17.3.21", "8.8.8.8", Packet::Tcp(443), false),
+            ("fd00:4::21", "fd00:4::22", Packet::Tcp(1), true),
+        ] {
+            let flow = Flow {
+                from: from.parse().unwrap(),
+                to: to.parse().unwrap(),
+                packet,
+            };
+            assert_eq!(policy.allows(&flow), allowed, "{flow:?}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Networks that libvirt has active, and those of which that cannot be said yet.
+//!
+//! Only what libvirt has active is open, as its status files tell. A network that starts has none
+//! before its last hook script has returned: what `started` opens stays in doubt until the file is
+//! there, and an event looks at what is in doubt, not at all records.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use super::{Active, Outcome, Run, member, remove::Afterwards};
+use crate::{Error, Result};
+use virt_forward_policy::{
+    config::Config,
+    network::{KernelName, Network, XmlError},
+    sanitize::shown,
+};
+use virt_forward_ruleset::table::Changes;
+use virt_forward_system::{
+    libvirt::status,
+    links,
+    netlink::set_elements,
+    state::{Record, START_GRACE, STARTED_GRACE, Standing, Unread},
+};
+
+/// What is seen of a network that has a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Its bridge is not there.
+    NoBridge,
+    /// libvirt has it active.
+    Active,
+    /// Its bridge is there, and libvirt does not have it active.
+    Inactive,
+    /// Its bridge is there, and libvirt keeps no status files.
+    Unsaid,
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stays as it is, and in doubt if it was.
+    Kept,
+    /// It is forgotten.
+    Forgotten,
+    /// It stays in place with that standing, beyond doubt where libvirt has it active.
+    Becomes(Standing),
+}
+
+/// `age` tells how long ago a hook was called for a network that is in doubt.
+fn fate(standing: Standing, seen: Seen, age: Option<Duration>) -> Fate {
+    let is_younger = |grace| age.is_some_and(|age| age < grace);
+    match (seen, standing) {
+        (Seen::NoBridge, Standing::Starting) if is_younger(START_GRACE) => Fate::Kept,
+        (Seen::NoBridge, _) => Fate::Forgotten,
+        (Seen::Active, Standing::Stranger) => Fate::Becomes(Standing::Stranger),
+        (Seen::Active, _) => Fate::Becomes(Standing::Active),
+        (Seen::Inactive, Standing::Active) if is_younger(STARTED_GRACE) => Fate::Kept,
+        (Seen::Inactive, Standing::Active | Standing::Stranger) => {
+            Fate::Becomes(Standing::Inactive)
+        }
+        (Seen::Inactive, Standing::Starting | Standing::Inactive) | (Seen::Unsaid, _) => Fate::Kept,
+    }
+}
+
+/// What was otherwise than a record had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// A network that a `started` hook opened, and that has no status file.
+    Closed(String),
+    /// A network that was closed for that reason, and has one now.
+    Active(String),
+    /// A network whose bridge is not there.
+    Gone(String),
+    /// Which networks cannot be read.
+    Unread,
+}
+
+impl fmt::Display for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(name) => {
+                write!(
+                    f,
+                    "network {} was open, and libvirt has it not active",
+                    shown(name)
+                )
+            }
+            Self::Active(name) => write!(f, "network {} was closed, and is active", shown(name)),
+            Self::Gone(name) => write!(f, "network {} was gone, with its bridge", shown(name)),
+            Self::Unread => f.write_str("which networks cannot be read had changed"),
+        }
+    }
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        Self::Unread {
+            network: String::from_utf8_lossy(&unread.name).into_owned(),
+            why: unread.why,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// A network is about to start: its bridge is known, and closed, before it exists. If it
+    /// exists already, libvirt refuses to start the network, and the bridge may be another's.
+    pub fn starting(&self, network: Network) -> Result<()> {
+        let bridge = network.known_bridge().filter(|bridge| !links::has(bridge));
+        let Some(bridge) = bridge else {
+            return self.mend();
+        };
+        if let Some(known) = self.store.record(&bridge)?
+            && !(known.access.is_none() && known.network.name == network.name)
+        {
+            // No hook was called when the last network with that bridge stopped.
+            self.close(&[known], Afterwards::Forgotten)?;
+        }
+        let is_pending = self.store.is_pending();
+        self.store.begin()?;
+        let record = Record::closed(network, Standing::Starting);
+        self.store.doubt(&bridge)?;
+        self.store.put(&bridge, &record)?;
+        let mut changes = Changes::default();
+        changes.extend(member(&record));
+        let is_built = self.store.layout().is_some();
+        if is_pending
+            || is_built && set_elements::change(&changes.elements(), self.deadline).is_err()
+        {
+            return self.rebuild(&[]);
+        }
+        Ok(self.store.finish()?)
+    }
+
+    /// The definition of a network has changed. libvirt says so of those that are not active, too.
+    pub fn updated(&self, network: Network) -> Result<Outcome> {
+        let Some(bridge) = network.known_bridge() else {
+            self.mend()?;
+            return Ok(Outcome::NotRouted);
+        };
+        let is_known = || -> Result<bool> {
+            let record = self.store.record(&bridge)?;
+            Ok(record.is_some_and(|record| record.network.name == network.name))
+        };
+        if !status::has(&network.name, &bridge).map_or_else(is_known, Ok)? {
+            self.mend()?;
+            return Ok(Outcome::NotActive);
+        }
+        self.started(network)
+    }
+
+    /// A network is about to start whose definition tells no bridge: nothing is outside until it
+    /// has ended.
+    pub fn starting_unread(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+        match status::of(name).flatten().is_some() {
+            // libvirt does not start what is active.
+            true => {
+                self.mend()?;
+                Ok(Outcome::NotActive)
+            }
+            false => self.shut(name, why),
+        }
+    }
+
+    /// Notes a network whose bridge is not known.
+    fn shut(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+        self.add_unread(name, why.clone())?;
+        match self.is_built_otherwise() {
+            true => self.rebuild(&[])?,
+            false => self.mend()?,
+        }
+        Ok(Outcome::Unread(why))
+    }
+
+    /// A network runs or has changed whose definition tells no bridge. If libvirt or a
+    /// record tells it, the network is closed; if not, nothing is outside until it ends.
+    pub fn unreadable(&self, name: &[u8], why: XmlError, starts: bool) -> Result<Outcome> {
+        let of_status = status::of(name).flatten().and_then(|network| network.ok());
+        let known = match of_status {
+            Some(network) => Some(network),
+            None => {
+                let mut records = self
+                    .store
+                    .records()?
+                    .into_iter()
+                    .map(|record| record.network);
+                records.find(|network| network.name.as_bytes() == name)
+            }
+        };
+        match known.filter(|network| {
+            network
+                .known_bridge()
+                .is_some_and(|one| links::has_bridge(&one))
+        }) {
+            Some(network) => {
+                let fault = Some(why);
+                self.started(Network { fault, ..network })
+            }
+            None if starts || status::of(name).flatten().is_some() => self.shut(name, why),
+            None => {
+                self.mend()?;
+                Ok(Outcome::NotActive)
+            }
+        }
+    }
+
+    /// Whether the kernel has deleted the bridge of a network that libvirt is ending. The `stopped`
+    /// hook is still to come.
+    pub(super) fn is_ending(&self, bridge: &KernelName) -> bool {
+        self.leaving.contains(bridge.as_str()) && !links::has(bridge)
+    }
+
+    /// Looks at what is in doubt, but for the network that the run is about.
+    pub(super) fn settle(&self, event: Option<&str>) -> Result<()> {
+        for marker in self.store.unconfirmed()? {
+            let bridge = &marker.bridge;
+            let Some(record) = self.store.record(bridge)? else {
+                self.store.confirm(bridge)?;
+                continue;
+            };
+            if event == Some(&record.network.name) || self.is_ending(bridge) {
+                continue;
+            }
+            let name = record.network.name.clone();
+            let is_active = status::has(&name, bridge);
+            let settled = match fate(record.standing, seen(bridge, is_active), Some(marker.age())) {
+                Fate::Kept => continue,
+                Fate::Forgotten => Settled::Gone(name),
+                Fate::Becomes(Standing::Inactive) => Settled::Closed(name),
+                Fate::Becomes(Standing::Active) if record.standing == Standing::Active => {
+                    self.store.confirm(bridge)?;
+                    continue;
+                }
+                Fate::Becomes(_) => Settled::Active(name),
+            };
+            // A rebuild, which every run ends in now, does it.
+            self.store.begin()?;
+            self.settled.borrow_mut().push(settled);
+        }
+        let unread = self.store.unread()?;
+        if !unread.is_empty() && self.drop_unread(unread)? {
+            self.store.begin()?;
+            self.settled.borrow_mut().push(Settled::Unread);
+        }
+        Ok(())
+    }
+
+    /// The records, each as it is written and as it has to stand by what libvirt has active. Those
+    /// of networks whose bridges are gone are forgotten.
+    pub(super) fn current(&self, active: Option<&Active>) -> Result<Vec<(Record, Record)>> {
+        let mut records = Vec::new();
+        for written in self.store.sound_records()? {
+            let Some(bridge) = written.network.known_bridge() else {
+                continue;
+            };
+            let mut record = written.clone();
+            let is_active = active.map(|active| active.has(&record.network.name, &bridge));
+            let age = self
+                .store
+                .unconfirmed_of(&bridge)?
+                .map(|marker| marker.age());
+            match fate(record.standing, seen(&bridge, is_active), age) {
+                Fate::Kept => {}
+                Fate::Forgotten if self.is_ending(&bridge) => {}
+                Fate::Forgotten => {
+                    self.store.forget(&bridge)?;
+                    continue;
+                }
+                Fate::Becomes(standing) => record.standing = standing,
+            }
+            if is_active == Some(true) {
+                self.store.confirm(&bridge)?;
+            }
+            records.push((written, record));
+        }
+        Ok(records)
+    }
+
+    /// Makes the records what `usable` would have them now.
+    pub(super) fn renew_all(
+        &self,
+        current: Vec<(Record, Record)>,
+        usable: &Config,
+    ) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (written, record) in current {
+            let record = record.renewed(usable);
+            if record != written
+                && let Some(bridge) = record.network.known_bridge()
+            {
+                self.store.put(&bridge, &record)?;
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Takes note of all active networks whose bridge is not known.
+    pub(super) fn merge_unread(&self, active: &Active) -> Result<()> {
+        for (name, why) in &active.unread {
+            self.add_unread(name, why.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Whether not all networks of these names are noted.
+    pub(super) fn lacks_unread(&self, names: &BTreeSet<Vec<u8>>) -> Result<bool> {
+        let known = self.store.unread()?;
+        Ok(names
+            .iter()
+            .any(|name| known.iter().all(|one| one.name != *name)))
+    }
+
+    pub(super) fn add_unread(&self, name: &[u8], why: XmlError) -> Result<()> {
+        let mut unread = self.store.unread()?;
+        if !unread.iter().any(|one| one.name == name) {
+            unread.push(Unread::new(name, why));
+            self.store.set_unread(&unread)?;
+        }
+        self.is_shut.set(true);
+        Ok(())
+    }
+
+    /// Whether a network of that name was one of them.
+    pub(super) fn forget_unread(&self, name: &[u8]) -> Result<bool> {
+        let unread = self.store.unread()?;
+        let left: Vec<_> = unread
+            .iter()
+            .filter(|one| one.name != name)
+            .cloned()
+            .collect();
+        let is_one = left.len() < unread.len();
+        if is_one {
+            self.store.begin()?;
+            self.store.set_unread(&left)?;
+        }
+        self.is_shut.set(!left.is_empty());
+        Ok(is_one)
+    }
+
+    /// Forgets those of them that libvirt does not have active, or that can be read now. Whether
+    /// there were any.
+    fn drop_unread(&self, unread: Vec<Unread>) -> Result<bool> {
+        let is_unread = |one: &Unread| match status::of(&one.name) {
+            Some(Some(network)) => network.is_err(),
+            Some(None) => one.age() < START_GRACE,
+            None => true,
+        };
+        let count = unread.len();
+        let left: Vec<_> = unread.into_iter().filter(is_unread).collect();
+        self.is_shut.set(!left.is_empty());
+        if left.len() < count {
+            self.store.set_unread(&left)?;
+        }
+        Ok(left.len() < count)
+    }
+}
+
+fn seen(bridge: &KernelName, is_active: Option<bool>) -> Seen {
+    match is_active {
+        _ if !links::has(bridge) => Seen::NoBridge,
+        Some(true) => Seen::Active,
+        Some(false) => Seen::Inactive,
+        None => Seen::Unsaid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libvirt_does_not_have_active_is_closed_once_its_start_must_be_over() {
+        let (young, old) = (Some(Duration::ZERO), Some(STARTED_GRACE));
+        let oldest = Some(START_GRACE);
+        let (active, inactive) = (Standing::Active, Standing::Inactive);
+        let (starting, stranger) = (Standing::Starting, Standing::Stranger);
+        for (standing, seen, age, expected) in [
+            (active, Seen::Active, young, Fate::Becomes(active)),
+            (active, Seen::Active, None, Fate::Becomes(active)),
+            (active, Seen::Inactive, young, Fate::Kept),
+            (active, Seen::Inactive, old, Fate::Becomes(inactive)),
+            (active, Seen::Inactive, None, Fate::Becomes(inactive)),
+            (active, Seen::NoBridge, young, Fate::Forgotten),
+            (active, Seen::Unsaid, None, Fate::Kept),
+            (inactive, Seen::Active, old, Fate::Becomes(active)),
+            (inactive, Seen::Inactive, old, Fate::Kept),
+            (inactive, Seen::NoBridge, None, Fate::Forgotten),
+            (starting, Seen::NoBridge, old, Fate::Kept),
+            (starting, Seen::NoBridge, oldest, Fate::Forgotten),
+            (starting, Seen::NoBridge, None, Fate::Forgotten),
+            (starting, Seen::Inactive, oldest, Fate::Kept),
+            (starting, Seen::Active, old, Fate::Becomes(active)),
+            (stranger, Seen::Active, None, Fate::Becomes(stranger)),
+            (stranger, Seen::Inactive, None, Fate::Becomes(inactive)),
+        ] {
+            assert_eq!(
+                fate(standing, seen, age),
+                expected,
+                "{standing:?} {seen:?} {age:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Connections that the table let open and that policy does not allow any more.
+//!
+//! The table drops their packets as soon as it is changed. Their entries are deleted, too: else
+//! a new connection between the same ports, which libvirt itself may permit, would be dropped
+//! with them, and without the table libvirt would accept the rest of them.
+
+use std::collections::BTreeSet;
+
+use crate::Result;
+use virt_forward_policy::{Policy, config::Config, network::Network};
+use virt_forward_ruleset::table::Ip;
+use virt_forward_system::{deadline::Deadline, netlink::conntrack, state::Record};
+
+/// Ends all of them: nothing is open any more.
+pub(super) fn end_all(deadline: Deadline) -> Result<()> {
+    Ok(conntrack::forget(
+        None,
+        |connection| connection.is_labelled,
+        deadline,
+    )?)
+}
+
+/// Ends those of networks that are closed now.
+pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
+    let subnets: Vec<_> = networks.iter().flat_map(|one| one.subnets()).collect();
+    if subnets.is_empty() {
+        return Ok(());
+    }
+    let is_meant = |connection: &conntrack::Connection| {
+        connection.is_labelled
+            && connection.concerns(|address| subnets.iter().any(|net| net.contains(address)))
+    };
+    let families: BTreeSet<_> = subnets.iter().map(|net| Ip::of(net.addr())).collect();
+    let only = families.first().copied().filter(|_| families.len() == 1);
+    Ok(conntrack::forget(only, is_meant, deadline)?)
+}
+
+/// Ends those that `config` does not allow with the networks of `records`.
+pub(super) fn end_disallowed(
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<()> {
+    // A closed network is not outside: what a rule allows with its subnet is not allowed with it.
+    // Where an open network has the same subnet, the connections are those of the open one.
+    let (closed, open): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| record.access.is_none());
+    let networks = closed.into_iter().chain(open);
+    let networks = networks.map(|record| (&record.network, &record.access));
+    let policy = Policy::new(config, networks);
+    let is_meant = |connection: &conntrack::Connection| {
+        connection.is_labelled && !policy.allows(&connection.flow())
+    };
+    Ok(conntrack::forget(None, is_meant, deadline)?)
+}

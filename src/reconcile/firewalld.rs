@@ -1,0 +1,91 @@
+//! firewalld's policy object, carried out and remembered: only where peers are wanted.
+
+use std::collections::BTreeSet;
+
+use crate::Result;
+use virt_forward_policy::{self as policy, config::Config};
+use virt_forward_ruleset::gates;
+use virt_forward_system::{
+    deadline::Deadline,
+    exec::firewalld,
+    state::{FirewalldRules, Record, Store},
+};
+
+/// The rules for what may come in to these networks from outside.
+fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
+    let mut rules = BTreeSet::new();
+    for record in records {
+        for inward in policy::inward(config, &record.network, &record.access) {
+            rules.extend(gates::rich_rules(&inward));
+        }
+    }
+    rules.into_iter().collect()
+}
+
+/// What has to be set; nothing where all is well, or where firewalld does not run. The records of
+/// all networks are only asked for where it matters.
+pub(super) fn missing(
+    store: &Store,
+    config: &Config,
+    records: impl FnOnce() -> Result<Vec<Record>>,
+    deadline: Deadline,
+) -> Result<Option<FirewalldRules>> {
+    let known = store.firewalld()?;
+    if !config.lets_in() && known.is_none() {
+        return Ok(None);
+    }
+    let Some(table) = firewalld::table(deadline)? else {
+        return Ok(None);
+    };
+    let rules = wanted(config, &records()?);
+    if rules.is_empty() && known.is_none() {
+        return Ok(None);
+    }
+    let wanted = FirewalldRules { table, rules };
+    // A table that was made since has none.
+    let seen = known.filter(|known| known.table == table);
+    let has_none = seen.is_none() && wanted.rules.is_empty();
+    Ok((!has_none && seen.as_ref() != Some(&wanted)).then_some(wanted))
+}
+
+/// Whether firewalld keeps peers of these networks out.
+pub(super) fn is_missing(
+    store: &Store,
+    config: &Config,
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<bool> {
+    let records = || Ok(records.to_vec());
+    missing(store, config, records, deadline).map(|missing| missing.is_some())
+}
+
+/// The bridges of these networks that firewalld has in no zone of libvirt's: libvirt puts one
+/// there unless the network is open, or names another zone.
+pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<gates::Outsider>> {
+    let mut outsiders = Vec::new();
+    if firewalld::table(deadline)?.is_none() {
+        return Ok(outsiders);
+    }
+    for record in records.iter().filter(|record| !record.access.is_none()) {
+        if let Some(bridge) = record.network.routed_bridge() {
+            let zone = firewalld::zone_of(bridge.as_str(), deadline)?;
+            outsiders.extend(gates::Outsider::new(bridge, zone));
+        }
+    }
+    Ok(outsiders)
+}
+
+/// Sets these rules, and no others.
+pub(super) fn set(store: &Store, wanted: &FirewalldRules, deadline: Deadline) -> Result<()> {
+    firewalld::set_rules(&wanted.rules, deadline)?;
+    let is_any = !wanted.rules.is_empty();
+    Ok(store.set_firewalld(is_any.then_some(wanted))?)
+}
+
+/// Takes all rules of ours away.
+pub(super) fn clear(store: &Store, deadline: Deadline) -> Result<()> {
+    match missing(store, &Config::closed(), || Ok(Vec::new()), deadline)? {
+        Some(none) => set(store, &none, deadline),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,341 @@
+//! What the table has to know of the host, looked up.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::{
+    FEW, Run,
+    settings::{self, Part},
+};
+use crate::{Error, Result};
+use virt_forward_policy::{self as policy, config::Config, network::KernelName};
+use virt_forward_ruleset::{
+    gates::direct,
+    routing::{Found, From, Source, survey},
+    sysctls::{Plan, Setting},
+    table::{Enabled, Host, Ip},
+};
+use virt_forward_system::{
+    deadline::Deadline,
+    exec::firewalld,
+    links,
+    netlink::{direct_access, routes},
+    state::{Basis, Record, Store},
+};
+
+/// The host, and the settings that go with it.
+pub(super) struct Surroundings {
+    /// What the table has to know.
+    pub(super) host: Host,
+    /// Networks' bridges that forward because of virt-forward.
+    enabled: BTreeSet<Enabled>,
+    /// What events take for granted once the table is built for it.
+    pub(super) basis: Basis,
+    /// Docker's rules that go with it.
+    pub(super) direct_access: Vec<direct::Rule>,
+    /// What becomes of settings.
+    pub(super) plan: Plan,
+    /// The settings that are wanted.
+    pub(super) wanted: Vec<Setting>,
+    /// What could not be looked up, or is more than the table can hold.
+    pub(super) troubles: Vec<Error>,
+}
+
+impl Surroundings {
+    /// A setting that is wanted, and that the kernel tells nobody of.
+    pub(super) fn untold(&self) -> Option<&Setting> {
+        let mut wanted = self.wanted.iter();
+        wanted.find(|setting| setting.key.is_untold())
+    }
+}
+
+impl Surroundings {
+    /// The families that the bridge of a network forwards because of virt-forward.
+    pub(super) fn enabled_of(&self, record: &Record) -> BTreeSet<Ip> {
+        let bridge = record.network.routed_bridge();
+        let bridge = bridge.map_or("", |bridge| bridge.as_str());
+        let all = self.enabled.iter();
+        all.filter(|one| one.interface == bridge)
+            .map(|one| one.family)
+            .collect()
+    }
+}
+
+impl Run<'_> {
+    /// Looks around, for these networks; without peers that are not used.
+    pub(super) fn surroundings(&self, usable: &Config, records: &[Record]) -> Result<Surroundings> {
+        let is_bridge = |name: &str| is_known(self.store, name);
+        surroundings(self.store, usable, records, is_bridge, self.deadline)
+    }
+
+    /// What a network that starts changes of settings; nothing where the table was built for
+    /// another host than this one with that network. What does not concern it is not looked at:
+    /// an event is to cost the same with any number of networks.
+    pub(super) fn part_of_start(&self, record: &Record) -> Result<Option<Part>> {
+        let Some(built) = self.store.layout().map(|built| built.host()) else {
+            return Ok(Some(Part::default()));
+        };
+        let Some(basis) = self.basis_that_holds()? else {
+            return Ok(None);
+        };
+        let usable = self.usable();
+        let records = std::slice::from_ref(record);
+        let ways = match self.are_ways_known(&usable, record, &basis)? {
+            true => Ways::default(),
+            false => {
+                let is_bridge = |name: &str| is_known(self.store, name);
+                ways(&usable, records, is_bridge, self.deadline)?
+            }
+        };
+        let Some(part) = Part::of_start(self.store, record, &ways.found.ways)? else {
+            return Ok(None);
+        };
+        // Without it some containers have no answer, and all else is as it should be.
+        let direct_access = direct_access(&usable, self.deadline).unwrap_or_default();
+        let masqueraded = direct::masqueraded(&direct_access, &open_bridges(records));
+        let is_first = basis.switches.is_none() && part.changes_something();
+        let is_as_built = !is_first
+            && part.enabled.is_subset(&built.restricted)
+            && ways.found.return_paths.is_subset(&built.return_paths)
+            && admits_by_address(&usable, self.deadline)? == built.drops_forged_peers
+            && masqueraded.is_subset(&built.masqueraded);
+        Ok(is_as_built.then_some(part))
+    }
+
+    /// The same where networks are closed.
+    pub(super) fn part_of_close(&self, leaving: &[Record]) -> Result<Option<Part>> {
+        if self.store.layout().is_none() {
+            return Ok(Some(Part::default()));
+        }
+        let Some(basis) = self.basis_that_holds()? else {
+            return Ok(None);
+        };
+        if basis.switches.is_none() {
+            return Ok(Some(Part::default()));
+        }
+        match self.are_enough_left(leaving, &basis)? {
+            true => Part::of_close(self.store, leaving),
+            false => Ok(None),
+        }
+    }
+
+    /// What the table was built on, if that is so still.
+    fn basis_that_holds(&self) -> Result<Option<Basis>> {
+        let Some(basis) = self.store.basis()? else {
+            return Ok(None);
+        };
+        let is_so = match basis.switches {
+            Some(switches) => settings::switches()? == switches,
+            None => true,
+        };
+        Ok(is_so.then_some(basis))
+    }
+
+    /// Whether the routes to who is outside were looked up for another network, so that they need
+    /// not be for this one. Where there are few networks, there are few routes, and they are.
+    fn are_ways_known(&self, usable: &Config, record: &Record, basis: &Basis) -> Result<bool> {
+        let outside = policy::outside_of(usable, &record.access);
+        let families = families(record);
+        let outside = outside
+            .iter()
+            .filter(|net| families.contains(&Ip::of(net.addr())));
+        Ok(basis.has_ways_to(outside) && self.store.are_more_known_than(FEW)?)
+    }
+
+    /// Whether others that are open need all that those who leave have needed.
+    fn are_enough_left(&self, leaving: &[Record], basis: &Basis) -> Result<bool> {
+        let usable = self.usable();
+        let enabled = self.store.layout().map(|built| built.host().enabled);
+        let enabled = enabled.unwrap_or_default();
+        let is_leaving = |record: &Record| {
+            let mut bridges = leaving.iter().map(|one| &one.network.bridge);
+            bridges.any(|bridge| *bridge == record.network.bridge)
+        };
+        for record in leaving {
+            for family in &record.enabled {
+                let mut others = enabled.iter();
+                let has_it = |one: &Record| one.enabled.contains(family) && !is_leaving(one);
+                if !others.any(|other| other.family == *family)
+                    && self.store.find_open(has_it)?.is_none()
+                {
+                    return Ok(false);
+                }
+            }
+            let outside = policy::outside_of(&usable, &record.access);
+            let families = families(record);
+            let needs_shared = !outside.is_empty() || families.contains(&Ip::V6);
+            if basis.shared.is_empty() || !needs_shared {
+                continue;
+            }
+            let needs_it_too = |one: &Record| {
+                let theirs = policy::outside_of(&usable, &one.access);
+                !is_leaving(one)
+                    && outside.iter().all(|net| theirs.contains(net))
+                    && self::families(one).is_superset(&families)
+            };
+            if basis.is_by_source || self.store.find_open(needs_it_too)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The families of an open network's subnets.
+fn families(record: &Record) -> BTreeSet<Ip> {
+    let subnets = record.network.subnets().into_iter();
+    subnets.map(|net| Ip::of(net.addr())).collect()
+}
+
+/// Looks around, for these networks; without peers that are not used. `is_bridge` tells whether an
+/// interface is a network's, be it not one of these: a subnet of the config may be, or hold, a
+/// network's own.
+pub(super) fn surroundings(
+    store: &Store,
+    usable: &Config,
+    records: &[Record],
+    is_bridge: impl Fn(&str) -> bool,
+    deadline: Deadline,
+) -> Result<Surroundings> {
+    let ways = ways(usable, records, &is_bridge, deadline)?;
+    let found = ways.found;
+    let (wanted, plan) = settings::plan(store, records, &found.ways)?;
+    let (enabled, enabled_all_ipv6) = settings::enabled(&plan, records)?;
+    let restricted = enabled.iter().map(|one| one.family).collect();
+    let (of_networks, enabled): (BTreeSet<_>, BTreeSet<_>) = enabled
+        .into_iter()
+        .partition(|one| is_bridge(&one.interface));
+    let too_much = found.is_too_much.then_some(Error::ManyRoutes);
+    let mut troubles: Vec<_> = too_much.into_iter().collect();
+    // Without it some containers have no answer, and all else is as it should be.
+    let direct_access = direct_access(usable, deadline).unwrap_or_else(|why| {
+        troubles.push(why);
+        Vec::new()
+    });
+    let mut bridged = bridged(&enabled, enabled_all_ipv6);
+    bridged.retain(|name| !is_bridge(name));
+    Ok(Surroundings {
+        host: Host {
+            bridged,
+            enabled,
+            restricted,
+            enabled_all_ipv6,
+            return_paths: found.return_paths,
+            drops_forged_peers: admits_by_address(usable, deadline)?,
+            masqueraded: direct::masqueraded(&direct_access, &open_bridges(records)),
+        },
+        enabled: of_networks,
+        basis: Basis {
+            outside: ways.outside,
+            is_by_source: ways.is_by_source,
+            ..settings::basis(&plan, &is_bridge)?
+        },
+        direct_access,
+        wanted,
+        plan,
+        troubles,
+    })
+}
+
+fn direct_access(usable: &Config, deadline: Deadline) -> Result<Vec<direct::Rule>> {
+    match usable.names_subnets() {
+        true => Ok(direct_access::rules(deadline)?),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Whether an interface is the bridge of a network that is known.
+fn is_known(store: &Store, interface: &str) -> bool {
+    let name = interface.parse::<KernelName>();
+    let is_known = |bridge: KernelName| store.record(&bridge).is_ok_and(|record| record.is_some());
+    name.is_ok_and(is_known)
+}
+
+/// What was looked up of the host's routing.
+#[derive(Default)]
+struct Ways {
+    found: Found,
+    /// The subnets that ways were looked up to.
+    outside: BTreeSet<IpNet>,
+    /// Some rule asks where packets come from.
+    is_by_source: bool,
+}
+
+/// The ways to who is outside and reaches these networks, or is reached by them.
+fn ways(
+    usable: &Config,
+    records: &[Record],
+    is_bridge: impl Fn(&str) -> bool,
+    deadline: Deadline,
+) -> Result<Ways> {
+    let outside = records
+        .iter()
+        .flat_map(|record| policy::outside_of(usable, &record.access));
+    let outside: BTreeSet<_> = outside.collect();
+    let sources = sources(records);
+    let mut ways = Ways::default();
+    for family in [Ip::V4, Ip::V6] {
+        let subnets = outside.iter().filter(|net| Ip::of(net.addr()) == family);
+        let subnets: Vec<IpNet> = subnets.copied().collect();
+        let sources = sources
+            .iter()
+            .filter(|source| Ip::of(source.subnet.addr()) == family);
+        let sources: Vec<Source> = sources.cloned().collect();
+        if subnets.is_empty() || sources.is_empty() {
+            continue;
+        }
+        let is_wanted = |to: &IpNet| subnets.iter().any(|subnet| policy::share(subnet, to));
+        let is_source = |from: &IpNet| {
+            let mut own = sources.iter();
+            own.any(|source| policy::share(&source.subnet, from))
+        };
+        let routing = routes::routing(family, is_wanted, is_source, deadline)?;
+        let mut rules = routing.rules.iter();
+        ways.is_by_source |= rules.any(|rule| rule.from != From::default());
+        ways.found = ways.found.and(survey(&routing, &subnets, &sources));
+        ways.outside.extend(subnets);
+    }
+    let found = &mut ways.found;
+    found.ways.retain(|(interface, _)| !is_bridge(interface));
+    found
+        .return_paths
+        .retain(|path| !is_bridge(&path.interface));
+    Ok(ways)
+}
+
+/// The open networks among these, as replies come from them.
+fn sources(records: &[Record]) -> Vec<Source> {
+    let open = records.iter().filter(|record| !record.access.is_none());
+    let sources = open.flat_map(|record| {
+        let bridge = record.network.routed_bridge();
+        let subnets = record.access.own.clone().into_iter();
+        bridge.into_iter().flat_map(move |bridge| {
+            subnets.clone().map(|subnet| Source {
+                bridge: bridge.to_string(),
+                subnet,
+            })
+        })
+    });
+    sources.collect()
+}
+
+/// Bridges of the host: what passes within one of them may be shown to the table as if it were
+/// forwarded (br_netfilter), and is none of ours.
+fn bridged(enabled: &BTreeSet<Enabled>, is_all_ipv6: bool) -> BTreeSet<String> {
+    let enabled = enabled.iter().map(|one| one.interface.clone());
+    let enabled = enabled.filter(|name| links::is_bridge(name));
+    let all = is_all_ipv6.then(links::bridges).unwrap_or_default();
+    enabled.chain(all).collect()
+}
+
+/// Whether another firewall lets peers in by their addresses alone: firewalld, by our rich rules.
+fn admits_by_address(usable: &Config, deadline: Deadline) -> Result<bool> {
+    Ok(usable.lets_in() && firewalld::table(deadline)?.is_some())
+}
+
+fn open_bridges(records: &[Record]) -> BTreeSet<String> {
+    let open = records.iter().filter(|record| !record.access.is_none());
+    let bridges = open.filter_map(|record| record.network.routed_bridge());
+    bridges.map(ToString::to_string).collect()
+}

@@ -1,0 +1,292 @@
+//! Kernel settings, carried out and remembered.
+//!
+//! Order: the table drops what passes only because of a setting of ours, so it is built before the
+//! setting is changed, and the setting goes back before the table forgets it.
+
+use std::collections::BTreeSet;
+
+use crate::{Error, Result};
+use virt_forward_policy::network::Mode;
+use virt_forward_ruleset::{
+    sysctls::{self, ALL, Changed, Need, Plan, Seen, Setting},
+    table::{Enabled, Ip},
+};
+use virt_forward_system::{
+    links,
+    state::{Basis, Record, Store, Switches},
+    sysctl,
+};
+
+/// What these networks need of settings, and the ways to who is outside; none for a network that
+/// is closed, or whose bridge is gone. `known` are settings that were changed before.
+fn wanted(
+    records: &[Record],
+    ways: &BTreeSet<(String, Ip)>,
+    known: &[Changed],
+) -> Result<Vec<Setting>> {
+    let open = records.iter().filter(|record| !record.access.is_none());
+    let bridges = open.filter_map(|record| {
+        let bridge = record.network.routed_bridge()?;
+        links::has(&bridge.into()).then(|| Need {
+            interface: bridge.as_str(),
+            ipv4: !record.network.subnets4().is_empty(),
+            ipv6: !record.network.subnets6().is_empty(),
+        })
+    });
+    let uplinks = ways.iter().map(|(interface, family)| Need {
+        interface,
+        ipv4: *family == Ip::V4,
+        ipv6: *family == Ip::V6,
+    });
+    let bridges_of_all: BTreeSet<_> = records
+        .iter()
+        .filter_map(|record| record.network.known_bridge())
+        .collect();
+    let is_bridge = |name: &str| {
+        name.parse()
+            .is_ok_and(|name| bridges_of_all.contains(&name))
+    };
+    Ok(sysctls::wanted(
+        bridges.chain(uplinks),
+        known,
+        is_bridge,
+        &sysctl::Kernel,
+    )?)
+}
+
+/// The settings of these networks, and what leads to them and to no others that are ours.
+pub(super) fn plan(
+    store: &Store,
+    records: &[Record],
+    ways: &BTreeSet<(String, Ip)>,
+) -> Result<(Vec<Setting>, Plan)> {
+    let known = store.changed()?;
+    let wanted = wanted(records, ways, &known)?;
+    let libvirts = libvirt_routes_ipv6(records);
+    let plan = sysctls::plan(&wanted, &known, libvirts, &sysctl::Kernel)?;
+    Ok((wanted, plan))
+}
+
+/// Whether one of these networks runs for which libvirt itself switches IPv6 forwarding on.
+fn libvirt_routes_ipv6(records: &[Record]) -> bool {
+    records.iter().any(|record| {
+        let network = &record.network;
+        network.mode != Mode::Isolated
+            && !network.subnets6().is_empty()
+            && network
+                .known_bridge()
+                .is_some_and(|bridge| links::has(&bridge))
+    })
+}
+
+/// What becomes of the settings of some networks' bridges, and of no others.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    bridges: BTreeSet<String>,
+    plan: Plan,
+    /// The families that a bridge that starts forwards because of them.
+    pub(super) enabled: BTreeSet<Ip>,
+}
+
+impl Part {
+    /// What a network that starts needs, with `ways` to who is outside; nothing where other
+    /// settings than those of its own bridge have to be changed, or given back.
+    pub(super) fn of_start(
+        store: &Store,
+        record: &Record,
+        ways: &BTreeSet<(String, Ip)>,
+    ) -> Result<Option<Self>> {
+        let Some(bridge) = record.network.routed_bridge() else {
+            return Ok(Some(Self::default()));
+        };
+        let bridge = bridge.as_str();
+        let records = std::slice::from_ref(record);
+        let mut known = store.changed_of(bridge)?;
+        let mut others = store.changed_of(ALL)?;
+        let uplinks: BTreeSet<_> = ways.iter().map(|(interface, _)| interface).collect();
+        for uplink in uplinks {
+            others.extend(store.changed_of(uplink)?);
+        }
+        let wanted = wanted(records, ways, &others)?;
+        let is_libvirts = libvirt_routes_ipv6(records);
+        // What it does not need, others do.
+        others.retain(|changed| {
+            is_libvirts && changed.key.is_hosts_ipv6()
+                || wanted.iter().any(|setting| setting.key == changed.key)
+        });
+        known.extend(others.iter().cloned());
+        let plan = sysctls::plan(&wanted, &known, is_libvirts, &sysctl::Kernel)?;
+        let is_own = |key: &sysctls::Key| key.interface() == bridge;
+        let (own, kept): (Vec<_>, Vec<_>) = plan
+            .changed
+            .into_iter()
+            .partition(|changed| is_own(&changed.key));
+        let is_alone = plan.restored.is_empty()
+            && kept == others
+            && plan.set.iter().all(|setting| is_own(&setting.key))
+            && own.iter().all(|changed| !changed.key.is_hosts_ipv6());
+        if !is_alone {
+            return Ok(None);
+        }
+        let plan = Plan {
+            changed: own,
+            ..plan
+        };
+        let (enabled, _) = enabled(&plan, records)?;
+        Ok(Some(Self {
+            bridges: BTreeSet::from([bridge.to_owned()]),
+            enabled: enabled.into_iter().map(|one| one.family).collect(),
+            plan,
+        }))
+    }
+
+    /// What is given back as networks are closed; nothing where one of their bridges has a
+    /// setting that others depend on.
+    pub(super) fn of_close(store: &Store, leaving: &[Record]) -> Result<Option<Self>> {
+        let mut part = Self::default();
+        let mut known = Vec::new();
+        for record in leaving {
+            if let Some(bridge) = record.network.routed_bridge() {
+                known.extend(store.changed_of(bridge.as_str())?);
+                part.bridges.insert(bridge.as_str().to_owned());
+            }
+        }
+        if known.iter().any(|changed| changed.key.is_hosts_ipv6()) {
+            return Ok(None);
+        }
+        part.plan = sysctls::plan(&[], &known, false, &sysctl::Kernel)?;
+        Ok(Some(part))
+    }
+
+    /// Whether some setting is ours then.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.plan.changed.is_empty()
+    }
+
+    /// Gives back what goes.
+    pub(super) fn give_back(&self) -> Result<()> {
+        give_back(&self.plan)
+    }
+
+    /// Remembers what is changed then.
+    pub(super) fn remember(&self, store: &Store) -> Result<()> {
+        for bridge in &self.bridges {
+            let of_bridge = self.plan.changed.iter();
+            let of_bridge = of_bridge.filter(|changed| changed.key.interface() == bridge);
+            store.set_changed_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the settings so.
+    pub(super) fn set(&self) -> Result<()> {
+        set(&self.plan)
+    }
+}
+
+/// What forwards all packets now.
+pub(super) fn switches() -> Result<Switches> {
+    let is_on = |family| sysctls::forwards_all(family, &sysctl::Kernel);
+    Ok(Switches {
+        ipv4: is_on(Ip::V4)?,
+        ipv6: is_on(Ip::V6)?,
+    })
+}
+
+/// What `plan` leads to, and events take for granted then. `is_bridge` tells whether an interface is a
+/// network's.
+pub(super) fn basis(plan: &Plan, is_bridge: impl Fn(&str) -> bool) -> Result<Basis> {
+    let interfaces = plan.changed.iter().map(|changed| changed.key.interface());
+    let shared: BTreeSet<_> = interfaces
+        .filter(|interface| !is_bridge(interface))
+        .map(str::to_owned)
+        .collect();
+    let switches = match plan.changed.is_empty() {
+        true => None,
+        false => {
+            let now = switches()?;
+            Some(Switches {
+                ipv6: now.ipv6 && !plan.gives_back_all_ipv6() || plan.sets_all_ipv6(),
+                ..now
+            })
+        }
+    };
+    Ok(Basis {
+        switches,
+        shared,
+        ..Basis::default()
+    })
+}
+
+/// The interfaces that forward because of what `plan` leaves changed.
+pub(super) fn enabled(plan: &Plan, records: &[Record]) -> Result<(BTreeSet<Enabled>, bool)> {
+    let is_libvirts = |interface: &str| {
+        let mut forwarded = records
+            .iter()
+            .filter(|record| record.network.mode != Mode::Isolated);
+        forwarded.any(|record| {
+            let bridge = record.network.routed_bridge();
+            bridge.is_some_and(|bridge| bridge.as_str() == interface)
+        })
+    };
+    Ok(sysctls::enabled(
+        &plan.changed,
+        is_libvirts,
+        &sysctl::Kernel,
+    )?)
+}
+
+/// Gives back what is not needed any more.
+pub(super) fn give_back(plan: &Plan) -> Result<()> {
+    let outcomes = plan.restored.iter().map(restore);
+    Error::all(outcomes.filter_map(Result::err).collect())
+}
+
+/// Remembers what is changed then. Nothing may be changed that this does not remember, or it would
+/// never be given back.
+pub(super) fn remember(store: &Store, plan: &Plan) -> Result<()> {
+    match store.changed()? == plan.changed {
+        true => Ok(()),
+        false => Ok(store.set_changed(&plan.changed)?),
+    }
+}
+
+fn restore(changed: &Changed) -> Result<()> {
+    match sysctls::may_restore(changed, &sysctl::Kernel)? {
+        true => write(&changed.key, &changed.was),
+        false => Ok(()),
+    }
+}
+
+/// Makes the settings so.
+pub(super) fn set(plan: &Plan) -> Result<()> {
+    let mut all = plan.set.iter();
+    all.try_for_each(|setting| write(&setting.key, &setting.value))
+}
+
+/// An interface may go in between.
+fn write(key: &sysctls::Key, value: &str) -> Result<()> {
+    match sysctl::write(key, value) {
+        Err(why) if sysctl::Kernel.value(key)?.is_some() => Err(why.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives all settings back. `records` are networks that may still run.
+pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
+    let known = store.changed()?;
+    let plan = sysctls::plan(&[], &known, libvirt_routes_ipv6(records), &sysctl::Kernel)?;
+    let outcomes = [give_back(&plan), remember(store, &plan)];
+    Error::all(outcomes.into_iter().filter_map(Result::err).collect())
+}
+
+/// The settings that `plan` would change, for the log.
+pub(super) fn wrong(plan: &Plan) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for setting in &plan.set {
+        if let Some(is) = sysctl::Kernel.value(&setting.key)? {
+            wrong.push(format!("{} was {is}", setting.key.name()));
+        }
+    }
+    Ok(wrong)
+}

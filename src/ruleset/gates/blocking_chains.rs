@@ -1,0 +1,173 @@
+//! Base chains that stand in the way and have no gate: each with the line that opens it.
+
+use virt_forward_policy::{
+    config::MarkBit,
+    netfilter::{ChainName, Engine, Family},
+    network::BridgeName,
+};
+
+/// Why a chain has no gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody said that it may be opened.
+    Unknown,
+    /// A running program owns the table: nobody else can add a rule.
+    Owned,
+    /// It runs before our table, so no packet is marked there.
+    Early,
+    /// It has more rules than are looked at, and stands above the gate.
+    Long,
+}
+
+/// A base chain that refuses packets of ours, or may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Which.
+    pub chain: ChainName,
+    /// Why it has no gate.
+    pub why: Why,
+    /// It refuses everything that none of its rules accepts; else it has rules that refuse
+    /// something, and whether that is ours is not known.
+    pub is_certain: bool,
+}
+
+impl Obstacle {
+    pub(super) fn new(chain: &ChainName, why: Why, is_certain: bool) -> Self {
+        Self {
+            chain: chain.clone(),
+            why,
+            is_certain,
+        }
+    }
+
+    /// One word for people and for JSON.
+    pub fn word(&self) -> &'static str {
+        match self.is_certain {
+            true => "refuses",
+            false => "may refuse",
+        }
+    }
+
+    /// What opens it; `groups` are the bridges that reach each other.
+    pub fn remedy(&self, mark: MarkBit, groups: &[Vec<&BridgeName>]) -> Remedy {
+        let name = &self.chain;
+        if !name.is_plain() {
+            return Remedy {
+                what: "its name has characters that no line for a shell should have".to_owned(),
+                lines: Vec::new(),
+            };
+        }
+        match (self.why, name.is_of_iptables()) {
+            (Why::Long, _) => Remedy {
+                what: "it has more rules than virt-forward reads, and the gate stands below it; \
+                       where it refuses everything, accept what is open in it"
+                    .to_owned(),
+                lines: Vec::new(),
+            },
+            (Why::Owned, _) => Remedy {
+                what: format!(
+                    "only the program that owns this table can let it accept the mark {mark}"
+                ),
+                lines: Vec::new(),
+            },
+            (Why::Unknown, false) => Remedy {
+                what: format!("add \"{name}\" to extra of [gates] in the config, or run"),
+                lines: vec![format!(
+                    "nft insert rule {name} meta mark and {mark} != 0 accept"
+                )],
+            },
+            (Why::Unknown, true) => Remedy {
+                what: "run".to_owned(),
+                lines: vec![format!(
+                    "{} -t {} -I {} -m mark --mark {mark}/{mark} -j ACCEPT",
+                    program(name),
+                    name.table,
+                    name.chain
+                )],
+            },
+            (Why::Early, is_of_iptables) => {
+                let pairs = groups.iter().filter(|bridges| bridges.len() > 1);
+                let lines: Vec<_> = pairs
+                    .flat_map(|bridges| match is_of_iptables {
+                        true => by_pairs(name, bridges),
+                        false => vec![by_set(name, bridges)],
+                    })
+                    .collect();
+                let todo = match lines.is_empty() {
+                    true => "rules of its own have to accept what is open",
+                    false => "to open it between the networks of a group, run",
+                };
+                let what = format!("it runs before packets are marked; {todo}");
+                Remedy { what, lines }
+            }
+        }
+    }
+}
+
+/// What a person can do about an [`Obstacle`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// In words.
+    pub what: String,
+    /// Commands for a shell; none where no command helps.
+    pub lines: Vec<String>,
+}
+
+fn program(name: &ChainName) -> &'static str {
+    match (name.engine, name.family) {
+        (Engine::Nft, Family::Ip6) => "ip6tables",
+        (Engine::Nft, _) => "iptables",
+        (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
+        (Engine::Legacy, _) => "iptables-legacy",
+    }
+}
+
+fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
+    let quoted: Vec<_> = bridges
+        .iter()
+        .map(|bridge| format!("\"{bridge}\""))
+        .collect();
+    let set = quoted.join(", ");
+    format!("nft 'insert rule {name} iifname {{ {set} }} oifname {{ {set} }} accept'")
+}
+
+fn by_pairs(name: &ChainName, bridges: &[&BridgeName]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for from in bridges {
+        for to in bridges.iter().filter(|to| *to != from) {
+            lines.push(format!(
+                "{} -t {} -I {} -i {from} -o {to} -j ACCEPT",
+                program(name),
+                name.table,
+                name.chain
+            ));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_shell_would_carry_out_is_in_no_line() {
+        for (chain, lines) in [
+            ("f", 1),
+            ("f;reboot", 0),
+            ("$(reboot)", 0),
+            ("-F", 0),
+            ("'", 0),
+        ] {
+            let obstacle = Obstacle {
+                chain: ChainName::nft(Family::Ip, "filter", chain),
+                why: Why::Unknown,
+                is_certain: true,
+            };
+            let remedy = obstacle.remedy(MarkBit::DEFAULT, &[]);
+            assert_eq!(remedy.lines.len(), lines, "{chain}");
+        }
+        let odd = ChainName::nft(Family::Ip, "t", "a\u{1b}[2J");
+        assert!(!odd.to_string().contains('\u{1b}'));
+    }
+}

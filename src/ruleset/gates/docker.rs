@@ -1,0 +1,39 @@
+//! Docker. It sets the policy of `filter FORWARD` to DROP where it is the one to switch
+//! `ip_forward` on (moby, daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go). Its chains
+//! refuse only what goes to a container or from one Docker network to another, so the gate goes
+//! below all of them, before the policy: what an administrator refuses in `DOCKER-USER`, or in
+//! `FORWARD` before or after Docker's jumps, holds. Docker puts its jumps at the head of `FORWARD`
+//! (again, when it restarts), so a gate at the end stays where it is.
+//!
+//! `DOCKER-USER` is the administrator's. Where it refuses everything itself, the gate goes there.
+//!
+//! Its rules of nftables (since 29) are in tables `docker-bridges` and refuse what goes to a
+//! container, which no packet of ours does; they have no policy for others.
+
+use super::{Firewall, Own, chain_model::Chain};
+use virt_forward_policy::netfilter::ChainName;
+
+pub(super) struct Docker;
+
+fn is_dockers(chain: &str) -> bool {
+    chain == "DOCKER" || chain.starts_with("DOCKER-")
+}
+
+impl Firewall for Docker {
+    fn owner(&self) -> &'static str {
+        "docker"
+    }
+
+    fn is_in(&self, base: &Chain) -> bool {
+        self.passes(base) || base.name.is_of_iptables() && base.jumps_to(is_dockers)
+    }
+
+    fn passes(&self, base: &Chain) -> bool {
+        base.name.table == "docker-bridges"
+    }
+
+    fn own(&self, name: &ChainName) -> Option<Own> {
+        let is_own = is_dockers(&name.chain) && name.chain != "DOCKER-USER";
+        (is_own && name.is_of_iptables()).then_some(Own::Kept)
+    }
+}

@@ -1,0 +1,145 @@
+//! firewalld with its nftables backend. Its table belongs to the daemon (`flags owner`, since
+//! 2.0) and is made anew at every reload, so a rule in it has no future.
+//!
+//! Between the zones that libvirt puts its bridges in, `libvirt` and `libvirt-routed`, it
+//! lets everything pass (libvirt, src/network/libvirt.zone: target ACCEPT). What comes from
+//! elsewhere needs a policy object: ours, from any zone to `libvirt`, has no rule of its own
+//! and gets one at run time for each peer and each subnet that it may reach.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::{Firewall, chain_model::Chain};
+use virt_forward_policy::{
+    Inward,
+    config::Ports,
+    network::{BridgeName, Mode, Network},
+};
+
+/// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
+/// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
+pub fn rich_rules(inward: &Inward) -> Vec<String> {
+    let Inward { from, to, allow } = inward;
+    let family = match from {
+        IpNet::V4(_) => "ipv4",
+        IpNet::V6(_) => "ipv6",
+    };
+    let rule = |what: &str| {
+        // firewalld takes no source of all addresses.
+        let source = match from.prefix_len() {
+            0 => String::new(),
+            _ => format!(" source address=\"{from}\""),
+        };
+        format!("rule family=\"{family}\"{source} destination address=\"{to}\"{what} accept")
+    };
+    let Some(allow) = allow else {
+        return vec![rule("")];
+    };
+    let ports = |protocol: &'static str, ports: &[Ports]| {
+        let words = ports
+            .iter()
+            .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));
+        words.collect::<Vec<_>>()
+    };
+    // firewalld writes ICMPv6's name for that of the rule's family.
+    let icmp = allow
+        .icmp
+        .then(|| " icmp-type name=\"echo-request\"".to_owned());
+    let tcp = ports("tcp", &allow.tcp).into_iter();
+    let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
+    words.map(|what| rule(&what)).collect()
+}
+
+/// The zone that libvirt puts the bridge of that network in, of the `zones` that firewalld has
+/// (libvirt, src/network/bridge_driver_linux.c, `networkAddFirewallRules`). Nothing where it puts
+/// it in none, or not at every version.
+pub fn libvirts_zone(network: &Network, zones: &BTreeSet<String>) -> Option<String> {
+    let zone = match (&network.zone, network.mode) {
+        (Some(zone), Mode::Isolated | Mode::Nat | Mode::Route) => zone,
+        (None, Mode::Route) if zones.contains("libvirt-routed") => "libvirt-routed",
+        (None, Mode::Isolated | Mode::Nat | Mode::Route) => "libvirt",
+        (_, Mode::Open | Mode::Unrouted | Mode::Unknown) => return None,
+    };
+    zones.contains(zone).then(|| zone.to_owned())
+}
+
+/// A bridge that firewalld has in no zone of libvirt's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outsider {
+    /// The bridge.
+    pub bridge: BridgeName,
+    /// Its zone; nothing where that is the default zone, which lets no guest through unless
+    /// somebody changed it.
+    pub zone: Option<String>,
+}
+
+impl Outsider {
+    /// What `bridge` is in that zone, if that is none that lets guests through.
+    pub fn new(bridge: &BridgeName, zone: Option<String>) -> Option<Self> {
+        let passes = ["libvirt", "libvirt-routed", "trusted"];
+        let is_fine = zone.as_deref().is_some_and(|zone| passes.contains(&zone));
+        (!is_fine).then(|| Self {
+            bridge: bridge.clone(),
+            zone,
+        })
+    }
+
+    /// What lets its guests through, for a shell.
+    pub fn remedy(&self) -> String {
+        format!(
+            "firewall-cmd --zone=libvirt --change-interface={}",
+            self.bridge
+        )
+    }
+}
+
+pub(super) struct Firewalld;
+
+impl Firewall for Firewalld {
+    fn owner(&self) -> &'static str {
+        "firewalld"
+    }
+
+    fn is_in(&self, base: &Chain) -> bool {
+        base.name.table == "firewalld"
+    }
+
+    fn passes(&self, base: &Chain) -> bool {
+        self.is_in(base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use virt_forward_policy::network::read;
+
+    #[test]
+    fn a_bridge_goes_where_libvirt_puts_it() {
+        let zones = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let all = zones(&["libvirt", "libvirt-routed", "public", "dmz"]);
+        let zone = |forward: &str, zone: &str, zones: &BTreeSet<String>| {
+            let xml = format!(
+                "<network><name>a</name>{forward}<bridge name='br0' {zone}/>\
+                 <ip address='10.0.0.1' prefix='24'/></network>"
+            );
+            libvirts_zone(&read(xml.as_bytes()).unwrap(), zones)
+        };
+        let found = |forward, own| zone(forward, own, &all).unwrap_or_default();
+        assert_eq!(found("", ""), "libvirt");
+        assert_eq!(found("<forward mode='nat'/>", ""), "libvirt");
+        assert_eq!(found("<forward mode='route'/>", ""), "libvirt-routed");
+        assert_eq!(found("<forward mode='route'/>", "zone='dmz'"), "dmz");
+        assert_eq!(
+            found("<forward mode='nat'/>", "zone='other'"),
+            "",
+            "there is none"
+        );
+        assert_eq!(found("<forward mode='open'/>", "zone='dmz'"), "");
+        // libvirt before 8.10.
+        let old = zones(&["libvirt"]);
+        let routed = zone("<forward mode='route'/>", "", &old);
+        assert_eq!(routed.as_deref(), Some("libvirt"));
+    }
+}

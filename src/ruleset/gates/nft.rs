@@ -1,0 +1,31 @@
+//! Edits of gates as commands for nft.
+
+use virt_forward_policy::{config::MarkBit, netfilter::TableName};
+
+use super::{Change, New, Says};
+use crate::{
+    COMMENT,
+    table::{Batch, accept, counter, marked, ret},
+};
+
+/// Adds `change` to `batch`.
+pub fn edit(batch: &mut Batch, change: &Change, mark: MarkBit) {
+    let name = &change.chain;
+    let table = TableName {
+        family: name.family,
+        name: &name.table,
+    };
+    for handle in &change.remove {
+        batch.delete_rule(table, &name.chain, *handle);
+    }
+    if let Some(New { before, says, .. }) = change.insert {
+        // insert rule ip libvirt_network forward
+        //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
+        let verdict = match says {
+            Says::Accept => accept(),
+            Says::Return => ret(),
+        };
+        let words = [marked(mark.bit()), counter(), verdict];
+        batch.insert_rule(table, &name.chain, before, words, COMMENT);
+    }
+}

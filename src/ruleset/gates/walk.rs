@@ -1,0 +1,300 @@
+//! The way of a marked packet through a base chain, up to the first rule that refuses everything.
+//!
+//! Only rules for all packets lead somewhere or end the way: what a rule does with some packets
+//! is a denial that holds, or an exception from one, and never moves a gate up. Where packets may
+//! come back from a chain that refuses the rest, the way goes on, and a second gate may follow.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Firewall, Own, Spot,
+    chain_model::{About, Chain, Chains, Rule, Verdict},
+    reach::Reach,
+};
+use virt_forward_policy::netfilter::{ChainName, Family};
+
+/// Which chains a gate may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground<'a> {
+    /// All that no program keeps for itself.
+    Anybodys,
+    /// One, which the config names.
+    Only(&'a ChainName),
+    /// None: what is refused is asked for, no more.
+    Nothing,
+}
+
+/// How the way through a chain ends for marked packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// They go on in the chain that they came from.
+    Leaves,
+    /// They have passed, by a gate or without one; but for some, maybe, that have left before.
+    Passes { some_leave: bool },
+    /// They are refused, and no gate may stand in the chain; but for some, maybe.
+    Refuses { some_leave: bool },
+}
+
+/// What is found on the way.
+pub(super) struct Walk<'a> {
+    chains: &'a Chains,
+    known: &'a [Box<dyn Firewall>],
+    root: &'a Chain,
+    ground: Ground<'a>,
+    mark: u32,
+    reach: Reach,
+    ends: BTreeMap<&'a ChainName, End>,
+    refuse: BTreeMap<ChainName, bool>,
+    spots: Vec<Spot>,
+}
+
+/// Refusals, one after the other, that together may be about everything.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    start: Option<usize>,
+    ip: bool,
+    ip6: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// The way through `root`.
+    pub(super) fn new(
+        root: &'a Chain,
+        chains: &'a Chains,
+        known: &'a [Box<dyn Firewall>],
+        ground: Ground<'a>,
+        mark: u32,
+    ) -> Self {
+        Self {
+            chains,
+            known,
+            root,
+            ground,
+            mark,
+            reach: reach(root, chains, known),
+            ends: BTreeMap::new(),
+            refuse: BTreeMap::new(),
+            spots: Vec::new(),
+        }
+    }
+
+    /// Where gates belong, and how the way ends.
+    pub(super) fn outcome(mut self) -> (Vec<Spot>, End) {
+        let end = self.chain(self.root);
+        (self.spots, end)
+    }
+
+    fn chain(&mut self, chain: &'a Chain) -> End {
+        if let Some(end) = self.ends.get(&chain.name) {
+            return *end;
+        }
+        // A cycle, which the kernel refuses to load, leads nowhere.
+        self.ends.insert(&chain.name, End::Leaves);
+        let end = self.rules(chain);
+        self.ends.insert(&chain.name, end);
+        end
+    }
+
+    fn rules(&mut self, chain: &'a Chain) -> End {
+        let mut some_leave = false;
+        let mut run = Run::default();
+        for (at, rule) in chain.foreign().enumerate() {
+            if rule.accepts(self.mark) {
+                return End::Passes { some_leave };
+            }
+            if self.is_libvirts(chain, rule) {
+                return self.place(chain, at, at, some_leave);
+            }
+            if rule.verdict == Verdict::Refuse && run.add(rule.about, at) {
+                return self.refused(chain, run.top(at), some_leave);
+            }
+            let end = match (&rule.verdict, rule.is_for_all()) {
+                (Verdict::Return, true) => return self.last(chain, run.top(at), some_leave),
+                (Verdict::Jump(_) | Verdict::Goto(_), true) => self.target(chain, rule),
+                _ => End::Leaves,
+            };
+            some_leave |= !rule.is_for_all() && may_leave(rule);
+            match end {
+                End::Refuses { .. } => return self.refused(chain, run.top(at), some_leave),
+                End::Passes { some_leave: false } => return End::Passes { some_leave },
+                End::Passes { some_leave: true } | End::Leaves => {}
+            }
+            if rule.is_for_all() && matches!(rule.verdict, Verdict::Goto(_)) {
+                return match end {
+                    End::Passes { .. } if !self.is_root(chain) => End::Passes { some_leave: true },
+                    _ => self.last(chain, run.top(at), some_leave),
+                };
+            }
+            if !self.is_part_of_refusal(chain, rule) {
+                run = Run::default();
+            }
+        }
+        self.last(chain, run.top(chain.length()), some_leave)
+    }
+
+    /// Where a rule for all packets leads.
+    fn target(&mut self, chain: &Chain, rule: &Rule) -> End {
+        let Some(name) = rule.target().map(|to| chain.name.beside(to)) else {
+            return End::Leaves;
+        };
+        match self.judged(&name) {
+            Some(chain) => self.chain(chain),
+            None => End::Leaves,
+        }
+    }
+
+    /// The chain of that name, where all packets come to it and it is within the bounds.
+    fn judged(&self, name: &ChainName) -> Option<&'a Chain> {
+        let is_known = self.reach.known.contains(name);
+        self.chains.get(name).filter(|_| is_known)
+    }
+
+    /// Whether it jumps to chains that together refuse what we open.
+    fn is_libvirts(&self, chain: &Chain, rule: &Rule) -> bool {
+        let name = rule.target().map(|to| chain.name.beside(to));
+        let own = name.and_then(|name| own(self.known, &name));
+        rule.is_for_all() && own == Some(Own::Refuses)
+    }
+
+    /// No rule is left: the policy, or the chain that the packet came from.
+    fn last(&mut self, chain: &'a Chain, top: usize, some_leave: bool) -> End {
+        if !self.is_root(chain) {
+            return End::Leaves;
+        }
+        // What a chain that the config names leads on to, it was named for.
+        let is_named = self.ground == Ground::Only(&chain.name);
+        match chain.base.is_some_and(|base| base.drops) || is_named {
+            true => self.refused(chain, top, some_leave),
+            false => End::Passes { some_leave },
+        }
+    }
+
+    /// Everything is refused from the rule at `top` on. What logs that goes below the gate.
+    fn refused(&mut self, chain: &'a Chain, top: usize, some_leave: bool) -> End {
+        let rules: Vec<_> = chain.foreign().take(top).collect();
+        let logging = rules.iter().rev();
+        let logging = logging.take_while(|rule| self.only_logs(chain, rule));
+        self.place(chain, top - logging.count(), top, some_leave)
+    }
+
+    /// A gate belongs before the rule at `at`, and works up to that at `top`.
+    fn place(&mut self, chain: &'a Chain, at: usize, top: usize, some_leave: bool) -> End {
+        if !self.may_change(chain) {
+            return End::Refuses { some_leave };
+        }
+        let mut below = 0;
+        for (position, rule) in chain.foreign().enumerate().take(at) {
+            if self.holds(chain, rule) {
+                below = position + 1;
+            }
+        }
+        self.spots.push(Spot::between(chain, below, at, top));
+        End::Passes { some_leave }
+    }
+
+    fn is_root(&self, chain: &Chain) -> bool {
+        chain.name == self.root.name
+    }
+
+    fn may_change(&self, chain: &Chain) -> bool {
+        match self.ground {
+            Ground::Anybodys => self.is_root(chain) || own(self.known, &chain.name).is_none(),
+            Ground::Only(name) => chain.name == *name,
+            Ground::Nothing => false,
+        }
+    }
+
+    /// Whether a rule has to stay above the gate: it refuses some packet, or spares it a rule
+    /// that does.
+    fn holds(&mut self, chain: &Chain, rule: &Rule) -> bool {
+        match &rule.verdict {
+            Verdict::Refuse | Verdict::Return | Verdict::Unknown => true,
+            Verdict::Jump(to) | Verdict::Goto(to) => self.may_refuse(chain.name.beside(to)),
+            Verdict::Accept | Verdict::Continue => false,
+        }
+    }
+
+    /// Whether a chain may refuse some packet. One that only some packets come to is not read.
+    fn may_refuse(&mut self, name: ChainName) -> bool {
+        let Some(chain) = self.judged(&name) else {
+            return true;
+        };
+        if let Some(known) = self.refuse.get(&name) {
+            return *known;
+        }
+        self.refuse.insert(name.clone(), true);
+        let refuses = chain.foreign().any(|rule| match &rule.verdict {
+            Verdict::Refuse | Verdict::Unknown => true,
+            Verdict::Jump(to) | Verdict::Goto(to) => self.may_refuse(name.beside(to)),
+            Verdict::Return | Verdict::Accept | Verdict::Continue => false,
+        });
+        self.refuse.insert(name, refuses);
+        refuses
+    }
+
+    /// Whether a rule calls a chain that does nothing but log, as ufw does before it refuses:
+    /// what passes is not to be logged as refused.
+    fn only_logs(&self, chain: &Chain, rule: &Rule) -> bool {
+        let Verdict::Jump(to) = &rule.verdict else {
+            return false;
+        };
+        let is_quiet = |rule: &Rule| match rule.verdict {
+            Verdict::Continue => rule.logs,
+            Verdict::Return => true,
+            _ => false,
+        };
+        let called = self.judged(&chain.name.beside(to));
+        rule.is_for_all() && called.is_some_and(|called| called.foreign().all(is_quiet))
+    }
+
+    /// Whether the refusal of what is left goes on behind this rule.
+    fn is_part_of_refusal(&self, chain: &Chain, rule: &Rule) -> bool {
+        match rule.verdict {
+            Verdict::Refuse => rule.about != About::Some,
+            Verdict::Continue => rule.logs,
+            Verdict::Jump(_) => self.only_logs(chain, rule),
+            _ => false,
+        }
+    }
+}
+
+/// Whether some packets may come to the end of their chain by this rule.
+fn may_leave(rule: &Rule) -> bool {
+    matches!(
+        rule.verdict,
+        Verdict::Return | Verdict::Goto(_) | Verdict::Unknown
+    )
+}
+
+impl Run {
+    /// One refusal more, at that position; whether all packets are refused now.
+    fn add(&mut self, about: About, at: usize) -> bool {
+        match about {
+            About::Some => return false,
+            About::All => return true,
+            About::Family(family) => {
+                self.ip |= family == Family::Ip;
+                self.ip6 |= family == Family::Ip6;
+            }
+            About::Protocol => {}
+        }
+        self.start.get_or_insert(at);
+        self.ip && self.ip6
+    }
+
+    /// The position of its first rule; `at` where there is none.
+    fn top(self, at: usize) -> usize {
+        self.start.unwrap_or(at)
+    }
+}
+
+/// Whose chain that is, and what it means.
+fn own(known: &[Box<dyn Firewall>], name: &ChainName) -> Option<Own> {
+    known.iter().find_map(|known| known.own(name))
+}
+
+/// The chains that every packet of `root` comes to.
+pub(super) fn reach(root: &Chain, chains: &Chains, known: &[Box<dyn Firewall>]) -> Reach {
+    let follows = |name: &ChainName| !matches!(own(known, name), Some(Own::Refuses | Own::Denies));
+    Reach::of(root, chains, follows)
+}

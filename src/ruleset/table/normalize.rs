@@ -1,0 +1,46 @@
+//! nft's text of a table, to compare.
+
+/// Whether two listings say the same: a set's elements come in the order of their hashes, or
+/// in that in which they were added.
+pub fn same(one: &str, other: &str) -> bool {
+    canonical(one) == canonical(other)
+}
+
+/// The lines of a listing, with the elements of each set in the order of the alphabet. Our
+/// elements hold no comma and no brace, comments included ([`virt_forward_policy::sanitize::comment`]).
+fn canonical(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("elements = {") {
+        let (inside, after) = after.split_once('}').unwrap_or((after, ""));
+        lines.extend(before.lines().map(str::to_owned));
+        let mut elements: Vec<_> = inside.split(',').map(|one| one.trim().to_owned()).collect();
+        elements.sort_unstable();
+        lines.append(&mut elements);
+        rest = after;
+    }
+    lines.extend(rest.lines().map(str::to_owned));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "table inet t {\n\tset s {\n\t\telements = { \"a\" comment \"x\",\n\t\t\t     \"b\" }\n\t}\n\tset e {\n\t}\n}\n";
+
+    #[test]
+    fn the_order_of_elements_says_nothing_and_all_else_does() {
+        let turned = "table inet t {\n\tset s {\n\t\telements = { \"b\", \"a\" comment \"x\" }\n\t}\n\tset e {\n\t}\n}\n";
+        assert!(same(ONE, turned));
+        for other in [
+            ONE.replace("\"b\"", "\"c\""),
+            ONE.replace(",\n\t\t\t     \"b\"", ""),
+            ONE.replace("set e", "set f"),
+            ONE.replace("comment \"x\"", "comment \"y\""),
+            String::new(),
+        ] {
+            assert!(!same(ONE, &other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! The programs of iptables(8), for gates in tables that are theirs.
+//!
+//! Rules are taken away by their text, as the program lists it, never by their number: the
+//! number could be another rule's by then.
+
+use std::{collections::BTreeMap, fs};
+
+use ipnet::IpNet;
+
+use crate::{Error, Result, paths};
+use crate::{deadline::Deadline, exec::command::Program};
+use virt_forward_policy::{
+    config::MarkBit,
+    netfilter::{ChainName, Engine, Family},
+};
+use virt_forward_ruleset::{
+    COMMENT,
+    gates::{
+        New, Says,
+        chain_model::{About, Base, Chain, Rule, Verdict},
+        direct::{self, By},
+    },
+};
+
+/// Seconds to wait for iptables-legacy's lock.
+const WAIT: &str = "5";
+
+/// A chain that the programs write, with the program for it. `iptables` alone is the one or
+/// the other, as the distribution or the admin chose.
+fn program(name: &ChainName) -> Program {
+    let names = match (name.engine, name.family) {
+        (Engine::Nft, Family::Ip6) => ["ip6tables-nft", "ip6tables"],
+        (Engine::Nft, _) => ["iptables-nft", "iptables"],
+        (Engine::Legacy, Family::Ip6) => ["ip6tables-legacy", "ip6tables"],
+        (Engine::Legacy, _) => ["iptables-legacy", "iptables"],
+    };
+    let programs = names.map(|name| Program {
+        name,
+        package: "iptables",
+    });
+    let [_, last] = programs;
+    let found = programs.into_iter().find(|program| program.is_there());
+    found.unwrap_or(last)
+}
+
+/// Whether there is a program that writes that chain.
+pub fn is_there_one_for(name: &ChainName) -> bool {
+    program(name).is_there()
+}
+
+/// Puts a gate into that chain.
+pub fn insert_gate(name: &ChainName, gate: New, mark: MarkBit, deadline: Deadline) -> Result<()> {
+    let number = (gate.at + 1).to_string();
+    let target = match gate.says {
+        Says::Accept => "ACCEPT",
+        Says::Return => "RETURN",
+    };
+    let mark = format!("{mark}/{mark}");
+    // -I FORWARD 1 -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT
+    let args = [
+        "-w",
+        WAIT,
+        "-t",
+        &name.table,
+        "-I",
+        &name.chain,
+        &number,
+        "-m",
+        "mark",
+        "--mark",
+        &mark,
+        "-m",
+        "comment",
+        "--comment",
+        COMMENT,
+        "-j",
+        target,
+    ];
+    program(name).demand(&args, "", deadline).map(drop)
+}
+
+/// Takes the gates in that chain away.
+pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
+    let program = program(name);
+    let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
+    let listed = program.demand(&list, "", deadline)?;
+    for gate in listed.lines().filter_map(gate_in) {
+        let mut args = vec!["-w", WAIT, "-t", &name.table, "-D"];
+        args.extend(gate.iter().map(String::as_str));
+        program.demand(&args, "", deadline)?;
+    }
+    Ok(())
+}
+
+/// The rules of that chain, first to last, as the program lists them: `-A FORWARD -j DROP`.
+pub fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<String>> {
+    let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
+    let listed = program(name).demand(&list, "", deadline)?;
+    let rules = listed.lines().filter(|line| line.starts_with("-A "));
+    Ok(rules.map(str::to_owned).collect())
+}
+
+/// How many packets each rule and each policy of the table `filter` of x_tables has seen, where
+/// that is in use: the chain, the rule's text or `-P FORWARD DROP`, and the number.
+pub fn legacy_counts(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
+    let mut counts = Vec::new();
+    for name in legacy_tables("filter") {
+        let list = ["-w", WAIT, "-t", "filter", "-v", "-S"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        counts.extend(listed.lines().filter_map(|line| count(line, &name)));
+    }
+    Ok(counts)
+}
+
+/// `-A FORWARD -o virbr0 -c 3 252 -j REJECT`, `-P FORWARD DROP -c 0 0`
+fn count(line: &str, table: &ChainName) -> Option<(ChainName, String, u64)> {
+    let (before, after) = line.split_once(" -c ")?;
+    let mut after = after.splitn(3, ' ');
+    let packets = after.next()?.parse().ok()?;
+    let rest = after.nth(1).map(|rest| format!(" {rest}"));
+    let chain = line.split(' ').nth(1)?;
+    let text = format!("{before}{}", rest.unwrap_or_default());
+    Some((table.beside(chain), text, packets))
+}
+
+/// Whether the program refused the table because it holds rules that it has not made: then
+/// there is nothing of its own to be harmed, and nft is the program for it.
+pub fn is_not_its_own(error: &Error) -> bool {
+    match error {
+        Error::Failed { stderr, .. } => stderr.contains("incompatible"),
+        Error::NoProgram { .. } => true,
+        _ => false,
+    }
+}
+
+/// The rules of x_tables' `raw PREROUTING` about packets to single addresses, where it is in use.
+pub(crate) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::Rule>> {
+    let mut rules = Vec::new();
+    for name in legacy_tables("raw") {
+        let list = ["-w", WAIT, "-t", "raw", "-S", "PREROUTING"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        rules.extend(listed.lines().filter_map(direct_access));
+    }
+    Ok(rules)
+}
+
+/// `-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP`
+fn direct_access(line: &str) -> Option<direct::Rule> {
+    let words = words(line);
+    let words: Vec<_> = words.iter().map(String::as_str).skip(2).collect();
+    let (to, by, target) = match words[..] {
+        ["-d", to, "-i", name, "-j", target] => (to, By::Only([name.to_owned()].into()), target),
+        ["-d", to, "!", "-i", name, "-j", target] => {
+            (to, By::AllBut([name.to_owned()].into()), target)
+        }
+        _ => return None,
+    };
+    let net: IpNet = to.parse().ok()?;
+    let is_single = net.prefix_len() == net.max_prefix_len();
+    Some(direct::Rule {
+        to: is_single.then_some(net.addr())?,
+        by,
+        drops: match target {
+            "DROP" => true,
+            "ACCEPT" => false,
+            _ => return None,
+        },
+    })
+}
+
+/// Whether x_tables has a table `filter`, which no notification tells of.
+pub fn is_legacy_in_use() -> bool {
+    has_legacy(Family::Ip, "filter") || has_legacy(Family::Ip6, "filter")
+}
+
+fn has_legacy(family: Family, wanted: &str) -> bool {
+    let path = match family {
+        Family::Ip6 => paths::LEGACY_TABLES6,
+        Family::Ip | Family::Inet => paths::LEGACY_TABLES4,
+    };
+    let tables = fs::read_to_string(path).unwrap_or_default();
+    tables.lines().any(|table| table == wanted)
+}
+
+/// The chains of the table `filter` of x_tables, where that is in use: nothing is listed that
+/// would be made by being listed.
+pub(crate) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for name in legacy_tables("filter") {
+        let list = ["-w", WAIT, "-t", "filter", "-S"];
+        let listed = program(&name).demand(&list, "", deadline)?;
+        chains.extend(chains_in(&listed, &name));
+    }
+    Ok(chains)
+}
+
+/// The tables of that name of x_tables that are in use, without a chain.
+fn legacy_tables(table: &str) -> impl Iterator<Item = ChainName> {
+    let families = [Family::Ip, Family::Ip6].into_iter();
+    families
+        .filter(move |family| has_legacy(*family, table))
+        .map(move |family| ChainName {
+            engine: Engine::Legacy,
+            family,
+            table: table.to_owned(),
+            chain: String::new(),
+        })
+}
+
+/// The chains in what `iptables -S` lists.
+pub fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = Vec::new();
+    // There may be tens of thousands.
+    let mut places = BTreeMap::new();
+    for line in listed.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(what), Some(chain)) = (words.next(), words.next()) else {
+            continue;
+        };
+        match what {
+            "-P" | "-N" => {
+                places.insert(chain, chains.len());
+                chains.push(Chain {
+                    name: table.beside(chain),
+                    // `filter` is at priority 0.
+                    base: (what == "-P" && chain == "FORWARD").then(|| Base {
+                        priority: 0,
+                        drops: words.next() == Some("DROP"),
+                    }),
+                    is_owned: false,
+                    rules: Vec::new(),
+                });
+            }
+            _ => {
+                let known = places.get(chain).and_then(|at| chains.get_mut(*at));
+                if let Some(chain) = known {
+                    chain.rules.push(rule(line));
+                }
+            }
+        }
+    }
+    for rule in chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+        if let Verdict::Jump(to) = rule.verdict.clone()
+            && !places.contains_key(&*to)
+        {
+            rule.verdict = Verdict::Continue;
+            target(rule, &to);
+        }
+    }
+    chains
+}
+
+/// A rule in the words of `iptables -S`. A target that is no chain is one for [`target`].
+fn rule(line: &str) -> Rule {
+    let words = words(line);
+    let jump = after(&words, &["-j"]).map(str::to_owned);
+    let verdict = match (jump.as_deref(), after(&words, &["-g"])) {
+        (Some("ACCEPT"), _) => Verdict::Accept,
+        (Some("DROP" | "REJECT"), _) => Verdict::Refuse,
+        (Some("RETURN"), _) => Verdict::Return,
+        (Some(chain), _) => Verdict::Jump(chain.to_owned()),
+        (None, Some(chain)) => Verdict::Goto(chain.to_owned()),
+        (None, None) => Verdict::Continue,
+    };
+    Rule {
+        comment: after(&words, &["--comment"]).map(str::to_owned),
+        about: about(&words, jump.as_deref() == Some("REJECT")),
+        verdict,
+        ..Rule::default()
+    }
+}
+
+/// Which packets a rule is about; `answers` is one that rejects them.
+fn about(words: &[String], answers: bool) -> About {
+    let matches = words.iter().map(String::as_str).skip(2);
+    let matches = matches.take_while(|word| !["-j", "-g"].contains(word));
+    let matches: Vec<_> = matches.collect();
+    // A comment is about no packet.
+    match (&matches[..], answers) {
+        ([] | ["-m", "comment", "--comment", _], _) => About::All,
+        (["-p", _] | ["-p", _, "-m", "comment", "--comment", _], true) => About::Protocol,
+        _ => About::Some,
+    }
+}
+
+/// What a target of iptables' own does (iptables-extensions(8)). One that is not known here may
+/// refuse.
+pub(crate) fn target(rule: &mut Rule, name: &str) {
+    const HARMLESS: [&str; 22] = [
+        "AUDIT",
+        "CHECKSUM",
+        "CLASSIFY",
+        "CONNMARK",
+        "CONNSECMARK",
+        "CT",
+        "DSCP",
+        "ECN",
+        "HL",
+        "HMARK",
+        "IDLETIMER",
+        "LED",
+        "MARK",
+        "NOTRACK",
+        "RATEEST",
+        "SECMARK",
+        "SET",
+        "TCPMSS",
+        "TCPOPTSTRIP",
+        "TEE",
+        "TOS",
+        "TTL",
+    ];
+    match name {
+        "REJECT" => rule.verdict = Verdict::Refuse,
+        "LOG" | "NFLOG" | "ULOG" => rule.logs = true,
+        "TRACE" => {}
+        _ if HARMLESS.contains(&name) => {}
+        _ => rule.verdict = Verdict::Unknown,
+    }
+}
+
+/// The word after the first of these.
+fn after<'a>(words: &'a [String], options: &[&str]) -> Option<&'a str> {
+    let mut words = words.iter().map(String::as_str);
+    words.find(|word| options.contains(word))?;
+    words.next()
+}
+
+/// Chain and text of the rule in a line of `iptables -S`, if it is a gate.
+pub fn gate_in(line: &str) -> Option<Vec<String>> {
+    let words = words(line.strip_prefix("-A ")?);
+    (after(&words, &["--comment"]) == Some(COMMENT)).then_some(words)
+}
+
+/// The words of a line that one of the programs lists. They are quoted as for a shell, so that
+/// what somebody has in a comment or a prefix of a log is one word, whatever it says.
+pub fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => {
+                is_quoted = !is_quoted;
+                // There may be nothing in the quotes.
+                word.get_or_insert_default();
+            }
+            '\\' => word.get_or_insert_default().extend(characters.next()),
+            ' ' if !is_quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_rules_are_gates() {
+        let gate = "-A FORWARD -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT";
+        let words = gate_in(gate).unwrap();
+        assert_eq!(words.join(" "), &gate[3..]);
+        assert!(gate_in(&gate.replace("virt-forward", "\"virt-forward\"")).is_some());
+        for other in [
+            "-P FORWARD ACCEPT",
+            "-A FORWARD -j LIBVIRT_FWX",
+            "-A FORWARD -m comment --comment \"not virt-forward\" -j ACCEPT",
+            "-A FORWARD -m comment --comment virt-forwarder -j ACCEPT",
+            "-A FORWARD -m comment --comment",
+            // What others write into their own rules is theirs.
+            "-A FORWARD -j LOG --log-prefix \"a --comment virt-forward \"",
+            "-A FORWARD -m comment --comment \"a \\\" --comment virt-forward\" -j DROP",
+        ] {
+            assert!(gate_in(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_word() {
+        let words = words("-A a -m comment --comment \"b \\\"c\\\\ -j\" --log-prefix \"\" d");
+        let expected = [
+            "-A",
+            "a",
+            "-m",
+            "comment",
+            "--comment",
+            "b \"c\\ -j",
+            "--log-prefix",
+            "",
+            "d",
+        ];
+        assert_eq!(words, expected);
+        let drop = rule("-A FORWARD -m comment --comment \"see -j ACCEPT\" -j DROP");
+        assert!(drop.refuses_all(), "{drop:?}");
+    }
+
+    #[test]
+    fn dockers_rules_of_x_tables_are_read() {
+        let read =
+            |line| direct_access(line).map(|rule| (rule.to.to_string(), rule.by, rule.drops));
+        let by = |name: &str| [name.to_owned()].into();
+        let to = || "172.17.0.2".to_owned();
+        assert_eq!(
+            read("-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP"),
+            Some((to(), By::AllBut(by("docker0")), true))
+        );
+        assert_eq!(
+            read("-A PREROUTING -d 172.17.0.2/32 -i virbr0 -j ACCEPT"),
+            Some((to(), By::Only(by("virbr0")), false))
+        );
+        for other in [
+            "-P PREROUTING ACCEPT",
+            "-A PREROUTING -d 172.17.0.0/16 ! -i docker0 -j DROP",
+            "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -p tcp -j DROP",
+            "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j LOG",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn counts_are_told_from_rules() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let said = |line| {
+            let (chain, text, packets) = count(line, &table)?;
+            Some(format!("{chain}: {text}: {packets}"))
+        };
+        for (line, meant) in [
+            (
+                "-A FORWARD -o virbr0 -c 3 252 -j REJECT --reject-with icmp-port-unreachable",
+                "iptables-legacy filter FORWARD: -A FORWARD -o virbr0 -j REJECT --reject-with \
+                 icmp-port-unreachable: 3",
+            ),
+            (
+                "-P FORWARD DROP -c 7 9",
+                "iptables-legacy filter FORWARD: -P FORWARD DROP: 7",
+            ),
+        ] {
+            assert_eq!(said(line).as_deref(), Some(meant));
+        }
+        assert_eq!(said("-N LIBVIRT_FWI"), None);
+    }
+
+    #[test]
+    fn a_legacy_table_is_read_as_any_other() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let listed = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N DOCKER-USER\n\
+            -A FORWARD -j DOCKER-USER\n\
+            -A FORWARD -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT\n\
+            -A FORWARD -i docker0 -j REJECT --reject-with icmp-port-unreachable\n\
+            -A DOCKER-USER -j RETURN\n";
+        let chains = chains_in(listed, &table);
+        let bases: Vec<_> = chains.iter().filter_map(|chain| chain.base).collect();
+        assert_eq!(
+            bases,
+            [Base {
+                priority: 0,
+                drops: true
+            }]
+        );
+        let forward = &chains[1];
+        assert_eq!(forward.name.to_string(), "iptables-legacy filter FORWARD");
+        assert_eq!(forward.first_jump(|to| to == "DOCKER-USER"), Some(0));
+        assert!(forward.rules[1].is_ours());
+        assert_eq!(forward.rules[2].verdict, Verdict::Refuse);
+        assert!(!forward.rules[2].is_for_all());
+        assert!(chains[3].rules[0].is_for_all());
+    }
+
+    #[test]
+    fn a_target_is_told_from_a_chain() {
+        let table = ChainName {
+            engine: Engine::Legacy,
+            ..ChainName::nft(Family::Ip, "filter", "")
+        };
+        let rules = |lines: &str| {
+            let listed = format!("-P FORWARD DROP\n-N LOG\n-N BANS\n-A FORWARD {lines}\n");
+            chains_in(&listed, &table)[0].rules[0].clone()
+        };
+        for (line, verdict, about, logs) in [
+            ("-j BANS", Verdict::Jump("BANS".into()), About::All, false),
+            ("-g BANS", Verdict::Goto("BANS".into()), About::All, false),
+            // A chain of that name.
+            ("-j LOG", Verdict::Jump("LOG".into()), About::All, false),
+            (
+                "-j NFLOG --nflog-group 2",
+                Verdict::Continue,
+                About::All,
+                true,
+            ),
+            (
+                "-m limit --limit 3/min -j NFLOG",
+                Verdict::Continue,
+                About::Some,
+                true,
+            ),
+            (
+                "-j NFQUEUE --queue-num 1",
+                Verdict::Unknown,
+                About::All,
+                false,
+            ),
+            (
+                "-j MARK --set-xmark 0x1/0x1",
+                Verdict::Continue,
+                About::All,
+                false,
+            ),
+            (
+                "-s 10.0.0.1/32 -j DROP",
+                Verdict::Refuse,
+                About::Some,
+                false,
+            ),
+            (
+                "-p tcp -j REJECT --reject-with tcp-reset",
+                Verdict::Refuse,
+                About::Protocol,
+                false,
+            ),
+            ("-p tcp -j DROP", Verdict::Refuse, About::Some, false),
+            ("-p tcp -j ACCEPT", Verdict::Accept, About::Some, false),
+            (
+                "-p tcp -m tcp --dport 22 -j REJECT",
+                Verdict::Refuse,
+                About::Some,
+                false,
+            ),
+        ] {
+            let seen = rules(line);
+            assert_eq!(
+                (seen.verdict, seen.about, seen.logs),
+                (verdict, about, logs),
+                "{line}"
+            );
+        }
+    }
+}

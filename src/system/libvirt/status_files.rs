@@ -1,0 +1,185 @@
+//! Tells that libvirt has written or removed the status file of a network (libvirt,
+//! src/network/bridge_driver.c: at the end of each start and update, at the beginning of each
+//! stop, and at each start of the daemon).
+
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::{Path, PathBuf},
+};
+
+use crate::paths;
+use rustix::{
+    fs::inotify::{self, CreateFlags, WatchFlags},
+    io::Errno,
+};
+
+/// Reads that one call makes at most.
+const AT_ONCE: usize = 256;
+
+/// What matters in the folder, its own end included: the kernel reports the end of a watch by
+/// itself, but not that the folder was moved.
+const FILES: WatchFlags = WatchFlags::MOVED_TO
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE_SELF);
+
+/// What matters above it, until it is there.
+const FOLDERS: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVE_SELF);
+
+/// An inotify descriptor.
+pub struct StatusFiles {
+    events: OwnedFd,
+    folder: PathBuf,
+    /// The watch on a folder above, while libvirt has not made its own.
+    above: Option<i32>,
+}
+
+impl StatusFiles {
+    /// From now on, also if libvirt has never run here.
+    pub fn listen() -> io::Result<Self> {
+        Self::of(Path::new(paths::LIBVIRT_STATUS))
+    }
+
+    fn of(folder: &Path) -> io::Result<Self> {
+        let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let mut files = Self {
+            events,
+            folder: folder.to_owned(),
+            above: None,
+        };
+        files.follow()?;
+        Ok(files)
+    }
+
+    /// Takes what is pending without waiting, as a [`Source`] does. What it says does not matter,
+    /// nor whether the kernel's queue overflowed (which is an event, too): whoever reads the
+    /// folder sees more.
+    ///
+    /// [`Source`]: crate::netlink::monitor::Source
+    pub fn take(&mut self) -> io::Result<Option<()>> {
+        let mut events = [0; 4096];
+        let mut is_any = false;
+        for _ in 0..AT_ONCE {
+            match rustix::io::read(&self.events, &mut events) {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(_) => is_any = true,
+                Err(Errno::INTR) => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+        if is_any {
+            // The folder may be another one now: a watch ends with the folder that it is on.
+            self.follow()?;
+        }
+        Ok(is_any.then_some(()))
+    }
+
+    /// Watches the folder, or the lowest one above it that is there.
+    fn follow(&mut self) -> io::Result<()> {
+        // A folder that was made before its parent was watched has caused no event: until the
+        // lowest is still the lowest once it is watched.
+        let mut lowest = self.watch_lowest()?;
+        loop {
+            let again = self.watch_lowest()?;
+            if again == lowest {
+                break;
+            }
+            lowest = again;
+        }
+        let (depth, watch) = lowest;
+        let above = (depth > 0).then_some(watch);
+        if let Some(known) = self.above.filter(|known| Some(*known) != above) {
+            // It may have ended by itself.
+            let _ = inotify::remove_watch(&self.events, known);
+        }
+        self.above = above;
+        Ok(())
+    }
+
+    /// How many folders above the wanted one the lowest is that is there, and its watch.
+    fn watch_lowest(&self) -> io::Result<(usize, i32)> {
+        for (depth, folder) in self.folder.ancestors().enumerate() {
+            let flags = if depth == 0 { FILES } else { FOLDERS };
+            match inotify::add_watch(&self.events, folder, flags) {
+                Ok(watch) => return Ok((depth, watch)),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+        Err(Errno::NOENT.into())
+    }
+}
+
+impl AsRawFd for StatusFiles {
+    fn as_raw_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn write(folder: &Path) {
+        fs::write(folder.join("kube02.xml"), "").unwrap();
+    }
+
+    fn rest(files: &mut StatusFiles) {
+        while files.take().unwrap().is_some() {}
+    }
+
+    #[test]
+    fn a_folder_that_comes_goes_and_comes_again_is_followed() {
+        let root = std::env::temp_dir().join(format!("virt-forward-{}", std::process::id()));
+        let folder = root.join("libvirt/network");
+        fs::create_dir_all(&root).unwrap();
+        let mut files = StatusFiles::of(&folder).unwrap();
+        assert!(files.take().unwrap().is_none());
+        for _ in 0..3 {
+            fs::create_dir(root.join("libvirt")).unwrap();
+            assert!(files.take().unwrap().is_some());
+            fs::create_dir(&folder).unwrap();
+            assert!(files.take().unwrap().is_some());
+            rest(&mut files);
+            write(&folder);
+            assert!(files.take().unwrap().is_some());
+            assert!(files.take().unwrap().is_none());
+            fs::remove_dir_all(root.join("libvirt")).unwrap();
+            assert!(files.take().unwrap().is_some());
+            rest(&mut files);
+        }
+        // Moved away, and another in its place.
+        fs::create_dir_all(&folder).unwrap();
+        rest(&mut files);
+        fs::rename(&folder, root.join("old")).unwrap();
+        assert!(files.take().unwrap().is_some());
+        rest(&mut files);
+        fs::create_dir(&folder).unwrap();
+        rest(&mut files);
+        write(&folder);
+        assert!(files.take().unwrap().is_some());
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_queue_that_overflowed_is_emptied_and_heard_again() {
+        let folder = std::env::temp_dir().join(format!("virt-forward-q-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut files = StatusFiles::of(&folder).unwrap();
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        // Two different names by turns: equal events in a row are one.
+        for count in 0..most.trim().parse::<usize>().unwrap() {
+            fs::write(folder.join((count % 2).to_string()), "").unwrap();
+        }
+        write(&folder);
+        rest(&mut files);
+        write(&folder);
+        assert!(files.take().unwrap().is_some());
+        assert!(files.take().unwrap().is_none());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

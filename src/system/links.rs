@@ -1,0 +1,31 @@
+//! Interfaces of the host.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::paths;
+use virt_forward_policy::network::KernelName;
+
+/// Whether there is such an interface now. Where that cannot be told, there is: to forget a
+/// network closes it, and one too many opens nothing.
+pub fn has(name: &KernelName) -> bool {
+    let path = Path::new(paths::INTERFACES).join(name.as_str());
+    path.try_exists().unwrap_or(true)
+}
+
+/// Whether there is such a bridge now: another interface is none that libvirt made for a network.
+pub fn has_bridge(name: &KernelName) -> bool {
+    is_bridge(name.as_str())
+}
+
+/// Whether that interface is a bridge.
+pub fn is_bridge(interface: &str) -> bool {
+    let path = Path::new(paths::INTERFACES).join(interface);
+    path.join("bridge").try_exists().unwrap_or(false)
+}
+
+/// All bridges of the host.
+pub fn bridges() -> BTreeSet<String> {
+    let all = fs::read_dir(paths::INTERFACES).into_iter().flatten();
+    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| is_bridge(name)).collect()
+}

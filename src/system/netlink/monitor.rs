@@ -1,0 +1,287 @@
+//! The kernel's notifications of changes that others make: rules of nf_tables
+//! (linux/netfilter/nfnetlink.h, group `NFNLGRP_NFTABLES`), interfaces and their settings.
+//!
+//! Each transaction of nf_tables ends with a message that carries its number, one higher each
+//! time, and the process that made it. A reader who looks at the rules at some number has seen
+//! every transaction up to it.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+};
+
+use rustix::net::{Protocol, netlink};
+
+use crate::{Error, Result};
+use crate::{
+    deadline::Deadline,
+    netlink::{
+        channel::{Channel, Taken},
+        socket::{self as messages, NFNL_SUBSYS_NFTABLES, attribute, be32, string},
+    },
+};
+use virt_forward_policy::netfilter::TABLE;
+
+const NFT_MSG_NEWTABLE: u8 = 0;
+const NFT_MSG_DELRULE: u8 = 8;
+const NFT_MSG_NEWSETELEM: u8 = 12;
+const NFT_MSG_DELSETELEM: u8 = 14;
+const NFT_MSG_NEWGEN: u8 = 15;
+const NFT_MSG_GETGEN: u8 = 16;
+/// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, `NFTA_SET_ELEM_LIST_TABLE`…: the
+/// table's name comes first in all of them.
+const TABLE_NAME: u16 = 1;
+const GEN_ID: u16 = 1;
+const GEN_PROC_PID: u16 = 2;
+const GEN_PROC_NAME: u16 = 3;
+/// `NFNLGRP_NFTABLES` is group 7.
+const NFTABLES: u32 = 1 << (7 - 1);
+/// `RTNLGRP_LINK`
+const LINK: u32 = 1;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+/// `struct ifinfomsg`, whose first byte is the address family.
+const LINK_HEADER: usize = 16;
+const IFLA_IFNAME: u16 = 3;
+/// `RTNLGRP_IPV4_NETCONF`, `RTNLGRP_IPV6_NETCONF`
+const IPV4_NETCONF: u32 = 1 << (24 - 1);
+const IPV6_NETCONF: u32 = 1 << (25 - 1);
+/// Its number is 0, which the crate writes as none.
+const NETLINK_ROUTE: Option<Protocol> = None;
+
+/// A transaction of any process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its number.
+    pub generation: u32,
+    /// It changed tables, chains or rules of others, or something of ours. Elements of others'
+    /// sets say nothing to us, and some programs change them all the time.
+    pub matters: bool,
+    /// The process that made it, `nft[1234]`. A process chooses its own name: any bytes.
+    pub by: String,
+}
+
+/// What a read of notifications gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes<T = Transaction> {
+    /// These, in their order. More may be pending.
+    Made(Vec<T>),
+    /// The kernel dropped some. All that it kept has been read: whoever looks now at what the
+    /// notifications are about misses nothing.
+    Lost,
+}
+
+/// A source of notifications that is waited for by edges, as epoll and tokio do.
+pub trait Source: AsRawFd {
+    /// What it tells.
+    type News;
+
+    /// What is pending, without waiting. Only after `None` may the caller wait for the next edge:
+    /// the kernel signals none while anything is left unread, and after an overrun it queues
+    /// nothing at all until the queue is empty.
+    fn take(&mut self) -> Result<Option<Self::News>>;
+}
+
+/// Transactions of nf_tables.
+#[derive(Debug)]
+pub struct Monitor {
+    channel: Channel,
+    /// What is known of the transaction that has not ended yet.
+    open: Transaction,
+}
+
+impl Monitor {
+    /// From now on.
+    pub fn start() -> Result<Self> {
+        Ok(Self {
+            channel: Channel::open(Some(netlink::NETFILTER), NFTABLES).map_err(failed)?,
+            open: Transaction::default(),
+        })
+    }
+}
+
+impl Source for Monitor {
+    type News = Changes;
+
+    fn take(&mut self) -> Result<Option<Changes>> {
+        let mut made = Vec::new();
+        let open = &mut self.open;
+        let taken = self
+            .channel
+            .take(|bytes| understand(open, bytes, &mut made));
+        Ok(match taken.map_err(failed)? {
+            Taken::Some => Some(Changes::Made(made)),
+            Taken::Lost => {
+                self.open = Transaction::default();
+                Some(Changes::Lost)
+            }
+            Taken::Nothing => None,
+        })
+    }
+}
+
+fn understand(open: &mut Transaction, bytes: &[u8], made: &mut Vec<Transaction>) {
+    for message in messages::messages(bytes) {
+        if message.kind >> 8 != NFNL_SUBSYS_NFTABLES {
+            continue;
+        }
+        let object = message.object().attributes;
+        match message.kind.to_le_bytes()[0] {
+            NFT_MSG_NEWGEN => {
+                let text = |kind| attribute(&object, kind).map(string);
+                let pid = attribute(&object, GEN_PROC_PID).map_or(0, be32);
+                open.generation = attribute(&object, GEN_ID).map_or(0, be32);
+                open.by = format!("{}[{pid}]", text(GEN_PROC_NAME).unwrap_or_default());
+                made.push(std::mem::take(open));
+            }
+            // Tables, chains and rules, made and deleted.
+            NFT_MSG_NEWTABLE..=NFT_MSG_DELRULE => open.matters = true,
+            NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM => {
+                let table = attribute(&object, TABLE_NAME).map(string);
+                open.matters |= table.as_deref() == Some(TABLE.name);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl AsRawFd for Monitor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.channel.as_raw_fd()
+    }
+}
+
+/// An interface that came, changed or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// It went.
+    pub is_gone: bool,
+}
+
+/// Interfaces (linux/rtnetlink.h).
+#[derive(Debug)]
+pub struct Links(Channel);
+
+impl Links {
+    /// From now on.
+    pub fn start() -> Result<Self> {
+        let channel = Channel::open(NETLINK_ROUTE, LINK);
+        channel.map(Self).map_err(failed)
+    }
+}
+
+impl Source for Links {
+    type News = Changes<Link>;
+
+    fn take(&mut self) -> Result<Option<Changes<Link>>> {
+        let mut links = Vec::new();
+        let taken = self.0.take(|bytes| links.extend(links_in(bytes)));
+        Ok(match taken.map_err(failed)? {
+            Taken::Some => Some(Changes::Made(links)),
+            Taken::Lost => Some(Changes::Lost),
+            Taken::Nothing => None,
+        })
+    }
+}
+
+fn links_in(bytes: &[u8]) -> impl Iterator<Item = Link> {
+    messages::messages(bytes).filter_map(|message| {
+        let is_gone = match message.kind {
+            RTM_NEWLINK => false,
+            RTM_DELLINK => true,
+            _ => return None,
+        };
+        // Of family AF_BRIDGE: a port that leaves its bridge, not an interface that goes.
+        let body = message.body;
+        let attributes = body
+            .get(LINK_HEADER..)
+            .filter(|_| body.first() == Some(&0))?;
+        let name = string(attribute(attributes, IFLA_IFNAME)?);
+        Some(Link { name, is_gone })
+    })
+}
+
+impl AsRawFd for Links {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Settings of interfaces, forwarding among them (linux/netconf.h; net/ipv4/devinet.c,
+/// `inet_netconf_notify_devconf`).
+#[derive(Debug)]
+pub struct Settings(Channel);
+
+impl Settings {
+    /// From now on.
+    pub fn start() -> Result<Self> {
+        let channel = Channel::open(NETLINK_ROUTE, IPV4_NETCONF | IPV6_NETCONF);
+        channel.map(Self).map_err(failed)
+    }
+}
+
+impl Source for Settings {
+    /// Something changed. Which setting does not matter, nor whether messages were lost: whoever
+    /// reads the settings sees more than the message says.
+    type News = ();
+
+    fn take(&mut self) -> Result<Option<()>> {
+        let taken = self.0.take(|_| {}).map_err(failed)?;
+        Ok((taken != Taken::Nothing).then_some(()))
+    }
+}
+
+impl AsRawFd for Settings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// The number of the last transaction.
+pub fn generation(deadline: Deadline) -> Result<u32> {
+    let object = messages::get(NFT_MSG_GETGEN, deadline).map_err(failed)?;
+    Ok(attribute(&object.attributes, GEN_ID).map_or(0, be32))
+}
+
+fn failed(why: io::Error) -> Error {
+    Error::Rules {
+        what: "changes".to_owned(),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::socket::text;
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = (16 + body.len()) as u32;
+        let header = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10]];
+        [&header.concat()[..], body].concat()
+    }
+
+    #[test]
+    fn interfaces_come_and_go_and_a_port_that_leaves_its_bridge_is_neither() {
+        let body = |family: u8| {
+            let mut body = vec![0; LINK_HEADER];
+            body[0] = family;
+            [body, text(IFLA_IFNAME, "virbr0")].concat()
+        };
+        let bytes = [
+            message(RTM_NEWLINK, &body(0)),
+            message(RTM_DELLINK, &body(7)),
+            message(RTM_DELLINK, &body(0)),
+            message(RTM_DELLINK, &[0; 4]),
+            message(20, &body(0)),
+        ]
+        .concat();
+        let found: Vec<_> = links_in(&bytes)
+            .map(|link| (link.name, link.is_gone))
+            .collect();
+        let name = || "virbr0".to_owned();
+        assert_eq!(found, [(name(), false), (name(), true)]);
+    }
+}

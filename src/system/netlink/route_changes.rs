@@ -1,0 +1,45 @@
+//! That rules or routes have changed, whoever changes them (linux/rtnetlink.h, `RTNLGRP_*`).
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use rustix::net::Protocol;
+
+use crate::netlink::channel::{Channel, Taken};
+use crate::{Error, Result};
+
+/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_ROUTE`, `RTNLGRP_IPV6_RULE`
+const GROUPS: u32 = 1 << (7 - 1) | 1 << (8 - 1) | 1 << (11 - 1) | 1 << (19 - 1);
+/// Its number is 0, which the crate writes as none.
+const NETLINK_ROUTE: Option<Protocol> = None;
+
+/// Receives notifications.
+#[derive(Debug)]
+pub struct RoutingChanges(Channel);
+
+impl RoutingChanges {
+    /// From now on.
+    pub fn start() -> Result<Self> {
+        let channel = Channel::open(NETLINK_ROUTE, GROUPS);
+        channel.map(Self).map_err(failed)
+    }
+
+    /// Takes what came. What it says does not matter, nor that some was lost: a look at the
+    /// routing shows more.
+    pub fn drain(&mut self) -> Result<()> {
+        while self.0.take(|_| {}).map_err(failed)? != Taken::Nothing {}
+        Ok(())
+    }
+}
+
+impl AsRawFd for RoutingChanges {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn failed(why: std::io::Error) -> Error {
+    Error::Rules {
+        what: "routing".to_owned(),
+        why,
+    }
+}

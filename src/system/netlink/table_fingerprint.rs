@@ -1,0 +1,61 @@
+//! Our own table, as the kernel has it: enough to see that somebody changed it, at the price
+//! of some system calls (linux/netfilter/nf_tables.h).
+
+use std::{fmt::Write, io};
+
+use crate::{Error, Result};
+use crate::{
+    deadline::Deadline,
+    netlink::{
+        socket::{attribute, be32, be64, dump, string},
+        uapi::{
+            CHAIN_POLICY, CHAIN_TABLE, INET, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE,
+            RULE_HANDLE, RULE_TABLE, TABLE_FLAGS, TABLE_HANDLE, TABLE_NAME,
+        },
+    },
+};
+use virt_forward_policy::netfilter::TABLE;
+
+const CHAIN_HANDLE: u16 = 2;
+
+/// Which chains and rules there are, by the numbers that the kernel gave them. It gives none
+/// twice, and a rule has no other content than the one it was made with: while this is the
+/// same, so is the table, but for the elements of its sets. Nothing where there is no table.
+pub fn fingerprint(deadline: Deadline) -> Result<Option<String>> {
+    read_fingerprint(deadline).map_err(failed)
+}
+
+fn read_fingerprint(deadline: Deadline) -> io::Result<Option<String>> {
+    let tables = dump(NFT_MSG_GETTABLE, INET, &[], deadline)?;
+    let is_ours = |object: &[u8], kind| attribute(object, kind).map(string);
+    let is_ours = |object: &[u8], kind| is_ours(object, kind).as_deref() == Some(TABLE.name);
+    let mut tables = tables.iter().map(|table| &table.attributes[..]);
+    let Some(table) = tables.find(|table| is_ours(table, TABLE_NAME)) else {
+        return Ok(None);
+    };
+    let number = |object: &[u8], kind| attribute(object, kind).map_or(0, be64);
+    let mut text = format!("table {}", number(table, TABLE_HANDLE));
+    let flags = attribute(table, TABLE_FLAGS).map_or(0, be32);
+    // Writing to a String cannot fail.
+    let _ = write!(text, " flags {flags} chains");
+    let chains = dump(NFT_MSG_GETCHAIN, INET, &[], deadline)?;
+    for chain in chains.iter().map(|chain| &chain.attributes[..]) {
+        if is_ours(chain, CHAIN_TABLE) {
+            let policy = attribute(chain, CHAIN_POLICY).map_or(0, be32);
+            let _ = write!(text, " {}:{policy}", number(chain, CHAIN_HANDLE));
+        }
+    }
+    text.push_str(" rules");
+    let rules = dump(NFT_MSG_GETRULE, INET, &[(RULE_TABLE, TABLE.name)], deadline)?;
+    for rule in rules {
+        let _ = write!(text, " {}", number(&rule.attributes, RULE_HANDLE));
+    }
+    Ok(Some(text))
+}
+
+pub(crate) fn failed(why: io::Error) -> Error {
+    Error::Rules {
+        what: format!("{} {}", TABLE.family.word(), TABLE.name),
+        why,
+    }
+}

@@ -1,0 +1,762 @@
+//! /run/virt-forward: what we know of the running host.
+//!
+//! ```text
+//!  lock            held by every run that changes anything
+//!  pending         there while a run is under way; if found, that run did not end well
+//!  layout.json     the config that the table was built for
+//!  built           the kernel's numbers for what was built then
+//!  firewalld.json  rules that firewalld's policy object has for us
+//!  open/BRIDGE.json, closed/BRIDGE.json    a network each, with its access
+//!  unconfirmed/BRIDGE.json, unread.json    see [`waiting`]
+//!  settings/INTERFACE.json, basis.json     see [`settings`]
+//! ```
+//!
+//! One file a network, so that an event costs the same with 3 of them and with 1000. By
+//! bridge, not by network: a bridge's name is checked to be a file name, and two networks
+//! never share one; if a stop was missed, the next network with that bridge replaces what
+//! the last one left.
+
+mod lock;
+mod settings;
+mod waiting;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions},
+    io::{
+        self,
+        ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound},
+        Write,
+    },
+    mem::MaybeUninit,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags, RawDir};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use lock::Lock;
+pub use settings::{Basis, Switches};
+pub use waiting::{START_GRACE, STARTED_GRACE, Unconfirmed, Unread};
+
+use crate::{Error, Result};
+use virt_forward_policy::{
+    self as policy, Access, Conflicts,
+    config::{Config, MarkBit},
+    netfilter::ChainName,
+    network::{KernelName, Network},
+};
+use virt_forward_ruleset::table::{Host, Ip};
+
+const OPEN: &str = "open";
+const CLOSED: &str = "closed";
+/// The bytes of names that are asked for at a time: enough for some fifty.
+const NAMES: usize = 2048;
+/// `S_IWGRP`, `S_IWOTH`
+const OTHERS_WRITE: u32 = 0o022;
+const LOCK: &str = "lock";
+const PENDING: &str = "pending";
+const LAYOUT: &str = "layout.json";
+const BUILT: &str = "built";
+const FIREWALLD: &str = "firewalld.json";
+
+/// An active network, and what it is open for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// As libvirt described it.
+    pub network: Network,
+    /// As policy decided.
+    #[serde(flatten)]
+    pub access: Access,
+    /// Closed whatever the config says, until it starts again or is asked for by name.
+    #[serde(default)]
+    pub is_held: bool,
+    /// How far it is known to run.
+    #[serde(default)]
+    pub standing: Standing,
+    /// The families that its bridge forwards because of virt-forward, and for no other reason.
+    #[serde(default)]
+    pub enabled: BTreeSet<Ip>,
+}
+
+/// How far a network is known to run. All but one keep it closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It has started; the config decides.
+    #[default]
+    Active,
+    /// It is about to start: its bridge is known before it exists.
+    Starting,
+    /// It has a bridge, but libvirt does not have it active.
+    Inactive,
+    /// libvirt has it active, but no hook was called for it, and nobody has asked for it.
+    Stranger,
+}
+
+impl Record {
+    /// A network that `config` decides about, which is [`policy::without`] what must not be used.
+    pub fn new(config: &Config, network: Network) -> Self {
+        Self {
+            access: policy::access_of(config, &network),
+            network,
+            is_held: false,
+            standing: Standing::Active,
+            enabled: BTreeSet::new(),
+        }
+    }
+
+    /// A network that is known and closed, as it does not run, or not yet.
+    pub fn closed(network: Network, standing: Standing) -> Self {
+        Self {
+            network,
+            access: Access::default(),
+            is_held: false,
+            standing,
+            enabled: BTreeSet::new(),
+        }
+    }
+
+    /// A network that is known, so as to be no "outside", and closed.
+    pub fn held(network: Network) -> Self {
+        Self {
+            network,
+            access: Access::default(),
+            is_held: true,
+            standing: Standing::Active,
+            enabled: BTreeSet::new(),
+        }
+    }
+
+    /// The record as `config` would have it now.
+    pub fn renewed(&self, config: &Config) -> Self {
+        let renewed = match (self.is_held, self.standing) {
+            (true, _) => Self {
+                standing: self.standing,
+                ..Self::held(self.network.clone())
+            },
+            (false, Standing::Active) => Self::new(config, self.network.clone()),
+            (false, standing) => Self::closed(self.network.clone(), standing),
+        };
+        Self {
+            enabled: self.enabled.clone(),
+            ..renewed
+        }
+    }
+}
+
+/// What firewalld was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewalldRules {
+    /// The kernel's number for the table that it had then.
+    pub table: u64,
+    /// Its rich rules.
+    pub rules: Vec<String>,
+}
+
+/// The state folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The folder at `dir`, which need not be there yet.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.dir.exists()
+    }
+
+    /// Makes the folder, with all that is in it from the start. Whoever holds its lock may.
+    pub fn create(&self) -> Result<()> {
+        make(self.dir.clone())?;
+        make(self.dir.join(OPEN))?;
+        make(self.dir.join(CLOSED))?;
+        make(self.dir.join(waiting::UNCONFIRMED))?;
+        self.create_settings()
+    }
+
+    /// Says that a run begins to change things.
+    pub fn begin(&self) -> Result<()> {
+        self.write(PENDING, "")
+    }
+
+    /// Says that all is as the records say.
+    pub fn finish(&self) -> Result<()> {
+        self.delete(PENDING)
+    }
+
+    /// Whether a run was cut short, or failed.
+    pub fn is_pending(&self) -> bool {
+        self.dir.join(PENDING).exists()
+    }
+
+    /// The config that the table was built for; nothing where there is no table.
+    pub fn layout(&self) -> Option<Layout> {
+        let text = fs::read_to_string(self.dir.join(LAYOUT));
+        text.ok().map(Layout::from)
+    }
+
+    /// Remembers the config that the table is built for.
+    pub fn set_layout(&self, layout: &Layout) -> Result<()> {
+        self.write(LAYOUT, &layout.0)
+    }
+
+    /// What the kernel calls the chains and rules of the table.
+    pub fn built(&self) -> Option<String> {
+        fs::read_to_string(self.dir.join(BUILT)).ok()
+    }
+
+    /// Remembers it.
+    pub fn set_built(&self, built: &str) -> Result<()> {
+        self.write(BUILT, built)
+    }
+
+    /// The network with that bridge. A file that makes no sense is as none: what it said is
+    /// lost, and the next network with that bridge replaces it.
+    pub fn record(&self, bridge: &KernelName) -> Result<Option<Record>> {
+        match self.read(&file(OPEN, bridge))? {
+            None => self.read(&file(CLOSED, bridge)),
+            found => Ok(found),
+        }
+    }
+
+    /// All networks, by bridge.
+    pub fn records(&self) -> Result<Vec<Record>> {
+        let mut names = self.names(OPEN)?;
+        names.extend(self.names(CLOSED)?);
+        names.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
+        let records = names.iter().map(|name| self.read(name));
+        records.filter_map(Result::transpose).collect()
+    }
+
+    /// Whether any network is open.
+    pub fn is_any_open(&self) -> Result<bool> {
+        self.are_more_in_than(&[OPEN], 0)
+    }
+
+    /// Whether more than so many networks are known.
+    pub fn are_more_known_than(&self, count: usize) -> Result<bool> {
+        self.are_more_in_than(&[OPEN, CLOSED], count)
+    }
+
+    /// No more files are looked for than it takes, as an event asks.
+    fn are_more_in_than(&self, folders: &[&'static str], count: usize) -> Result<bool> {
+        let mut seen = 0;
+        for folder in folders {
+            self.each_name(folder, &mut |_| {
+                seen += 1;
+                seen <= count
+            })?;
+        }
+        Ok(seen > count)
+    }
+
+    /// An open network that `is_it` says of. Records are read until there is one.
+    pub fn find_open(&self, mut is_it: impl FnMut(&Record) -> bool) -> Result<Option<Record>> {
+        let mut found = Ok(None);
+        self.each_name(OPEN, &mut |name| {
+            found = self.read::<Record>(&name);
+            if let Ok(record) = &mut found {
+                *record = record.take().filter(&mut is_it);
+            }
+            found.as_ref().is_ok_and(Option::is_none)
+        })?;
+        found
+    }
+
+    /// The files of the networks that are open.
+    pub fn open(&self) -> Result<Vec<PathBuf>> {
+        self.names(OPEN)
+    }
+
+    /// Remembers a network, in place of what was known of its bridge.
+    pub fn put(&self, bridge: &KernelName, record: &Record) -> Result<()> {
+        let folder = folder_of(record);
+        let other = if folder == OPEN { CLOSED } else { OPEN };
+        // Who is killed in between leaves the old record where the new one belongs, and not two
+        // of which nobody could tell the right one.
+        self.rename(&file(other, bridge), &file(folder, bridge))?;
+        self.write(file(folder, bridge), &json(record))
+    }
+
+    /// Forgets the network with that bridge.
+    pub fn forget(&self, bridge: &KernelName) -> Result<()> {
+        self.confirm(bridge)?;
+        self.delete(file(OPEN, bridge))?;
+        self.delete(file(CLOSED, bridge))
+    }
+
+    /// As [`records`](Self::records), for who builds everything anew. What makes no sense, or is in
+    /// another bridge's file, is forgotten: nobody would come for it. What a run that was cut
+    /// short left in the wrong folder goes to the right one.
+    pub fn sound_records(&self) -> Result<Vec<Record>> {
+        let mut sound: BTreeMap<KernelName, (PathBuf, Record)> = BTreeMap::new();
+        for name in [self.names(CLOSED)?, self.names(OPEN)?].concat() {
+            let record = self.read::<Record>(&name)?;
+            let stem = name.file_stem().and_then(OsStr::to_str);
+            let found = record.and_then(|record| Some((record.network.known_bridge()?, record)));
+            match found.filter(|(bridge, _)| Some(bridge.file_stem().as_str()) == stem) {
+                Some((bridge, record)) => {
+                    if let Some((twin, _)) = sound.insert(bridge, (name, record)) {
+                        self.delete(twin)?;
+                    }
+                }
+                None => self.delete(name)?,
+            }
+        }
+        let sound = sound.into_iter().map(|(bridge, (name, record))| {
+            let right = file(folder_of(&record), &bridge);
+            if name != right {
+                self.rename(&name, &right)?;
+            }
+            Ok(record)
+        });
+        sound.collect()
+    }
+
+    /// What firewalld was told last.
+    pub fn firewalld(&self) -> Result<Option<FirewalldRules>> {
+        self.read(Path::new(FIREWALLD))
+    }
+
+    /// Remembers it; nothing where it was told to forget us.
+    pub fn set_firewalld(&self, told: Option<&FirewalldRules>) -> Result<()> {
+        match told {
+            Some(told) => self.write(FIREWALLD, &json(told)),
+            None => self.delete(FIREWALLD),
+        }
+    }
+
+    /// Forgets what the table and its settings were; the networks stay known.
+    pub fn forget_kernel(&self) -> Result<()> {
+        self.delete(LAYOUT)?;
+        self.delete(BUILT)?;
+        self.forget_settings()
+    }
+
+    /// Takes the folder away, the lock with it: whoever waits for it makes a new one. The lock
+    /// goes last, so that nobody else begins while half of the rest is there still; who then is
+    /// quicker than the folder goes has it, and it stays.
+    pub fn destroy(&self) -> Result<()> {
+        let failed = |why| state("remove", self.dir.clone(), why);
+        if self.dir.is_symlink() {
+            trust(&self.dir)?;
+        }
+        let entries = match fs::read_dir(&self.dir) {
+            Err(why) if why.kind() == NotFound => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries.flatten().filter(|entry| entry.file_name() != LOCK) {
+            remove_whole(&entry).map_err(failed)?;
+        }
+        self.delete(LOCK)?;
+        match fs::remove_dir(&self.dir) {
+            Err(why) if ![NotFound, DirectoryNotEmpty].contains(&why.kind()) => Err(failed(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The records in a folder.
+    fn names(&self, folder: &'static str) -> Result<Vec<PathBuf>> {
+        let mut names = Vec::new();
+        self.each_name(folder, &mut |name| {
+            names.push(name);
+            true
+        })?;
+        Ok(names)
+    }
+
+    /// Hands the records in a folder to `each` until that has enough. A run that was killed may
+    /// have left half a file of another name.
+    fn each_name(&self, folder: &'static str, each: &mut dyn FnMut(PathBuf) -> bool) -> Result<()> {
+        let dir = self.dir.join(folder);
+        let is_record = |name: &OsStr| Path::new(name).extension().is_some_and(|ext| ext == "json");
+        let mut each = |name: &OsStr| !is_record(name) || each(Path::new(folder).join(name));
+        match each_entry(&dir, &mut each) {
+            Err(why) if why.kind() != NotFound => Err(state("read", dir, why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing where there is no such file, or it makes no sense. One that cannot be read just
+    /// now is an error, and not as none: a network would be closed, or a setting never be given
+    /// back.
+    fn read<T: DeserializeOwned>(&self, name: &Path) -> Result<Option<T>> {
+        let path = self.dir.join(name);
+        match fs::read(&path) {
+            Err(why) if why.kind() == NotFound => Ok(None),
+            Err(why) => Err(state("read", path, why)),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        }
+    }
+
+    /// Whole or not at all, for who reads it meanwhile and for who is killed.
+    fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        let new = path.with_extension("new");
+        let write = || {
+            let mut file = private(&new)?;
+            file.write_all(text.as_bytes())?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|why| state("write", path.clone(), why))
+    }
+
+    /// Does nothing where there is no such file.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let from = self.dir.join(from);
+        match fs::rename(&from, self.dir.join(to)) {
+            Err(why) if why.kind() != NotFound => Err(state("move", from, why)),
+            _ => Ok(()),
+        }
+    }
+
+    fn delete(&self, name: impl AsRef<Path>) -> Result<()> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != NotFound => Err(state("remove", path, why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a table was built for, as text to compare: same text, same table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout(String);
+
+/// As it was written; of another version's, or of nobody's, nothing is known.
+impl From<String> for Layout {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl Layout {
+    /// Of `config` but for what of it is not used, as this version builds it on this host.
+    pub fn of(config: &Config, unused: &Conflicts, host: &Host) -> Self {
+        #[derive(Serialize)]
+        struct Built<'a> {
+            version: &'a str,
+            config: &'a Config,
+            unused: &'a Conflicts,
+            host: &'a Host,
+        }
+        Self(json(&Built {
+            version: virt_forward_policy::VERSION,
+            config,
+            unused,
+            host,
+        }))
+    }
+
+    /// What of its config is not used.
+    pub fn unused(&self) -> Conflicts {
+        self.value("/unused").unwrap_or_default()
+    }
+
+    /// What the table knows of the host.
+    pub fn host(&self) -> Host {
+        self.value("/host").unwrap_or_default()
+    }
+
+    /// The packet mark that the table uses.
+    pub fn mark(&self) -> Option<MarkBit> {
+        MarkBit::new(self.value("/config/mark")?)
+    }
+
+    /// The admin's own chains that have gates.
+    pub fn extra(&self) -> Vec<ChainName> {
+        self.value("/config/extra").unwrap_or_default()
+    }
+
+    fn value<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        let mut all: serde_json::Value = serde_json::from_str(&self.0).ok()?;
+        serde_json::from_value(all.pointer_mut(pointer)?.take()).ok()
+    }
+}
+
+fn folder_of(record: &Record) -> &'static str {
+    match record.access.is_none() {
+        true => CLOSED,
+        false => OPEN,
+    }
+}
+
+fn file(folder: &str, bridge: &KernelName) -> PathBuf {
+    Path::new(folder).join(format!("{}.json", bridge.file_stem()))
+}
+
+/// Our own types: plain maps, lists and texts always have a JSON form.
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Only root may look into it: names of networks are nobody's business.
+fn make(dir: PathBuf) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(&dir) {
+        Err(why) if why.kind() == AlreadyExists => trust(&dir),
+        made => made.map_err(|why| state("make", dir, why)),
+    }
+}
+
+/// That it is a folder in which nobody else can have put anything: what is read there goes into
+/// rules, and what is written there goes nowhere else.
+fn trust(dir: &Path) -> Result<()> {
+    let failed = |why| state("use", dir.to_owned(), why);
+    let found = match fs::symlink_metadata(dir) {
+        // Whoever had the lock has taken it away just now.
+        Err(why) if why.kind() == NotFound => return Ok(()),
+        found => found.map_err(failed)?,
+    };
+    let fault = if found.is_symlink() {
+        "it is a link"
+    } else if !found.is_dir() {
+        "it is no folder"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if found.mode() & OTHERS_WRITE != 0 {
+        "others may write to it"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{fault}. Take it away (rm -r), and run: virt-forward apply");
+    Err(failed(io::Error::other(what)))
+}
+
+/// Hands the names in a folder to `each` until that has enough. Unlike `std::fs::read_dir`, which
+/// asks the kernel for a thousand names at a time, this asks for some dozens.
+fn each_entry(dir: &Path, each: &mut dyn FnMut(&OsStr) -> bool) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(dir, flags, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); NAMES];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if !each(OsStr::from_bytes(entry.file_name().to_bytes())) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn remove_whole(entry: &DirEntry) -> io::Result<()> {
+    match entry.file_type()?.is_dir() {
+        true => fs::remove_dir_all(entry.path()),
+        false => fs::remove_file(entry.path()),
+    }
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+fn state(doing: &'static str, path: PathBuf, why: io::Error) -> Error {
+    Error::State { doing, path, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use virt_forward_policy::network::Mode;
+
+    fn record(bridge: &str, groups: &[&str]) -> (KernelName, Record) {
+        let bridge: KernelName = bridge.parse().unwrap();
+        let record = Record {
+            network: Network {
+                name: "a \"b\"\\ ü".into(),
+                mode: Mode::Nat,
+                bridge: bridge.as_str().parse().ok(),
+                forward_dev: None,
+                zone: None,
+                nat_ipv6: false,
+                addresses: vec![
+                    "10.0.0.1/24".parse().unwrap(),
+                    "fd00::1/64".parse().unwrap(),
+                ],
+                routes: vec![],
+                groups: None,
+                fault: None,
+            },
+            access: Access {
+                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+                ..Access::default()
+            },
+            is_held: false,
+            standing: Standing::Active,
+            enabled: BTreeSet::new(),
+        };
+        (bridge, record)
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("s"));
+        store.create().unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn what_is_put_comes_back_until_it_is_forgotten() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr.new", &["all"]);
+        store.put(&bridge, &open).unwrap();
+        assert_eq!(store.record(&bridge).unwrap().unwrap(), open);
+        assert!(store.is_any_open().unwrap());
+        let (_, closed) = record("virbr.new", &[]);
+        store.put(&bridge, &closed).unwrap();
+        assert_eq!(store.records().unwrap(), [closed]);
+        assert!(!store.is_any_open().unwrap());
+        store.forget(&bridge).unwrap();
+        store.forget(&bridge).unwrap();
+        assert!(store.records().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_broken_file_is_as_none() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["all"]);
+        store.put(&bridge, &open).unwrap();
+        fs::write(store.dir().join("open/virbr0.json"), "{\"network\":").unwrap();
+        assert!(store.record(&bridge).unwrap().is_none());
+        assert!(store.records().unwrap().is_empty());
+        assert!(store.is_any_open().unwrap());
+        assert!(store.sound_records().unwrap().is_empty());
+        assert!(!store.is_any_open().unwrap());
+        store.put(&bridge, &open).unwrap();
+        fs::copy(
+            store.dir().join("open/virbr0.json"),
+            store.dir().join("open/virbr1.json"),
+        )
+        .unwrap();
+        assert_eq!(store.sound_records().unwrap(), [open]);
+        assert_eq!(store.records().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_network_is_known_once_wherever_a_run_was_cut_short() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["all"]);
+        let (_, closed) = record("virbr0", &[]);
+        let path = |folder| store.dir().join(file(folder, &bridge));
+        let write = |folder, record: &Record| fs::write(path(folder), json(record)).unwrap();
+        for (seen, kept) in [
+            (&[(OPEN, &open)][..], &open),
+            (&[(CLOSED, &open)], &open),
+            (&[(OPEN, &closed)], &closed),
+            (&[(OPEN, &open), (CLOSED, &closed)], &open),
+            (&[(OPEN, &closed), (CLOSED, &open)], &closed),
+        ] {
+            seen.iter()
+                .for_each(|(folder, record)| write(folder, record));
+            assert_eq!(store.sound_records().unwrap(), std::slice::from_ref(kept));
+            assert_eq!(store.records().unwrap(), std::slice::from_ref(kept));
+            assert_eq!(store.is_any_open().unwrap(), !kept.access.is_none());
+            seen.iter()
+                .for_each(|(folder, record)| write(folder, record));
+            store.put(&bridge, &closed).unwrap();
+            assert_eq!(store.records().unwrap(), std::slice::from_ref(&closed));
+            store.forget(&bridge).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_we_would_have_written() {
+        let (_dir, store) = store();
+        let (bridge, open) = record("virbr0", &["a\"; flush ruleset"]);
+        store.put(&bridge, &open).unwrap();
+        assert!(store.record(&bridge).unwrap().is_none());
+        for key in [
+            r#"["net","ipv4","conf","..","..","..","kernel","core_pattern"]"#,
+            r#"["net","ipv4","conf","..","forwarding"]"#,
+            r#"["net","ipv4","conf","a/b","forwarding"]"#,
+            r#"["/etc/shadow"]"#,
+        ] {
+            let text = format!(r#"[{{"key":{key},"was":"0","set":"1"}}]"#);
+            fs::write(store.dir().join("settings/br.0.json"), text).unwrap();
+            assert!(store.changed().unwrap().is_empty(), "{key}");
+        }
+        let right = r#"[{"key":["net","ipv6","conf","br.0","accept_ra"],"was":"1","set":"2"}]"#;
+        fs::write(store.dir().join("settings/br.0.json"), right).unwrap();
+        assert_eq!(store.changed().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let (_dir, store) = store();
+        let text = r#"{"network":{"name":"n","mode":"nat","bridge":"virbr0","forward_dev":null,
+            "nat_ipv6":false,"addresses":["10.0.0.1/24"],"routes":[]},"groups":["all"]}"#;
+        fs::write(store.dir().join("open/virbr0.json"), text).unwrap();
+        let record = store.record(&"virbr0".parse().unwrap()).unwrap().unwrap();
+        assert_eq!(record.access.to_string(), "open to group all");
+        assert!(!record.is_held && record.network.groups.is_none());
+    }
+
+    #[test]
+    fn what_others_may_have_made_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("theirs"), "theirs").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        for refused in [Store::at(&link).create(), Store::at(&link).destroy()] {
+            let why = refused.unwrap_err().to_string();
+            assert!(why.contains("it is a link"), "{why}");
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+        let open = dir.path().join("open-to-all");
+        DirBuilder::new().create(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let why = Store::at(&open).create().unwrap_err().to_string();
+        assert!(why.contains("others may write to it"), "{why}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_not_followed() {
+        let (dir, store) = store();
+        let theirs = dir.path().join("theirs");
+        fs::write(&theirs, "theirs").unwrap();
+        std::os::unix::fs::symlink(&theirs, store.dir().join("layout.new")).unwrap();
+        let layout = Layout::of(&Config::default(), &Conflicts::default(), &Host::default());
+        assert!(store.set_layout(&layout).is_err());
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn half_a_file_is_no_network() {
+        let (_dir, store) = store();
+        fs::write(store.dir().join("open/virbr0.new"), "{").unwrap();
+        assert!(!store.is_any_open().unwrap());
+        assert!(store.records().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_layout_tells_another_policy_and_another_mark() {
+        let one = Layout::of(&Config::default(), &Conflicts::default(), &Host::default());
+        let mut config = Config::default();
+        config.groups.clear();
+        let two = Layout::of(&config, &Conflicts::default(), &Host::default());
+        assert_ne!(one, two);
+        assert_eq!(one.mark(), Some(MarkBit::DEFAULT));
+        assert_eq!(Layout("{".into()).mark(), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! Settings that were changed, to be given back.
+//!
+//! ```text
+//!  settings/INTERFACE.json   those of one interface, or of `all` of them
+//!  basis.json                what an event takes for granted of the others
+//! ```
+//!
+//! One file an interface, so that an event reads and writes no more than those of its own bridge.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::ErrorKind::NotFound,
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, json, make, state, trust};
+use crate::Result;
+use virt_forward_policy::network::KernelName;
+use virt_forward_ruleset::sysctls::Changed;
+
+const SETTINGS: &str = "settings";
+/// The folder while it is filled for the first time.
+const NEW: &str = "settings.new";
+const BASIS: &str = "basis.json";
+/// Where earlier versions kept the settings of all interfaces.
+const SINGLE_FILE: &str = "sysctls.json";
+
+/// What was seen of the host when the table was built, and concerns all networks alike. While it
+/// holds, an event need not look at networks other than its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// What forwards whatever interface a packet comes in by; nothing where no setting was changed.
+    pub switches: Option<Switches>,
+    /// Interfaces with changed settings that serve several networks: uplinks, and `all`.
+    pub shared: BTreeSet<String>,
+    /// The subnets outside whose routes were looked up.
+    pub outside: BTreeSet<IpNet>,
+    /// Some rule of routing asks where packets come from, so the ways of one network may not be
+    /// those of another.
+    pub is_by_source: bool,
+}
+
+/// Whether the host forwards all packets of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switches {
+    /// `net.ipv4.ip_forward`
+    pub ipv4: bool,
+    /// `net.ipv6.conf.all.forwarding`
+    pub ipv6: bool,
+}
+
+impl Basis {
+    /// Whether the ways to these subnets were looked up, for replies of any network.
+    pub fn has_ways_to<'a>(&self, mut outside: impl Iterator<Item = &'a IpNet>) -> bool {
+        !self.is_by_source && outside.all(|net| self.outside.contains(net))
+    }
+}
+
+impl Store {
+    /// Makes the folder of settings; from the file of an earlier version where there is one.
+    pub(super) fn create_settings(&self) -> Result<()> {
+        let dir = self.dir.join(SETTINGS);
+        if dir.symlink_metadata().is_ok() {
+            return trust(&dir);
+        }
+        let single = self.read::<Vec<Changed>>(Path::new(SINGLE_FILE))?;
+        let Some(changed) = single else {
+            return make(dir);
+        };
+        // Who is killed before the folder has its name leaves the old file as it was.
+        let new = self.dir.join(NEW);
+        match fs::remove_dir_all(&new) {
+            Err(why) if why.kind() != NotFound => return Err(state("remove", new, why)),
+            _ => {}
+        }
+        make(new.clone())?;
+        for (interface, changed) in by_interface(&changed) {
+            self.write(Path::new(NEW).join(name_of(interface)), &json(&changed))?;
+        }
+        fs::rename(&new, &dir).map_err(|why| state("move", new, why))?;
+        self.delete(SINGLE_FILE)
+    }
+
+    /// All settings that were changed. Those of `all` come last, as they are changed last, and
+    /// given back first.
+    pub fn changed(&self) -> Result<Vec<Changed>> {
+        let mut names = self.names(SETTINGS)?;
+        let rank = |name: &PathBuf| name.file_stem().is_some_and(|stem| stem == "all");
+        names.sort_unstable_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
+        let mut all = Vec::new();
+        for name in names {
+            all.extend(self.read::<Vec<Changed>>(&name)?.into_iter().flatten());
+        }
+        Ok(all)
+    }
+
+    /// Those of one interface.
+    pub fn changed_of(&self, interface: &str) -> Result<Vec<Changed>> {
+        Ok(self.read(&file_of(interface))?.unwrap_or_default())
+    }
+
+    /// Remembers which settings were changed, and that no others were; before they are, so that
+    /// none is forgotten.
+    pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
+        let wanted = by_interface(changed);
+        let files: BTreeSet<_> = wanted.keys().map(|interface| file_of(interface)).collect();
+        for name in self.names(SETTINGS)? {
+            if !files.contains(&name) {
+                self.delete(name)?;
+            }
+        }
+        for (interface, changed) in wanted {
+            if self.changed_of(interface)? != changed {
+                self.write(file_of(interface), &json(&changed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of one interface.
+    pub fn set_changed_of(&self, interface: &str, changed: &[Changed]) -> Result<()> {
+        match changed {
+            [] => self.delete(file_of(interface)),
+            _ if self.changed_of(interface)? == changed => Ok(()),
+            _ => self.write(file_of(interface), &json(&changed)),
+        }
+    }
+
+    /// What the table was built on; nothing where an earlier version built it.
+    pub fn basis(&self) -> Result<Option<Basis>> {
+        self.read(Path::new(BASIS))
+    }
+
+    /// Remembers it.
+    pub fn set_basis(&self, basis: &Basis) -> Result<()> {
+        self.write(BASIS, &json(basis))
+    }
+
+    /// Forgets both.
+    pub(super) fn forget_settings(&self) -> Result<()> {
+        self.delete(BASIS)?;
+        self.set_changed(&[])
+    }
+}
+
+fn by_interface(changed: &[Changed]) -> BTreeMap<&str, Vec<Changed>> {
+    let mut all: BTreeMap<&str, Vec<Changed>> = BTreeMap::new();
+    for one in changed {
+        all.entry(one.key.interface())
+            .or_default()
+            .push(one.clone());
+    }
+    all
+}
+
+fn file_of(interface: &str) -> PathBuf {
+    Path::new(SETTINGS).join(name_of(interface))
+}
+
+/// An interface of a [`Key`](virt_forward_ruleset::sysctls::Key) may have any name that the kernel takes.
+fn name_of(interface: &str) -> String {
+    format!("{}.json", KernelName::stem_of(interface))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(interface: &str, family: &str, setting: &str) -> Changed {
+        let key = ["net", family, "conf", interface, setting];
+        let key = serde_json::to_string(&key).unwrap();
+        let text = format!(r#"{{"key":{key},"was":"0","set":"1","was_host_wide":false}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("s"));
+        store.create().unwrap();
+        (dir, store)
+    }
+
+    fn files(store: &Store) -> Vec<String> {
+        let dir = fs::read_dir(store.dir().join(SETTINGS)).unwrap();
+        let names = dir.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn each_interface_has_a_file_and_all_of_them_come_last() {
+        let (_dir, store) = store();
+        let all = changed("all", "ipv6", "forwarding");
+        let uplink = changed("eth0", "ipv6", "accept_ra");
+        let bridge = [
+            changed("br.5", "ipv4", "forwarding"),
+            changed("br.5", "ipv6", "force_forwarding"),
+        ];
+        let odd = changed("a%\u{e9}", "ipv4", "forwarding");
+        let set = [&[all.clone(), uplink.clone(), odd.clone()], &bridge[..]].concat();
+        store.set_changed(&set).unwrap();
+        assert_eq!(
+            files(&store),
+            ["a%25%c3%a9.json", "all.json", "br.5.json", "eth0.json"]
+        );
+        assert_eq!(store.changed_of("br.5").unwrap(), bridge);
+        let got = store.changed().unwrap();
+        assert_eq!((got.len(), got.last()), (5, Some(&all)));
+        store.set_changed_of("br.5", &bridge[..1]).unwrap();
+        store.set_changed_of("eth0", &[]).unwrap();
+        store.set_changed_of("eth0", &[]).unwrap();
+        assert_eq!(
+            store.changed().unwrap(),
+            [odd, bridge[0].clone(), all.clone()]
+        );
+        store.set_changed(std::slice::from_ref(&all)).unwrap();
+        assert_eq!(files(&store), ["all.json"]);
+        store.forget_kernel().unwrap();
+        assert!(files(&store).is_empty());
+    }
+
+    #[test]
+    fn the_file_of_an_earlier_version_is_taken_over_once() {
+        let (_dir, store) = store();
+        let old = [
+            changed("br0", "ipv4", "forwarding"),
+            changed("all", "ipv6", "forwarding"),
+        ];
+        let dir = store.dir().join(SETTINGS);
+        let single = store.dir().join(SINGLE_FILE);
+        fs::remove_dir(&dir).unwrap();
+        // A run that was killed in the middle.
+        fs::create_dir(store.dir().join(NEW)).unwrap();
+        fs::write(store.dir().join(NEW).join("gone.json"), "[").unwrap();
+        fs::write(&single, json(&old)).unwrap();
+        store.create().unwrap();
+        assert_eq!(store.changed().unwrap(), old);
+        assert_eq!(files(&store), ["all.json", "br0.json"]);
+        assert!(!single.exists() && !store.dir().join(NEW).exists());
+        // What an earlier version leaves after that is not believed: its table is gone.
+        fs::write(&single, "[]").unwrap();
+        store.create().unwrap();
+        assert_eq!(store.changed().unwrap(), old);
+    }
+
+    #[test]
+    fn a_basis_says_for_whom_ways_were_looked_up() {
+        let (_dir, store) = store();
+        assert_eq!(store.basis().unwrap(), None);
+        let lan: IpNet = "192.168.0.0/24".parse().unwrap();
+        let v6: IpNet = "fd00::/64".parse().unwrap();
+        let mut basis = Basis {
+            outside: BTreeSet::from([lan]),
+            ..Basis::default()
+        };
+        store.set_basis(&basis).unwrap();
+        assert_eq!(store.basis().unwrap(), Some(basis.clone()));
+        assert!(basis.has_ways_to([lan].iter()) && basis.has_ways_to([].iter()));
+        assert!(!basis.has_ways_to([lan, v6].iter()));
+        basis.is_by_source = true;
+        assert!(!basis.has_ways_to([lan].iter()));
+    }
+}
