@@ -8,14 +8,12 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 
+use crate::netlink::uapi::{NFPROTO_INET, NFT_MSG_GETTABLE, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
     exec::command::Program,
-    netlink::{
-        socket::{attribute, be64, dump, string},
-        uapi::{INET, NFT_MSG_GETTABLE, TABLE_HANDLE, TABLE_NAME},
-    },
+    netlink::socket::{attribute, be64, dump, string},
 };
 
 const BUSCTL: Program = Program {
@@ -29,15 +27,17 @@ const POLICY: &str = "virt-forward";
 /// The kernel's number for firewalld's table; nothing where firewalld does not run, or uses
 /// iptables. It makes a new table whenever it is reloaded, and has forgotten our rules then.
 pub fn table(deadline: Deadline) -> Result<Option<u64>> {
-    let tables = dump(NFT_MSG_GETTABLE, INET, &[], deadline).map_err(|why: io::Error| {
-        let what = "firewalld".to_owned();
-        Error::Rules { what, why }
-    })?;
+    let tables =
+        dump(NFT_MSG_GETTABLE, NFPROTO_INET, &[], deadline).map_err(|why: io::Error| {
+            let what = "firewalld".to_owned();
+            Error::Rules { what, why }
+        })?;
     let mut tables = tables.iter().map(|table| &table.attributes[..]);
-    let is_firewallds =
-        |table: &&[u8]| attribute(table, TABLE_NAME).map(string).as_deref() == Some("firewalld");
+    let is_firewallds = |table: &&[u8]| {
+        attribute(table, NFTA_TABLE_NAME).map(string).as_deref() == Some("firewalld")
+    };
     let table = tables.find(is_firewallds);
-    Ok(table.and_then(|table| attribute(table, TABLE_HANDLE).map(be64)))
+    Ok(table.and_then(|table| attribute(table, NFTA_TABLE_HANDLE).map(be64)))
 }
 
 /// The zone that it has that interface in; nothing where that is the default zone.

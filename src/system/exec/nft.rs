@@ -2,15 +2,12 @@
 
 use std::{io, thread, time::Duration};
 
+use crate::netlink::uapi::{NFPROTO_INET, NFT_MSG_GETRULE, NFTA_RULE_TABLE};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
     exec::command::{Held, Program},
-    netlink::{
-        socket::dump,
-        trace::Place,
-        uapi::{INET, NFT_MSG_GETRULE, RULE_TABLE},
-    },
+    netlink::{socket::dump, trace::Place},
 };
 use virt_forward_policy::netfilter::TableName;
 use virt_forward_ruleset::table::Batch;
@@ -125,7 +122,12 @@ impl Lent {
             if said.contains("Error") {
                 return Err(failed(said.trim().replace('\n', " | ")));
             }
-            match dump(NFT_MSG_GETRULE, INET, &[(RULE_TABLE, name)], deadline) {
+            match dump(
+                NFT_MSG_GETRULE,
+                NFPROTO_INET,
+                &[(NFTA_RULE_TABLE, name)],
+                deadline,
+            ) {
                 Ok(rules) if rules.len() >= wanted => return Ok(Self(nft)),
                 Err(why) if why.kind() != io::ErrorKind::NotFound => {
                     return Err(failed(why.to_string()));

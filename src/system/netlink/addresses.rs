@@ -11,32 +11,16 @@ use std::{
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::index_to_name};
 
+use crate::netlink::uapi::{
+    AF_UNSPEC, IFA_ADDRESS, IFA_LOCAL, RT_SCOPE_LINK, RTA_DST, RTA_MULTIPATH, RTA_OIF, RTM_GETADDR,
+    RTM_GETROUTE, RTN_UNICAST, SIZEOF_IFADDRMSG, SIZEOF_RTMSG, SIZEOF_RTNEXTHOP,
+};
 use crate::{
     Error, Result,
     deadline::Deadline,
     netlink::socket::{attribute, dump_routing},
 };
 use virt_forward_policy::HostSubnet;
-
-const RTM_GETADDR: u16 = 22;
-const RTM_GETROUTE: u16 = 26;
-/// `struct ifaddrmsg`
-const ADDRESS_HEADER: usize = 8;
-/// `struct rtmsg`
-const ROUTE_HEADER: usize = 12;
-/// `AF_UNSPEC`: of every family.
-const ALL: u8 = 0;
-/// `struct rtnexthop`
-const NEXT_HOP: usize = 8;
-/// `RT_SCOPE_LINK`
-const SCOPE_LINK: u8 = 253;
-/// `RTN_UNICAST`: one that leads somewhere.
-const UNICAST: u8 = 1;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_MULTIPATH: u16 = 9;
 
 /// All of them; of interfaces that are gone meanwhile, none.
 pub fn reached(deadline: Deadline) -> Result<Vec<HostSubnet>> {
@@ -45,14 +29,26 @@ pub fn reached(deadline: Deadline) -> Result<Vec<HostSubnet>> {
 
 fn dump(deadline: Deadline) -> io::Result<Vec<HostSubnet>> {
     let mut found = Vec::new();
-    dump_routing(RTM_GETADDR, ALL, ADDRESS_HEADER, deadline, &mut |message| {
-        let subnets = of_address(message).into_iter().flatten();
-        found.extend(subnets.map(|(index, subnet)| (index, subnet, false)));
-    })?;
-    dump_routing(RTM_GETROUTE, ALL, ROUTE_HEADER, deadline, &mut |message| {
-        let subnets = of_route(message).into_iter().flatten();
-        found.extend(subnets.map(|(index, subnet)| (index, subnet, true)));
-    })?;
+    dump_routing(
+        RTM_GETADDR,
+        AF_UNSPEC,
+        SIZEOF_IFADDRMSG,
+        deadline,
+        &mut |message| {
+            let subnets = of_address(message).into_iter().flatten();
+            found.extend(subnets.map(|(index, subnet)| (index, subnet, false)));
+        },
+    )?;
+    dump_routing(
+        RTM_GETROUTE,
+        AF_UNSPEC,
+        SIZEOF_RTMSG,
+        deadline,
+        &mut |message| {
+            let subnets = of_route(message).into_iter().flatten();
+            found.extend(subnets.map(|(index, subnet)| (index, subnet, true)));
+        },
+    )?;
     let names = names(found.iter().map(|(index, ..)| *index))?;
     let found = found.into_iter().filter_map(|(index, subnet, is_route)| {
         Some(HostSubnet {
@@ -66,9 +62,9 @@ fn dump(deadline: Deadline) -> io::Result<Vec<HostSubnet>> {
 
 /// The subnet of an address and, of a link between two, the own end of it.
 fn of_address(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
-    let [_, length, _, scope, index @ ..] = message.first_chunk::<ADDRESS_HEADER>()?;
-    let rest = message.get(ADDRESS_HEADER..)?;
-    if *scope == SCOPE_LINK {
+    let [_, length, _, scope, index @ ..] = message.first_chunk::<SIZEOF_IFADDRMSG>()?;
+    let rest = message.get(SIZEOF_IFADDRMSG..)?;
+    if *scope == RT_SCOPE_LINK {
         return None;
     }
     let own = |kind, length: Option<u8>| {
@@ -89,9 +85,9 @@ fn of_address(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
 
 /// The subnet with each interface that leads to it.
 fn of_route(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
-    let [family, length, _, _, _, _, _, kind, ..] = message.first_chunk::<ROUTE_HEADER>()?;
-    let rest = message.get(ROUTE_HEADER..)?;
-    if *kind != UNICAST {
+    let [family, length, _, _, _, _, _, kind, ..] = message.first_chunk::<SIZEOF_RTMSG>()?;
+    let rest = message.get(SIZEOF_RTMSG..)?;
+    if *kind != RTN_UNICAST {
         return None;
     }
     let to = match attribute(rest, RTA_DST) {
@@ -105,11 +101,11 @@ fn of_route(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
         .into_iter()
         .collect();
     let mut hops = attribute(rest, RTA_MULTIPATH).unwrap_or_default();
-    while let Some(hop) = hops.first_chunk::<NEXT_HOP>() {
+    while let Some(hop) = hops.first_chunk::<SIZEOF_RTNEXTHOP>() {
         let [low, high, _, _, index @ ..] = hop;
         ways.push(u32::from_ne_bytes(*index));
         let length = usize::from(u16::from_ne_bytes([*low, *high]));
-        let next = length.max(NEXT_HOP).next_multiple_of(4);
+        let next = length.max(SIZEOF_RTNEXTHOP).next_multiple_of(4);
         hops = hops.get(next..).unwrap_or_default();
     }
     Some(ways.into_iter().map(|index| (index, to)).collect())
@@ -173,7 +169,7 @@ mod tests {
         assert_eq!(said(of_address(&peer)), ["7 10.8.0.2/32", "7 10.8.0.1/32"]);
         let mut link = vec![0; 16];
         link[..2].copy_from_slice(&[0xfe, 0x80]);
-        assert!(said(of_address(&message(SCOPE_LINK, 64, &link, &[]))).is_empty());
+        assert!(said(of_address(&message(RT_SCOPE_LINK, 64, &link, &[]))).is_empty());
         assert!(said(of_address(&message(0, 64, &link, &[]))) == ["7 fe80::/64"]);
         for cut in 0..lan.len() {
             said(of_address(&lan[..cut]));
@@ -183,19 +179,21 @@ mod tests {
     #[test]
     fn routes_lead_by_each_of_their_next_hops() {
         let header = |length, kind| vec![2, length, 0, 0, 254, 0, 0, kind, 0, 0, 0, 0];
-        let mut plain = header(8, UNICAST);
+        let mut plain = header(8, RTN_UNICAST);
         plain.extend(written(RTA_DST, &[10, 0, 0, 0]));
         plain.extend(written(RTA_OIF, &3_u32.to_ne_bytes()));
         assert_eq!(said(of_route(&plain)), ["3 10.0.0.0/8"]);
         let hop = |index: u32| {
             let gateway = written(5, &[10, 0, 0, 1]);
-            let mut bytes = ((NEXT_HOP + gateway.len()) as u16).to_ne_bytes().to_vec();
+            let mut bytes = ((SIZEOF_RTNEXTHOP + gateway.len()) as u16)
+                .to_ne_bytes()
+                .to_vec();
             bytes.extend([0, 0]);
             bytes.extend(index.to_ne_bytes());
             bytes.extend(gateway);
             bytes
         };
-        let mut many = header(0, UNICAST);
+        let mut many = header(0, RTN_UNICAST);
         many.extend(written(RTA_MULTIPATH, &[hop(3), hop(4)].concat()));
         assert_eq!(said(of_route(&many)), ["3 0.0.0.0/0", "4 0.0.0.0/0"]);
         let mut dead = header(8, 6);

@@ -2,43 +2,20 @@
 
 use std::{io, net::IpAddr};
 
+use crate::netlink::uapi::{
+    AF_INET, AF_INET6, AF_UNSPEC, CTA_ID, CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST,
+    CTA_IP_V6_SRC, CTA_LABELS, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMPV6_ID, CTA_PROTO_NUM,
+    CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_TUPLE_REPLY, CTA_ZONE,
+    IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
+    IPPROTO_UDP, NFNL_SUBSYS_CTNETLINK,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
-    netlink::socket::{
-        NFNL_SUBSYS_CTNETLINK, Object, attribute, be16, dump_of, nested, order, written,
-    },
+    netlink::socket::{Object, attribute, be16, dump_of, nested, order, written},
 };
 use virt_forward_policy::{Flow, Packet};
 use virt_forward_ruleset::table::{self, Ip};
-
-const IPCTNL_MSG_CT_GET: u8 = 1;
-const IPCTNL_MSG_CT_DELETE: u8 = 2;
-
-const CTA_TUPLE_ORIG: u16 = 1;
-const CTA_TUPLE_REPLY: u16 = 2;
-const CTA_ID: u16 = 12;
-const CTA_ZONE: u16 = 18;
-const CTA_LABELS: u16 = 22;
-const CTA_TUPLE_IP: u16 = 1;
-const CTA_TUPLE_PROTO: u16 = 2;
-const CTA_IP_V4_SRC: u16 = 1;
-const CTA_IP_V4_DST: u16 = 2;
-const CTA_IP_V6_SRC: u16 = 3;
-const CTA_IP_V6_DST: u16 = 4;
-const CTA_PROTO_NUM: u16 = 1;
-const CTA_PROTO_SRC_PORT: u16 = 2;
-const CTA_PROTO_ICMP_ID: u16 = 4;
-const CTA_PROTO_ICMPV6_ID: u16 = 7;
-
-const AF_UNSPEC: u8 = 0;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-
-const IPPROTO_ICMP: u8 = 1;
-const IPPROTO_TCP: u8 = 6;
-const IPPROTO_UDP: u8 = 17;
-const IPPROTO_ICMPV6: u8 = 58;
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,13 @@
 
 use std::{collections::BTreeSet, io, net::IpAddr};
 
+use crate::netlink::uapi::{
+    NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_CMP_NEQ, NFT_LOOKUP_F_INV, NFT_META_IIFNAME,
+    NFT_MSG_GETRULE, NFT_PAYLOAD_NETWORK_HEADER, NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_DATA_VALUE,
+    NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LOOKUP_FLAGS, NFTA_LOOKUP_SET, NFTA_META_KEY,
+    NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RULE_CHAIN,
+    NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
@@ -11,7 +18,6 @@ use crate::{
         nft_rules::verdict,
         set_elements::names_in,
         socket::{attribute, attributes, be32, dump, string},
-        uapi::{DATA_VALUE, NFT_MSG_GETRULE, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE},
     },
 };
 use virt_forward_ruleset::gates::{
@@ -19,30 +25,9 @@ use virt_forward_ruleset::gates::{
     direct::{By, Rule},
 };
 
-/// `NFPROTO_IPV4`, `NFPROTO_IPV6`
-const FAMILIES: [u8; 2] = [2, 10];
+const FAMILIES: [u8; 2] = [NFPROTO_IPV4, NFPROTO_IPV6];
 /// Of iptables-nft, and of Docker since 29 where it uses nftables.
 const CHAINS: [(&str, &str); 2] = [("raw", "PREROUTING"), ("docker-bridges", "raw-PREROUTING")];
-
-const EXPR_NAME: u16 = 1;
-const EXPR_DATA: u16 = 2;
-const PAYLOAD_BASE: u16 = 2;
-const PAYLOAD_OFFSET: u16 = 3;
-const PAYLOAD_LENGTH: u16 = 4;
-/// `NFT_PAYLOAD_NETWORK_HEADER`
-const NETWORK_HEADER: u32 = 1;
-const META_KEY: u16 = 2;
-/// `NFT_META_IIFNAME`
-const IIFNAME: u32 = 6;
-const CMP_OP: u16 = 2;
-const CMP_DATA: u16 = 3;
-/// `NFT_CMP_EQ`, `NFT_CMP_NEQ`
-const EQUAL: u32 = 0;
-const NOT_EQUAL: u32 = 1;
-const LOOKUP_SET: u16 = 1;
-const LOOKUP_FLAGS: u16 = 5;
-/// `NFT_LOOKUP_F_INV`
-const INVERTED: u32 = 1;
 
 /// All of them, those of iptables-legacy too; each chain from its first rule to its last.
 pub fn rules(deadline: Deadline) -> Result<Vec<Rule>> {
@@ -64,7 +49,7 @@ pub fn rules(deadline: Deadline) -> Result<Vec<Rule>> {
 }
 
 fn rules_of(family: u8, table: &str, chain: &str, deadline: Deadline) -> io::Result<Vec<Rule>> {
-    let named = [(RULE_TABLE, table), (RULE_CHAIN, chain)];
+    let named = [(NFTA_RULE_TABLE, table), (NFTA_RULE_CHAIN, chain)];
     let objects = dump(NFT_MSG_GETRULE, family, &named, deadline)?;
     let in_set = |set: &str| names_in(family, table, set, deadline).ok();
     let rules = objects.iter();
@@ -84,40 +69,43 @@ enum Loaded {
 fn rule(object: &[u8], in_set: impl Fn(&str) -> Option<BTreeSet<String>>) -> Option<Rule> {
     let (mut to, mut by, mut said) = (None, None, None);
     let mut loaded = Loaded::Nothing;
-    for (_, expression) in attributes(attribute(object, RULE_EXPRESSIONS)?) {
-        let data = attribute(expression, EXPR_DATA).unwrap_or_default();
+    for (_, expression) in attributes(attribute(object, NFTA_RULE_EXPRESSIONS)?) {
+        let data = attribute(expression, NFTA_EXPR_DATA).unwrap_or_default();
         let number = |kind| attribute(data, kind).map(be32);
-        let name = attribute(expression, EXPR_NAME).map(string)?;
+        let name = attribute(expression, NFTA_EXPR_NAME).map(string)?;
         match (name.as_str(), loaded) {
             ("counter" | "match", _) => {}
             ("payload", _) => {
-                let place = [PAYLOAD_BASE, PAYLOAD_OFFSET, PAYLOAD_LENGTH].map(number);
-                let target = |offset, length| [NETWORK_HEADER, offset, length].map(Some);
+                let place = [NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_OFFSET, NFTA_PAYLOAD_LEN].map(number);
+                let target =
+                    |offset, length| [NFT_PAYLOAD_NETWORK_HEADER, offset, length].map(Some);
                 (place == target(16, 4) || place == target(24, 16)).then_some(())?;
                 loaded = Loaded::Target;
             }
             ("meta", _) => {
-                (number(META_KEY) == Some(IIFNAME)).then_some(())?;
+                (number(NFTA_META_KEY) == Some(NFT_META_IIFNAME)).then_some(())?;
                 loaded = Loaded::Interface;
             }
             ("cmp", Loaded::Target) => {
-                (number(CMP_OP) == Some(EQUAL)).then_some(())?;
+                (number(NFTA_CMP_OP) == Some(NFT_CMP_EQ)).then_some(())?;
                 to = Some(address(compared(data)?)?);
             }
             ("cmp", Loaded::Interface) => {
                 let name = string(compared(data)?);
-                by = Some(match number(CMP_OP)? {
-                    EQUAL => By::Only([name].into()),
-                    NOT_EQUAL => By::AllBut([name].into()),
+                by = Some(match number(NFTA_CMP_OP)? {
+                    NFT_CMP_EQ => By::Only([name].into()),
+                    NFT_CMP_NEQ => By::AllBut([name].into()),
                     _ => return None,
                 });
             }
             ("lookup", Loaded::Interface) => {
-                let names = in_set(&attribute(data, LOOKUP_SET).map(string)?)?;
-                by = Some(match number(LOOKUP_FLAGS).unwrap_or(0) & INVERTED {
-                    0 => By::Only(names),
-                    _ => By::AllBut(names),
-                });
+                let names = in_set(&attribute(data, NFTA_LOOKUP_SET).map(string)?)?;
+                by = Some(
+                    match number(NFTA_LOOKUP_FLAGS).unwrap_or(0) & NFT_LOOKUP_F_INV {
+                        0 => By::Only(names),
+                        _ => By::AllBut(names),
+                    },
+                );
             }
             ("immediate", _) => said = verdict(data),
             _ => return None,
@@ -135,7 +123,7 @@ fn rule(object: &[u8], in_set: impl Fn(&str) -> Option<BTreeSet<String>>) -> Opt
 }
 
 fn compared(data: &[u8]) -> Option<&[u8]> {
-    attribute(attribute(data, CMP_DATA)?, DATA_VALUE)
+    attribute(attribute(data, NFTA_CMP_DATA)?, NFTA_DATA_VALUE)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -12,40 +12,22 @@ use std::{
 
 use rustix::net::{Protocol, netlink};
 
+use crate::netlink::uapi::{
+    IFLA_IFNAME, NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES_GROUP, NFT_MSG_DELRULE, NFT_MSG_DELSETELEM,
+    NFT_MSG_GETGEN, NFT_MSG_NEWGEN, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFTA_GEN_ID,
+    NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, NFTA_TABLE_NAME, RTM_DELLINK, RTM_NEWLINK,
+    RTNLGRP_IPV4_NETCONF_GROUP, RTNLGRP_IPV6_NETCONF_GROUP, RTNLGRP_LINK_GROUP, SIZEOF_IFINFOMSG,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
     netlink::{
         channel::{Channel, Taken},
-        socket::{self as messages, NFNL_SUBSYS_NFTABLES, attribute, be32, string},
+        socket::{self as messages, attribute, be32, string},
     },
 };
 use virt_forward_policy::netfilter::TABLE;
 
-const NFT_MSG_NEWTABLE: u8 = 0;
-const NFT_MSG_DELRULE: u8 = 8;
-const NFT_MSG_NEWSETELEM: u8 = 12;
-const NFT_MSG_DELSETELEM: u8 = 14;
-const NFT_MSG_NEWGEN: u8 = 15;
-const NFT_MSG_GETGEN: u8 = 16;
-/// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, `NFTA_SET_ELEM_LIST_TABLE`…: the
-/// table's name comes first in all of them.
-const TABLE_NAME: u16 = 1;
-const GEN_ID: u16 = 1;
-const GEN_PROC_PID: u16 = 2;
-const GEN_PROC_NAME: u16 = 3;
-/// `NFNLGRP_NFTABLES` is group 7.
-const NFTABLES: u32 = 1 << (7 - 1);
-/// `RTNLGRP_LINK`
-const LINK: u32 = 1;
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-/// `struct ifinfomsg`, whose first byte is the address family.
-const LINK_HEADER: usize = 16;
-const IFLA_IFNAME: u16 = 3;
-/// `RTNLGRP_IPV4_NETCONF`, `RTNLGRP_IPV6_NETCONF`
-const IPV4_NETCONF: u32 = 1 << (24 - 1);
-const IPV6_NETCONF: u32 = 1 << (25 - 1);
 /// Its number is 0, which the crate writes as none.
 const NETLINK_ROUTE: Option<Protocol> = None;
 
@@ -94,7 +76,8 @@ impl Monitor {
     /// From now on.
     pub fn start() -> Result<Self> {
         Ok(Self {
-            channel: Channel::open(Some(netlink::NETFILTER), NFTABLES).map_err(failed)?,
+            channel: Channel::open(Some(netlink::NETFILTER), NFNLGRP_NFTABLES_GROUP)
+                .map_err(failed)?,
             open: Transaction::default(),
         })
     }
@@ -129,15 +112,15 @@ fn understand(open: &mut Transaction, bytes: &[u8], made: &mut Vec<Transaction>)
         match message.kind.to_le_bytes()[0] {
             NFT_MSG_NEWGEN => {
                 let text = |kind| attribute(&object, kind).map(string);
-                let pid = attribute(&object, GEN_PROC_PID).map_or(0, be32);
-                open.generation = attribute(&object, GEN_ID).map_or(0, be32);
-                open.by = format!("{}[{pid}]", text(GEN_PROC_NAME).unwrap_or_default());
+                let pid = attribute(&object, NFTA_GEN_PROC_PID).map_or(0, be32);
+                open.generation = attribute(&object, NFTA_GEN_ID).map_or(0, be32);
+                open.by = format!("{}[{pid}]", text(NFTA_GEN_PROC_NAME).unwrap_or_default());
                 made.push(std::mem::take(open));
             }
             // Tables, chains and rules, made and deleted.
             NFT_MSG_NEWTABLE..=NFT_MSG_DELRULE => open.matters = true,
             NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM => {
-                let table = attribute(&object, TABLE_NAME).map(string);
+                let table = attribute(&object, NFTA_TABLE_NAME).map(string);
                 open.matters |= table.as_deref() == Some(TABLE.name);
             }
             _ => {}
@@ -167,7 +150,7 @@ pub struct Links(Channel);
 impl Links {
     /// From now on.
     pub fn start() -> Result<Self> {
-        let channel = Channel::open(NETLINK_ROUTE, LINK);
+        let channel = Channel::open(NETLINK_ROUTE, RTNLGRP_LINK_GROUP);
         channel.map(Self).map_err(failed)
     }
 }
@@ -196,7 +179,7 @@ fn links_in(bytes: &[u8]) -> impl Iterator<Item = Link> {
         // Of family AF_BRIDGE: a port that leaves its bridge, not an interface that goes.
         let body = message.body;
         let attributes = body
-            .get(LINK_HEADER..)
+            .get(SIZEOF_IFINFOMSG..)
             .filter(|_| body.first() == Some(&0))?;
         let name = string(attribute(attributes, IFLA_IFNAME)?);
         Some(Link { name, is_gone })
@@ -217,7 +200,10 @@ pub struct Settings(Channel);
 impl Settings {
     /// From now on.
     pub fn start() -> Result<Self> {
-        let channel = Channel::open(NETLINK_ROUTE, IPV4_NETCONF | IPV6_NETCONF);
+        let channel = Channel::open(
+            NETLINK_ROUTE,
+            RTNLGRP_IPV4_NETCONF_GROUP | RTNLGRP_IPV6_NETCONF_GROUP,
+        );
         channel.map(Self).map_err(failed)
     }
 }
@@ -242,7 +228,7 @@ impl AsRawFd for Settings {
 /// The number of the last transaction.
 pub fn generation(deadline: Deadline) -> Result<u32> {
     let object = messages::get(NFT_MSG_GETGEN, deadline).map_err(failed)?;
-    Ok(attribute(&object.attributes, GEN_ID).map_or(0, be32))
+    Ok(attribute(&object.attributes, NFTA_GEN_ID).map_or(0, be32))
 }
 
 fn failed(why: io::Error) -> Error {
@@ -266,7 +252,7 @@ mod tests {
     #[test]
     fn interfaces_come_and_go_and_a_port_that_leaves_its_bridge_is_neither() {
         let body = |family: u8| {
-            let mut body = vec![0; LINK_HEADER];
+            let mut body = vec![0; SIZEOF_IFINFOMSG];
             body[0] = family;
             [body, text(IFLA_IFNAME, "virbr0")].concat()
         };

@@ -3,18 +3,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::netlink::uapi::{
+    NF_ACCEPT, NF_DROP, NF_INET_FORWARD, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ,
+    NFT_CMP_NEQ, NFT_GOTO, NFT_JUMP, NFT_META_L4PROTO, NFT_META_MARK, NFT_META_NFPROTO,
+    NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE, NFT_OBJECT_COUNTER, NFT_RETURN,
+    NFT_TABLE_F_DORMANT, NFT_TABLE_F_OWNER, NFTA_BITWISE_MASK, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME,
+    NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_DATA_VALUE,
+    NFTA_DATA_VERDICT, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NFTA_IMMEDIATE_DATA, NFTA_LOOKUP_DREG, NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_META_KEY,
+    NFTA_OBJREF_IMM_TYPE, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET,
+    NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE, NFTA_RULE_USERDATA,
+    NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+    NFTNL_UDATA_RULE_COMMENT,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
     exec::iptables,
-    netlink::{
-        socket::{attribute, attributes, be32, be64, dump, head, string},
-        uapi::{
-            ACCEPT, CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, DROP, GOTO, JUMP, NFT_MSG_GETCHAIN,
-            NFT_MSG_GETRULE, NFT_MSG_GETTABLE, RETURN, RULE_CHAIN, RULE_EXPRESSIONS, RULE_HANDLE,
-            RULE_TABLE, TABLE_FLAGS, TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE,
-        },
-    },
+    netlink::socket::{attribute, attributes, be32, be64, dump, head, string},
 };
 use virt_forward_policy::netfilter::{ChainName, Family, TABLE};
 use virt_forward_ruleset::gates::{
@@ -22,50 +28,8 @@ use virt_forward_ruleset::gates::{
     chain_model::{About, Base, Chain, Chains, Rule, Verdict},
 };
 
-/// `NFT_TABLE_F_DORMANT`: switched off, as if it were not there.
-const DORMANT: u32 = 1;
-/// `NFT_TABLE_F_OWNER`: only the program that made it can change it.
-const OWNER: u32 = 2;
-
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
-const HOOK_NUMBER: u16 = 1;
-const HOOK_PRIORITY: u16 = 2;
-/// `NF_INET_FORWARD`, the same for ip, ip6 and inet.
-const FORWARD: u32 = 2;
-
-const RULE_USERDATA: u16 = 7;
-const EXPR_NAME: u16 = 1;
-const EXPR_DATA: u16 = 2;
-const IMMEDIATE_DATA: u16 = 2;
-const DATA_VERDICT: u16 = 2;
-const LOOKUP_DREG: u16 = 3;
-const MATCH_NAME: u16 = 1;
-const MATCH_INFO: u16 = 3;
-const META_KEY: u16 = 2;
-/// `NFT_META_MARK`
-const MARK: u32 = 3;
-/// `NFT_META_NFPROTO`
-const NFPROTO: u32 = 15;
-/// `NFT_META_L4PROTO`
-const L4PROTO: u32 = 16;
-const PAYLOAD_BASE: u16 = 2;
-const PAYLOAD_OFFSET: u16 = 3;
-const PAYLOAD_LENGTH: u16 = 4;
 /// Of the network header the tenth byte, of IPv4.
 const IP_PROTOCOL: [Option<u32>; 3] = [Some(1), Some(9), Some(1)];
-const OBJREF_TYPE: u16 = 1;
-/// `NFT_OBJECT_COUNTER`
-const OBJECT_COUNTER: u32 = 1;
-const BITWISE_MASK: u16 = 4;
-const CMP_OP: u16 = 2;
-const CMP_DATA: u16 = 3;
-/// `NFT_CMP_EQ`
-const EQUAL: u32 = 0;
-/// `NFT_CMP_NEQ`
-const NOT_EQUAL: u32 = 1;
-/// libnftnl: `NFTNL_UDATA_RULE_COMMENT`.
-const USERDATA_COMMENT: u8 = 0;
 
 /// Of which chains the rules are read.
 #[derive(Clone, Copy)]
@@ -143,32 +107,34 @@ fn near(all: Vec<Chain>, firewalls: &Firewalls, deadline: Deadline) -> Result<Ch
 fn tables(deadline: Deadline) -> std::io::Result<BTreeMap<(u8, String), u32>> {
     let objects = dump(NFT_MSG_GETTABLE, 0, &[], deadline)?.into_iter();
     let tables = objects.filter_map(|object| {
-        let name = string(attribute(&object.attributes, TABLE_NAME)?);
-        let flags = attribute(&object.attributes, TABLE_FLAGS).map_or(0, be32);
-        (flags & DORMANT == 0).then_some(((object.family, name), flags))
+        let name = string(attribute(&object.attributes, NFTA_TABLE_NAME)?);
+        let flags = attribute(&object.attributes, NFTA_TABLE_FLAGS).map_or(0, be32);
+        (flags & NFT_TABLE_F_DORMANT == 0).then_some(((object.family, name), flags))
     });
     Ok(tables.collect())
 }
 
 fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Option<Chain> {
-    let table = string(attribute(object, CHAIN_TABLE)?);
+    let table = string(attribute(object, NFTA_CHAIN_TABLE)?);
     let family = family(number)?;
     if family == TABLE.family && table == TABLE.name {
         return None;
     }
-    let name = string(attribute(object, CHAIN_NAME)?);
+    let name = string(attribute(object, NFTA_CHAIN_NAME)?);
     let flags = tables.get(&(number, table.clone()))?;
-    let base = attribute(object, CHAIN_HOOK).and_then(|hook| {
-        let is_forward = attribute(hook, HOOK_NUMBER).map(be32) == Some(FORWARD);
+    let base = attribute(object, NFTA_CHAIN_HOOK).and_then(|hook| {
+        let is_forward = attribute(hook, NFTA_HOOK_HOOKNUM).map(be32) == Some(NF_INET_FORWARD);
         is_forward.then(|| Base {
-            priority: attribute(hook, HOOK_PRIORITY).map_or(0, be32).cast_signed(),
-            drops: attribute(object, CHAIN_POLICY).map(be32) == Some(DROP),
+            priority: attribute(hook, NFTA_HOOK_PRIORITY)
+                .map_or(0, be32)
+                .cast_signed(),
+            drops: attribute(object, NFTA_CHAIN_POLICY).map(be32) == Some(NF_DROP),
         })
     });
     Some(Chain {
         name: ChainName::nft(family, &table, &name),
         base,
-        is_owned: flags & OWNER != 0,
+        is_owned: flags & NFT_TABLE_F_OWNER != 0,
         rules: Vec::new(),
     })
 }
@@ -176,25 +142,28 @@ fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Opt
 /// `NFPROTO_*`; bridged frames and what comes in on a device are never routed packets.
 pub(crate) fn family(number: u8) -> Option<Family> {
     match number {
-        1 => Some(Family::Inet),
-        2 => Some(Family::Ip),
-        10 => Some(Family::Ip6),
+        NFPROTO_INET => Some(Family::Inet),
+        NFPROTO_IPV4 => Some(Family::Ip),
+        NFPROTO_IPV6 => Some(Family::Ip6),
         _ => None,
     }
 }
 
 fn number(family: Family) -> u8 {
     match family {
-        Family::Inet => 1,
-        Family::Ip => 2,
-        Family::Ip6 => 10,
+        Family::Inet => NFPROTO_INET,
+        Family::Ip => NFPROTO_IPV4,
+        Family::Ip6 => NFPROTO_IPV6,
     }
 }
 
 /// The rules of one chain, first to last, at least `limit` if there are so many; none where it is
 /// gone by now. Tables of iptables-nft are tables like any other here.
 fn rules(name: &ChainName, limit: usize, deadline: Deadline) -> Result<Vec<Rule>> {
-    let chain = [(RULE_TABLE, &*name.table), (RULE_CHAIN, &*name.chain)];
+    let chain = [
+        (NFTA_RULE_TABLE, &*name.table),
+        (NFTA_RULE_CHAIN, &*name.chain),
+    ];
     let family = number(name.family);
     match head(NFT_MSG_GETRULE, family, &chain, limit, deadline) {
         Ok(objects) => Ok(objects
@@ -213,9 +182,11 @@ fn all_rules(deadline: Deadline) -> std::io::Result<BTreeMap<ChainName, Vec<Rule
     let mut rules: BTreeMap<ChainName, Vec<Rule>> = BTreeMap::new();
     for object in dump(NFT_MSG_GETRULE, 0, &[], deadline)? {
         let named = |kind| attribute(&object.attributes, kind).map(string);
-        if let (Some(family), Some(table), Some(chain)) =
-            (family(object.family), named(RULE_TABLE), named(RULE_CHAIN))
-        {
+        if let (Some(family), Some(table), Some(chain)) = (
+            family(object.family),
+            named(NFTA_RULE_TABLE),
+            named(NFTA_RULE_CHAIN),
+        ) {
             let name = ChainName::nft(family, &table, &chain);
             rules
                 .entry(name)
@@ -230,21 +201,21 @@ fn rule(object: &[u8]) -> Rule {
     let mut reading = Reading {
         rule: Rule {
             // One beyond 32 bits cannot be named to nft through the crate; it then says so.
-            handle: attribute(object, RULE_HANDLE)
+            handle: attribute(object, NFTA_RULE_HANDLE)
                 .map_or(0, |handle| be64(handle).try_into().unwrap_or(u32::MAX)),
-            comment: attribute(object, RULE_USERDATA).and_then(userdata_comment),
+            comment: attribute(object, NFTA_RULE_USERDATA).and_then(userdata_comment),
             about: About::All,
             ..Rule::default()
         },
         ..Reading::default()
     };
     let mut seen = BTreeSet::new();
-    let expressions = attribute(object, RULE_EXPRESSIONS).unwrap_or_default();
+    let expressions = attribute(object, NFTA_RULE_EXPRESSIONS).unwrap_or_default();
     for (_, expression) in attributes(expressions) {
-        let name = attribute(expression, EXPR_NAME)
+        let name = attribute(expression, NFTA_EXPR_NAME)
             .map(string)
             .unwrap_or_default();
-        let data = attribute(expression, EXPR_DATA).unwrap_or_default();
+        let data = attribute(expression, NFTA_EXPR_DATA).unwrap_or_default();
         reading.understand(&name, data);
         seen.insert(name);
     }
@@ -294,9 +265,11 @@ impl Reading {
                 rule.verdict = Verdict::Refuse;
                 self.answers = true;
             }
-            // Targets of iptables' own; ACCEPT, DROP and jumps are verdicts here too.
+            // Targets of iptables' own; NF_ACCEPT, NF_DROP and jumps are verdicts here too.
             "target" => {
-                let target = attribute(data, MATCH_NAME).map(string).unwrap_or_default();
+                let target = attribute(data, NFTA_MATCH_NAME)
+                    .map(string)
+                    .unwrap_or_default();
                 iptables::target(rule, &target);
                 self.answers |= target == "REJECT";
             }
@@ -307,14 +280,15 @@ impl Reading {
             "lookup" => {
                 rule.about = About::Some;
                 // Into the verdict's register: a map decides.
-                if attribute(data, LOOKUP_DREG).map(be32) == Some(0) {
+                if attribute(data, NFTA_LOOKUP_DREG).map(be32) == Some(0) {
                     rule.verdict = Verdict::Unknown;
                 }
             }
             // To a program, which answers for the kernel.
             "queue" | "synproxy" => rule.verdict = Verdict::Unknown,
             "log" => rule.logs = true,
-            "objref" if attribute(data, OBJREF_TYPE).map(be32) == Some(OBJECT_COUNTER) => {}
+            "objref"
+                if attribute(data, NFTA_OBJREF_IMM_TYPE).map(be32) == Some(NFT_OBJECT_COUNTER) => {}
             "cmp" => rule.about = narrowed(rule.about, self.loaded, data),
             "counter" | "last" | "bitwise" | "meta" | "payload" | "ct" => {}
             _ => rule.about = About::Some,
@@ -331,10 +305,13 @@ impl Reading {
 fn loaded(name: &str, data: &[u8]) -> Loaded {
     let number = |kind| attribute(data, kind).map(be32);
     match name {
-        "meta" if number(META_KEY) == Some(NFPROTO) => Loaded::Family,
-        "meta" if number(META_KEY) == Some(L4PROTO) => Loaded::Protocol,
+        "meta" if number(NFTA_META_KEY) == Some(NFT_META_NFPROTO) => Loaded::Family,
+        "meta" if number(NFTA_META_KEY) == Some(NFT_META_L4PROTO) => Loaded::Protocol,
         // `ip protocol`
-        "payload" if [PAYLOAD_BASE, PAYLOAD_OFFSET, PAYLOAD_LENGTH].map(number) == IP_PROTOCOL => {
+        "payload"
+            if [NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_OFFSET, NFTA_PAYLOAD_LEN].map(number)
+                == IP_PROTOCOL =>
+        {
             Loaded::Protocol
         }
         _ => Loaded::Other,
@@ -343,8 +320,9 @@ fn loaded(name: &str, data: &[u8]) -> Loaded {
 
 /// Which packets are left after a comparison.
 fn narrowed(about: About, loaded: Loaded, comparison: &[u8]) -> About {
-    let is_equal = attribute(comparison, CMP_OP).map(be32) == Some(EQUAL);
-    let value = attribute(comparison, CMP_DATA).and_then(|data| attribute(data, DATA_VALUE));
+    let is_equal = attribute(comparison, NFTA_CMP_OP).map(be32) == Some(NFT_CMP_EQ);
+    let value =
+        attribute(comparison, NFTA_CMP_DATA).and_then(|data| attribute(data, NFTA_DATA_VALUE));
     match (about, loaded) {
         (About::Some, _) | (_, Loaded::Other) => About::Some,
         _ if !is_equal => About::Some,
@@ -364,12 +342,12 @@ fn narrowed(about: About, loaded: Loaded, comparison: &[u8]) -> About {
 fn mark(rule: &mut Rule, name: &str, data: &[u8]) {
     match name {
         "meta" => {
-            let is_mark = attribute(data, META_KEY).map(be32) == Some(MARK);
+            let is_mark = attribute(data, NFTA_META_KEY).map(be32) == Some(NFT_META_MARK);
             rule.mark = if is_mark { u32::MAX } else { 0 };
         }
         "bitwise" if rule.mark != 0 => {
-            let mask = attribute(data, BITWISE_MASK);
-            let mask = mask.and_then(|mask| attribute(mask, DATA_VALUE));
+            let mask = attribute(data, NFTA_BITWISE_MASK);
+            let mask = mask.and_then(|mask| attribute(mask, NFTA_DATA_VALUE));
             let mask = mask.and_then(|mask| mask.first_chunk());
             rule.mark = mask.map_or(0, |four| u32::from_ne_bytes(*four));
         }
@@ -379,30 +357,31 @@ fn mark(rule: &mut Rule, name: &str, data: &[u8]) {
 
 /// `… != 0`
 fn is_not_zero(comparison: &[u8]) -> bool {
-    let operator = attribute(comparison, CMP_OP).map(be32);
-    let value = attribute(comparison, CMP_DATA).and_then(|data| attribute(data, DATA_VALUE));
-    operator == Some(NOT_EQUAL) && value.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    let operator = attribute(comparison, NFTA_CMP_OP).map(be32);
+    let value =
+        attribute(comparison, NFTA_CMP_DATA).and_then(|data| attribute(data, NFTA_DATA_VALUE));
+    operator == Some(NFT_CMP_NEQ) && value.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 /// What an immediate says, where it is a verdict.
 pub(crate) fn verdict(immediate: &[u8]) -> Option<Verdict> {
-    let data = attribute(immediate, IMMEDIATE_DATA)?;
-    let verdict = attribute(data, DATA_VERDICT)?;
-    let chain = || attribute(verdict, VERDICT_CHAIN).map(string);
-    match be32(attribute(verdict, VERDICT_CODE)?) {
-        ACCEPT => Some(Verdict::Accept),
-        DROP => Some(Verdict::Refuse),
-        RETURN => Some(Verdict::Return),
-        JUMP => Some(Verdict::Jump(chain()?)),
-        GOTO => Some(Verdict::Goto(chain()?)),
+    let data = attribute(immediate, NFTA_IMMEDIATE_DATA)?;
+    let verdict = attribute(data, NFTA_DATA_VERDICT)?;
+    let chain = || attribute(verdict, NFTA_VERDICT_CHAIN).map(string);
+    match be32(attribute(verdict, NFTA_VERDICT_CODE)?) {
+        NF_ACCEPT => Some(Verdict::Accept),
+        NF_DROP => Some(Verdict::Refuse),
+        NFT_RETURN => Some(Verdict::Return),
+        NFT_JUMP => Some(Verdict::Jump(chain()?)),
+        NFT_GOTO => Some(Verdict::Goto(chain()?)),
         _ => None,
     }
 }
 
 /// iptables' `-m comment`: the text is all of the match's data.
 fn match_comment(expression: &[u8]) -> Option<String> {
-    let is_comment = attribute(expression, MATCH_NAME).map(string)? == "comment";
-    let info = attribute(expression, MATCH_INFO)?;
+    let is_comment = attribute(expression, NFTA_MATCH_NAME).map(string)? == "comment";
+    let info = attribute(expression, NFTA_MATCH_INFO)?;
     is_comment.then(|| string(info))
 }
 
@@ -410,7 +389,7 @@ fn match_comment(expression: &[u8]) -> Option<String> {
 fn userdata_comment(mut bytes: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = bytes {
         let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-        if *kind == USERDATA_COMMENT {
+        if *kind == NFTNL_UDATA_RULE_COMMENT {
             return Some(string(value));
         }
         bytes = rest;

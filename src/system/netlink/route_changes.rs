@@ -5,10 +5,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use rustix::net::Protocol;
 
 use crate::netlink::channel::{Channel, Taken};
+use crate::netlink::uapi::{
+    RTNLGRP_IPV4_ROUTE_GROUP, RTNLGRP_IPV4_RULE_GROUP, RTNLGRP_IPV6_ROUTE_GROUP,
+    RTNLGRP_IPV6_RULE_GROUP,
+};
 use crate::{Error, Result};
 
-/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_ROUTE`, `RTNLGRP_IPV6_RULE`
-const GROUPS: u32 = 1 << (7 - 1) | 1 << (8 - 1) | 1 << (11 - 1) | 1 << (19 - 1);
+const GROUPS: u32 = RTNLGRP_IPV4_ROUTE_GROUP
+    | RTNLGRP_IPV4_RULE_GROUP
+    | RTNLGRP_IPV6_ROUTE_GROUP
+    | RTNLGRP_IPV6_RULE_GROUP;
 /// Its number is 0, which the crate writes as none.
 const NETLINK_ROUTE: Option<Protocol> = None;
 

@@ -13,6 +13,14 @@ use std::{
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
 
+use crate::netlink::uapi::{
+    FIB_RULE_INVERT, FR_ACT_BLACKHOLE, FR_ACT_GOTO, FR_ACT_PROHIBIT, FR_ACT_TO_TBL, FRA_DST,
+    FRA_FWMARK, FRA_FWMASK, FRA_GOTO, FRA_IIFNAME, FRA_IP_PROTO, FRA_L3MDEV, FRA_OIFNAME,
+    FRA_PRIORITY, FRA_SRC, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_TUN_ID, FRA_UID_RANGE, NHA_GROUP,
+    NHA_ID, NHA_OIF, RTA_DST, RTA_MULTIPATH, RTA_NH_ID, RTA_OIF, RTA_PRIORITY, RTA_SRC, RTA_TABLE,
+    RTM_GETNEXTHOP, RTM_GETROUTE, RTM_GETRULE, RTN_THROW, RTN_UNICAST, RTNH_F_DEAD, SIZEOF_NHMSG,
+    SIZEOF_RTMSG,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
@@ -22,55 +30,6 @@ use virt_forward_ruleset::{
     routing::{Action, Condition, From, Route, Routing, Rule, Way},
     table::Ip,
 };
-
-const RTM_GETROUTE: u16 = 26;
-const RTM_GETRULE: u16 = 34;
-const RTM_GETNEXTHOP: u16 = 106;
-
-/// The length of `struct rtmsg`, and of `struct fib_rule_hdr`.
-const HEADER: usize = 12;
-/// The length of `struct nhmsg`, of `struct rtnexthop` and of `struct nexthop_grp`.
-const SHORT_HEADER: usize = 8;
-
-const RTA_DST: u16 = 1;
-const RTA_SRC: u16 = 2;
-const RTA_OIF: u16 = 4;
-const RTA_PRIORITY: u16 = 6;
-const RTA_MULTIPATH: u16 = 9;
-const RTA_TABLE: u16 = 15;
-const RTA_NH_ID: u16 = 30;
-
-const RTN_UNICAST: u8 = 1;
-const RTN_THROW: u8 = 9;
-/// `RTNH_F_DEAD`: its interface is down.
-const DEAD: u8 = 1;
-
-const FRA_DST: u16 = 1;
-const FRA_SRC: u16 = 2;
-const FRA_IIFNAME: u16 = 3;
-const FRA_GOTO: u16 = 4;
-const FRA_PRIORITY: u16 = 6;
-const FRA_FWMARK: u16 = 10;
-const FRA_TUN_ID: u16 = 12;
-const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
-const FRA_TABLE: u16 = 15;
-const FRA_FWMASK: u16 = 16;
-const FRA_OIFNAME: u16 = 17;
-const FRA_L3MDEV: u16 = 19;
-const FRA_UID_RANGE: u16 = 20;
-/// `FRA_IP_PROTO`, `FRA_SPORT_RANGE`, `FRA_DPORT_RANGE`, `FRA_DSCP`, and what came after them.
-const FRA_IP_PROTO: u16 = 22;
-
-const FR_ACT_TO_TBL: u8 = 1;
-const FR_ACT_GOTO: u8 = 2;
-const FR_ACT_BLACKHOLE: u8 = 6;
-const FR_ACT_PROHIBIT: u8 = 8;
-/// `FIB_RULE_INVERT`
-const INVERT: u32 = 2;
-
-const NHA_ID: u16 = 1;
-const NHA_GROUP: u16 = 2;
-const NHA_OIF: u16 = 5;
 
 /// The rules of a family, and those of its routes that `is_wanted` says of, by what they are for:
 /// there may be a million. Routes for some sources only are left out, unless `is_source` says
@@ -93,7 +52,7 @@ pub fn routing(
     let mut names = Names::new().map_err(failed)?;
     let mut rules = Vec::new();
     let mut each = |body: &[u8]| rules.extend(rule(family, body));
-    dump_routing(RTM_GETRULE, number, HEADER, deadline, &mut each).map_err(failed)?;
+    dump_routing(RTM_GETRULE, number, SIZEOF_RTMSG, deadline, &mut each).map_err(failed)?;
     rules.sort_by_key(|rule: &Rule| rule.priority);
     let mut raw = Vec::new();
     let mut each =
@@ -103,7 +62,7 @@ pub fn routing(
                 is_wanted(&route.to) && route.source.as_ref().is_none_or(&is_source)
             }));
         };
-    dump_routing(RTM_GETROUTE, number, HEADER, deadline, &mut each).map_err(failed)?;
+    dump_routing(RTM_GETROUTE, number, SIZEOF_RTMSG, deadline, &mut each).map_err(failed)?;
     let objects = match raw.iter().any(RawRoute::needs_object) {
         true => objects(deadline).map_err(failed)?,
         false => BTreeMap::new(),
@@ -191,7 +150,7 @@ fn route(family: Ip, body: &[u8]) -> Option<RawRoute> {
     if tos != 0 || !(RTN_UNICAST..=RTN_THROW).contains(&kind) {
         return None;
     }
-    let list = body.get(HEADER..)?;
+    let list = body.get(SIZEOF_RTMSG..)?;
     let number = |kind| attribute(list, kind).and_then(native32);
     let oif = number(RTA_OIF).filter(|_| !is_dead(body.get(8).copied()));
     let hops = attribute(list, RTA_MULTIPATH).unwrap_or_default();
@@ -210,7 +169,7 @@ fn route(family: Ip, body: &[u8]) -> Option<RawRoute> {
 }
 
 fn is_dead(flags: Option<u8>) -> bool {
-    flags.is_some_and(|flags| flags & DEAD != 0)
+    flags.is_some_and(|flags| flags & RTNH_F_DEAD != 0)
 }
 
 /// The interfaces of the next hops that are up, each a header and attributes.
@@ -218,7 +177,7 @@ fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut interfaces = Vec::new();
     while let Some(length) = bytes.first_chunk().map(|two| u16::from_ne_bytes(*two)) {
         let length = usize::from(length);
-        let Some(hop) = bytes.get(..length).filter(|_| length >= SHORT_HEADER) else {
+        let Some(hop) = bytes.get(..length).filter(|_| length >= SIZEOF_NHMSG) else {
             break;
         };
         if !is_dead(hop.get(2).copied()) {
@@ -235,7 +194,7 @@ fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
         return None;
     };
     let flags = native32(body.get(8..)?)?;
-    let list = body.get(HEADER..)?;
+    let list = body.get(SIZEOF_RTMSG..)?;
     let number = |kind| attribute(list, kind).and_then(native32);
     let has = |kind| attribute(list, kind).is_some();
     // A device of its own is in no routing of the host's (VRF).
@@ -264,7 +223,7 @@ fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
         },
         mark: has_mark.then(|| (number(FRA_FWMARK).unwrap_or(0), mask)),
         condition,
-        is_inverted: flags & INVERT != 0,
+        is_inverted: flags & FIB_RULE_INVERT != 0,
         action: match action {
             FR_ACT_TO_TBL => Action::Lookup {
                 table: number(FRA_TABLE).unwrap_or(table.into()),
@@ -289,7 +248,7 @@ fn objects(deadline: Deadline) -> io::Result<BTreeMap<u32, Vec<u32>>> {
     let mut single = BTreeMap::new();
     let mut groups: Vec<(u32, Vec<u32>)> = Vec::new();
     let mut each = |body: &[u8]| {
-        let list = body.get(SHORT_HEADER..).unwrap_or_default();
+        let list = body.get(SIZEOF_NHMSG..).unwrap_or_default();
         let number = |kind| attribute(list, kind).and_then(native32);
         let Some(id) = number(NHA_ID) else { return };
         // u32 nh_flags comes last.
@@ -297,11 +256,11 @@ fn objects(deadline: Deadline) -> io::Result<BTreeMap<u32, Vec<u32>>> {
             single.insert(id, vec![interface]);
         }
         if let Some(group) = attribute(list, NHA_GROUP) {
-            let members = group.chunks(SHORT_HEADER).filter_map(native32);
+            let members = group.chunks(SIZEOF_NHMSG).filter_map(native32);
             groups.push((id, members.collect()));
         }
     };
-    dump_routing(RTM_GETNEXTHOP, 0, SHORT_HEADER, deadline, &mut each)?;
+    dump_routing(RTM_GETNEXTHOP, 0, SIZEOF_NHMSG, deadline, &mut each)?;
     for (id, members) in groups {
         let members = members.iter().filter_map(|member| single.get(member));
         let interfaces = members.flatten().copied().collect();
@@ -328,7 +287,7 @@ mod tests {
     use super::*;
     use crate::netlink::socket::written;
 
-    fn with(header: [u8; HEADER], list: &[(u16, &[u8])]) -> Vec<u8> {
+    fn with(header: [u8; SIZEOF_RTMSG], list: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = header.to_vec();
         bytes.extend(list.iter().flat_map(|(kind, value)| written(*kind, value)));
         bytes
@@ -337,7 +296,7 @@ mod tests {
     #[test]
     fn routes_are_read_with_all_their_next_hops() {
         let hop = |index: u8, flags| [8, 0, flags, 0, index, 0, 0, 0];
-        let hops = [hop(2, 0), hop(3, DEAD), hop(4, 16)].concat();
+        let hops = [hop(2, 0), hop(3, RTNH_F_DEAD), hop(4, 16)].concat();
         let table = 51820_u32.to_ne_bytes();
         let body = with(
             [2, 24, 0, 0, 254, 3, 0, RTN_UNICAST, 0, 0, 0, 0],

@@ -10,34 +10,21 @@ use std::{
 };
 
 use crate::Result;
+use crate::netlink::uapi::{
+    NFPROTO_INET, NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM,
+    NFT_SET_ELEM_INTERVAL_END, NFTA_DATA_VALUE, NFTA_LIST_ELEM, NFTA_SET_ELEM_FLAGS,
+    NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+    NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_USERDATA, NFTNL_UDATA_SET_ELEM_COMMENT,
+};
 use crate::{
     deadline::Deadline,
     netlink::{
         socket::{attribute, attributes, be32, dump, nested, string, text, transaction, written},
         table_fingerprint::failed,
-        uapi::{DATA_VALUE, INET},
     },
 };
 use virt_forward_policy::netfilter::TABLE;
 use virt_forward_ruleset::table::{Element, Key, Verb};
-
-const NFT_MSG_NEWSETELEM: u8 = 12;
-const NFT_MSG_GETSETELEM: u8 = 13;
-const NFT_MSG_DELSETELEM: u8 = 14;
-
-const LIST_TABLE: u16 = 1;
-const LIST_SET: u16 = 2;
-const LIST_ELEMENTS: u16 = 3;
-/// `NFTA_LIST_ELEM`
-const ONE: u16 = 1;
-const ELEMENT_KEY: u16 = 1;
-const ELEMENT_FLAGS: u16 = 3;
-const ELEMENT_USERDATA: u16 = 6;
-const ELEMENT_KEY_END: u16 = 10;
-/// `NFT_SET_ELEM_INTERVAL_END`
-const END: u32 = 1;
-/// libnftnl: `NFTNL_UDATA_SET_ELEM_COMMENT`.
-const USERDATA_COMMENT: u8 = 0;
 
 /// Carries out all of `changes` at once, or nothing.
 pub fn change(changes: &[(Verb, Element)], deadline: Deadline) -> Result<()> {
@@ -50,28 +37,36 @@ pub fn change(changes: &[(Verb, Element)], deadline: Deadline) -> Result<()> {
         // delete element inet virt_forward bridges { "virbr_kube02" }
         Verb::Delete => (NFT_MSG_DELSETELEM, message(element)),
     });
-    transaction(INET, messages, deadline).map_err(failed)
+    transaction(NFPROTO_INET, messages, deadline).map_err(failed)
 }
 
 fn message(element: &Element) -> Vec<u8> {
     let Element { set, key, comment } = element;
-    let value = |kind, bytes: &[u8]| nested(kind, &written(DATA_VALUE, bytes));
-    let mut content = value(ELEMENT_KEY, &key.from);
+    let value = |kind, bytes: &[u8]| nested(kind, &written(NFTA_DATA_VALUE, bytes));
+    let mut content = value(NFTA_SET_ELEM_KEY, &key.from);
     if let Some(to) = &key.to {
-        content.extend(value(ELEMENT_KEY_END, to));
+        content.extend(value(NFTA_SET_ELEM_KEY_END, to));
     }
     if let Some(comment) = comment {
-        content.extend(written(ELEMENT_USERDATA, &userdata(comment)));
+        content.extend(written(NFTA_SET_ELEM_USERDATA, &userdata(comment)));
     }
-    let list = nested(LIST_ELEMENTS, &nested(ONE, &content));
-    [text(LIST_TABLE, TABLE.name), text(LIST_SET, set), list].concat()
+    let list = nested(
+        NFTA_SET_ELEM_LIST_ELEMENTS,
+        &nested(NFTA_LIST_ELEM, &content),
+    );
+    [
+        text(NFTA_SET_ELEM_LIST_TABLE, TABLE.name),
+        text(NFTA_SET_ELEM_LIST_SET, set),
+        list,
+    ]
+    .concat()
 }
 
 /// As nft writes a comment: a byte for what it is, one for how long, the text with its NUL.
 fn userdata(comment: &str) -> Vec<u8> {
     let text = [comment.as_bytes(), &[0]].concat();
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
-    [&[USERDATA_COMMENT, length], &text[..]].concat()
+    [&[NFTNL_UDATA_SET_ELEM_COMMENT, length], &text[..]].concat()
 }
 
 /// The elements of those sets; a set that is not there has none.
@@ -94,13 +89,16 @@ pub(crate) fn names_in(
     set: &str,
     deadline: Deadline,
 ) -> io::Result<BTreeSet<String>> {
-    let named = [(LIST_TABLE, table), (LIST_SET, set)];
+    let named = [
+        (NFTA_SET_ELEM_LIST_TABLE, table),
+        (NFTA_SET_ELEM_LIST_SET, set),
+    ];
     let mut names = BTreeSet::new();
     for part in dump(NFT_MSG_GETSETELEM, family, &named, deadline)? {
-        let list = attribute(&part.attributes, LIST_ELEMENTS).unwrap_or_default();
+        let list = attribute(&part.attributes, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
         let keys = attributes(list).filter_map(|(_, element)| {
-            let data = attribute(element, ELEMENT_KEY)?;
-            attribute(data, DATA_VALUE).map(string)
+            let data = attribute(element, NFTA_SET_ELEM_KEY)?;
+            attribute(data, NFTA_DATA_VALUE).map(string)
         });
         names.extend(keys);
     }
@@ -108,17 +106,22 @@ pub(crate) fn names_in(
 }
 
 fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
-    let named = [(LIST_TABLE, TABLE.name), (LIST_SET, set)];
+    let named = [
+        (NFTA_SET_ELEM_LIST_TABLE, TABLE.name),
+        (NFTA_SET_ELEM_LIST_SET, set),
+    ];
     let mut keys = BTreeSet::new();
-    for part in dump(NFT_MSG_GETSETELEM, INET, &named, deadline)? {
-        let list = attribute(&part.attributes, LIST_ELEMENTS).unwrap_or_default();
+    for part in dump(NFT_MSG_GETSETELEM, NFPROTO_INET, &named, deadline)? {
+        let list = attribute(&part.attributes, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
         for (_, element) in attributes(list) {
             let value = |kind| {
                 let data = attribute(element, kind)?;
-                attribute(data, DATA_VALUE).map(<[u8]>::to_vec)
+                attribute(data, NFTA_DATA_VALUE).map(<[u8]>::to_vec)
             };
-            let from = value(ELEMENT_KEY).unwrap_or_default();
-            let is_end = attribute(element, ELEMENT_FLAGS).map_or(0, be32) & END != 0;
+            let from = value(NFTA_SET_ELEM_KEY).unwrap_or_default();
+            let is_end = attribute(element, NFTA_SET_ELEM_FLAGS).map_or(0, be32)
+                & NFT_SET_ELEM_INTERVAL_END
+                != 0;
             // nft begins a set of intervals with the end of one before it
             // (src/segtree.c, `set_to_intervals`).
             if is_end && from.iter().all(|byte| *byte == 0) {
@@ -126,7 +129,7 @@ fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
             }
             keys.insert(Key {
                 from,
-                to: value(ELEMENT_KEY_END),
+                to: value(NFTA_SET_ELEM_KEY_END),
                 is_end,
             });
         }
@@ -151,10 +154,10 @@ mod tests {
             comment: None,
         };
         let ends = |message: &[u8]| {
-            let list = attribute(message, LIST_ELEMENTS).unwrap();
-            let one = attribute(list, ONE).unwrap();
-            let end = attribute(one, ELEMENT_KEY_END)?;
-            attribute(end, DATA_VALUE).map(<[u8]>::to_vec)
+            let list = attribute(message, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap();
+            let one = attribute(list, NFTA_LIST_ELEM).unwrap();
+            let end = attribute(one, NFTA_SET_ELEM_KEY_END)?;
+            attribute(end, NFTA_DATA_VALUE).map(<[u8]>::to_vec)
         };
         assert_eq!(
             ends(&message(&element(Some(address.clone())))),

@@ -15,25 +15,11 @@ use rustix::{
 };
 
 use crate::deadline::Deadline;
-
-const NLMSG_HEADER: usize = 16;
-const NFGEN_HEADER: usize = 4;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_DUMP: u16 = 0x300;
-const NLM_F_CREATE: u16 = 0x400;
-/// The kernel's rules changed while it listed them.
-const NLM_F_DUMP_INTR: u16 = 0x10;
-const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
-const NFNL_MSG_BATCH_END: u16 = 0x11;
-pub(crate) const NFNL_SUBSYS_CTNETLINK: u16 = 1;
-pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
-/// High bits of an attribute's type are flags (linux/netlink.h, `NLA_TYPE_MASK`).
-const TYPE_MASK: u16 = 0x3fff;
-/// `NLA_F_NESTED`
-const NESTED: u16 = 0x8000;
+use crate::netlink::uapi::{
+    NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES, NLA_F_NESTED, NLA_TYPE_MASK,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_HDRLEN, SIZEOF_NFGENMSG,
+};
 
 /// The kernel's largest message of a dump.
 pub(crate) const BUFFER: usize = 64 * 1024;
@@ -187,7 +173,7 @@ pub(crate) fn dump_routing(
     deadline: Deadline,
     each: &mut dyn FnMut(&[u8]),
 ) -> io::Result<()> {
-    let rest = vec![0; header.saturating_sub(NFGEN_HEADER)];
+    let rest = vec![0; header.saturating_sub(SIZEOF_NFGENMSG)];
     let request = message(kind, NLM_F_DUMP, [family, 0, 0, 0], &rest);
     // Its number is 0, which the crate writes as none.
     let socket = open(None, deadline)?;
@@ -274,8 +260,8 @@ fn request(subsystem: u16, kind: u8, family: u8, flags: u16, attributes: &[u8]) 
     message(kind, flags, [family, 0, 0, 0], attributes)
 }
 
-fn message(kind: u16, flags: u16, header: [u8; NFGEN_HEADER], attributes: &[u8]) -> Vec<u8> {
-    let length = NLMSG_HEADER + NFGEN_HEADER + attributes.len();
+fn message(kind: u16, flags: u16, header: [u8; SIZEOF_NFGENMSG], attributes: &[u8]) -> Vec<u8> {
+    let length = NLMSG_HDRLEN + SIZEOF_NFGENMSG + attributes.len();
     let mut message = Vec::new();
     message.extend((length as u32).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
@@ -299,7 +285,7 @@ pub(crate) fn text(kind: u16, text: &str) -> Vec<u8> {
 
 /// An attribute with others in it.
 pub(crate) fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
-    written(kind | NESTED, value)
+    written(kind | NLA_F_NESTED, value)
 }
 
 /// An attribute: length and type, the value, and zeros up to a multiple of four.
@@ -323,7 +309,11 @@ impl<'a> Message<'a> {
     pub(crate) fn object(&self) -> Object {
         Object {
             family: self.body.first().copied().unwrap_or_default(),
-            attributes: self.body.get(NFGEN_HEADER..).unwrap_or_default().to_vec(),
+            attributes: self
+                .body
+                .get(SIZEOF_NFGENMSG..)
+                .unwrap_or_default()
+                .to_vec(),
         }
     }
 
@@ -341,13 +331,13 @@ impl<'a> Message<'a> {
 pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
-        let message = bytes.get(..length).filter(|_| length >= NLMSG_HEADER)?;
+        let message = bytes.get(..length).filter(|_| length >= NLMSG_HDRLEN)?;
         let next = length.next_multiple_of(4).min(bytes.len());
         bytes = bytes.get(next..)?;
         Some(Message {
             kind: u16::from_ne_bytes(*message.get(4..)?.first_chunk()?),
             flags: u16::from_ne_bytes(*message.get(6..)?.first_chunk()?),
-            body: message.get(NLMSG_HEADER..)?,
+            body: message.get(NLMSG_HDRLEN..)?,
         })
     })
 }
@@ -356,7 +346,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
-        let kind = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?) & TYPE_MASK;
+        let kind = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?) & NLA_TYPE_MASK;
         let value = bytes.get(4..length)?;
         let next = length.next_multiple_of(4).min(bytes.len());
         bytes = bytes.get(next..)?;

@@ -3,20 +3,17 @@
 
 use std::{fmt::Write, io};
 
+use crate::netlink::uapi::{
+    NFPROTO_INET, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE, NFTA_CHAIN_HANDLE,
+    NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_RULE_HANDLE, NFTA_RULE_TABLE, NFTA_TABLE_FLAGS,
+    NFTA_TABLE_HANDLE, NFTA_TABLE_NAME,
+};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
-    netlink::{
-        socket::{attribute, be32, be64, dump, string},
-        uapi::{
-            CHAIN_POLICY, CHAIN_TABLE, INET, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE,
-            RULE_HANDLE, RULE_TABLE, TABLE_FLAGS, TABLE_HANDLE, TABLE_NAME,
-        },
-    },
+    netlink::socket::{attribute, be32, be64, dump, string},
 };
 use virt_forward_policy::netfilter::TABLE;
-
-const CHAIN_HANDLE: u16 = 2;
 
 /// Which chains and rules there are, by the numbers that the kernel gave them. It gives none
 /// twice, and a rule has no other content than the one it was made with: while this is the
@@ -26,29 +23,34 @@ pub fn fingerprint(deadline: Deadline) -> Result<Option<String>> {
 }
 
 fn read_fingerprint(deadline: Deadline) -> io::Result<Option<String>> {
-    let tables = dump(NFT_MSG_GETTABLE, INET, &[], deadline)?;
+    let tables = dump(NFT_MSG_GETTABLE, NFPROTO_INET, &[], deadline)?;
     let is_ours = |object: &[u8], kind| attribute(object, kind).map(string);
     let is_ours = |object: &[u8], kind| is_ours(object, kind).as_deref() == Some(TABLE.name);
     let mut tables = tables.iter().map(|table| &table.attributes[..]);
-    let Some(table) = tables.find(|table| is_ours(table, TABLE_NAME)) else {
+    let Some(table) = tables.find(|table| is_ours(table, NFTA_TABLE_NAME)) else {
         return Ok(None);
     };
     let number = |object: &[u8], kind| attribute(object, kind).map_or(0, be64);
-    let mut text = format!("table {}", number(table, TABLE_HANDLE));
-    let flags = attribute(table, TABLE_FLAGS).map_or(0, be32);
+    let mut text = format!("table {}", number(table, NFTA_TABLE_HANDLE));
+    let flags = attribute(table, NFTA_TABLE_FLAGS).map_or(0, be32);
     // Writing to a String cannot fail.
     let _ = write!(text, " flags {flags} chains");
-    let chains = dump(NFT_MSG_GETCHAIN, INET, &[], deadline)?;
+    let chains = dump(NFT_MSG_GETCHAIN, NFPROTO_INET, &[], deadline)?;
     for chain in chains.iter().map(|chain| &chain.attributes[..]) {
-        if is_ours(chain, CHAIN_TABLE) {
-            let policy = attribute(chain, CHAIN_POLICY).map_or(0, be32);
-            let _ = write!(text, " {}:{policy}", number(chain, CHAIN_HANDLE));
+        if is_ours(chain, NFTA_CHAIN_TABLE) {
+            let policy = attribute(chain, NFTA_CHAIN_POLICY).map_or(0, be32);
+            let _ = write!(text, " {}:{policy}", number(chain, NFTA_CHAIN_HANDLE));
         }
     }
     text.push_str(" rules");
-    let rules = dump(NFT_MSG_GETRULE, INET, &[(RULE_TABLE, TABLE.name)], deadline)?;
+    let rules = dump(
+        NFT_MSG_GETRULE,
+        NFPROTO_INET,
+        &[(NFTA_RULE_TABLE, TABLE.name)],
+        deadline,
+    )?;
     for rule in rules {
-        let _ = write!(text, " {}", number(&rule.attributes, RULE_HANDLE));
+        let _ = write!(text, " {}", number(&rule.attributes, NFTA_RULE_HANDLE));
     }
     Ok(Some(text))
 }

@@ -8,37 +8,24 @@ use rustix::{
     net::{RecvFlags, netlink, sockopt::set_socket_recv_buffer_size_force},
 };
 
+use crate::netlink::uapi::{
+    ETH_HLEN, NF_ACCEPT, NF_DROP, NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTRACE_GROUP, NFPROTO_BRIDGE,
+    NFPROTO_NETDEV, NFT_CONTINUE, NFT_GOTO, NFT_JUMP, NFT_MSG_TRACE, NFT_RETURN,
+    NFT_TRACETYPE_POLICY, NFT_TRACETYPE_RULE, NFTA_TRACE_CHAIN, NFTA_TRACE_ID, NFTA_TRACE_IIF,
+    NFTA_TRACE_LL_HEADER, NFTA_TRACE_NETWORK_HEADER, NFTA_TRACE_OIF, NFTA_TRACE_POLICY,
+    NFTA_TRACE_RULE_HANDLE, NFTA_TRACE_TABLE, NFTA_TRACE_TRANSPORT_HEADER, NFTA_TRACE_TYPE,
+    NFTA_TRACE_VERDICT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+};
 use crate::netlink::{
     channel::listen,
     nft_rules::family as routed_family,
-    socket::{BUFFER, NFNL_SUBSYS_NFTABLES, Object, attribute, be32, be64, messages, string},
-    uapi::{ACCEPT, CONTINUE, DROP, GOTO, JUMP, RETURN, VERDICT_CHAIN, VERDICT_CODE},
+    socket::{BUFFER, Object, attribute, be32, be64, messages, string},
 };
 use crate::{Error, Result};
 use virt_forward_policy::{
     netfilter::{ChainName, Family},
     sanitize::shown,
 };
-
-const NFT_MSG_TRACE: u16 = 17;
-/// `NFNLGRP_NFTRACE` is group 9.
-const NFTRACE: u32 = 1 << (9 - 1);
-
-const TABLE: u16 = 1;
-const CHAIN: u16 = 2;
-const RULE_HANDLE: u16 = 3;
-const TYPE: u16 = 4;
-const VERDICT: u16 = 5;
-const ID: u16 = 6;
-const LL_HEADER: u16 = 7;
-const NETWORK_HEADER: u16 = 8;
-const TRANSPORT_HEADER: u16 = 9;
-const IIF: u16 = 10;
-const OIF: u16 = 12;
-const POLICY: u16 = 16;
-/// `NFT_TRACETYPE_POLICY`, `NFT_TRACETYPE_RULE`
-const TYPE_POLICY: u32 = 1;
-const TYPE_RULE: u32 = 3;
 
 /// A chain of any family: those of bridges and devices see a packet before and after routing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,17 +59,14 @@ impl fmt::Display for Place {
 fn word(family: u8) -> Option<&'static str> {
     match (routed_family(family), family) {
         (Some(family), _) => Some(family.word()),
-        (None, 5) => Some("netdev"),
-        (None, 7) => Some("bridge"),
+        (None, NFPROTO_NETDEV) => Some("netdev"),
+        (None, NFPROTO_BRIDGE) => Some("bridge"),
         _ => None,
     }
 }
 
-/// To, from, and what is in it.
-const ETHERNET: usize = 14;
-
 /// What the kernel keeps for us until we read, in bytes: a connection has hundreds of events.
-const BACKLOG: usize = 8 * 1024 * 1024;
+const RECV_BUFFER_SIZE: usize = 8 * 1024 * 1024;
 
 /// What a rule or a policy does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +139,9 @@ pub struct Trace(OwnedFd);
 impl Trace {
     /// From now on.
     pub fn start() -> Result<Self> {
-        let socket = listen(Some(netlink::NETFILTER), NFTRACE).map_err(failed)?;
-        set_socket_recv_buffer_size_force(&socket, BACKLOG).map_err(|why| failed(why.into()))?;
+        let socket = listen(Some(netlink::NETFILTER), NFNLGRP_NFTRACE_GROUP).map_err(failed)?;
+        set_socket_recv_buffer_size_force(&socket, RECV_BUFFER_SIZE)
+            .map_err(|why| failed(why.into()))?;
         Ok(Self(socket))
     }
 
@@ -184,22 +169,26 @@ impl Trace {
 fn event(object: &Object) -> Option<Event> {
     let bytes = &object.attributes[..];
     let text = |kind| attribute(bytes, kind).map(string);
-    let (by, fate) = match be32(attribute(bytes, TYPE)?) {
-        TYPE_POLICY => (By::Policy, fate(be32(attribute(bytes, POLICY)?), None)),
+    let (by, fate) = match be32(attribute(bytes, NFTA_TRACE_TYPE)?) {
+        NFT_TRACETYPE_POLICY => (
+            By::Policy,
+            fate(be32(attribute(bytes, NFTA_TRACE_POLICY)?), None),
+        ),
         // The end of a chain comes as a rule without a handle, or as a type of its own.
-        kind => match attribute(bytes, RULE_HANDLE).map(be64) {
-            Some(handle) if kind == TYPE_RULE => {
-                (By::Rule(handle), verdict(attribute(bytes, VERDICT)?)?)
-            }
+        kind => match attribute(bytes, NFTA_TRACE_RULE_HANDLE).map(be64) {
+            Some(handle) if kind == NFT_TRACETYPE_RULE => (
+                By::Rule(handle),
+                verdict(attribute(bytes, NFTA_TRACE_VERDICT)?)?,
+            ),
             _ => (By::End, Fate::Return),
         },
     };
     Some(Event {
-        id: attribute(bytes, ID).map_or(0, be32),
+        id: attribute(bytes, NFTA_TRACE_ID).map_or(0, be32),
         chain: Place {
             family: word(object.family)?,
-            table: text(TABLE)?,
-            chain: text(CHAIN)?,
+            table: text(NFTA_TRACE_TABLE)?,
+            chain: text(NFTA_TRACE_CHAIN)?,
         },
         by,
         fate,
@@ -208,37 +197,37 @@ fn event(object: &Object) -> Option<Event> {
 }
 
 fn verdict(bytes: &[u8]) -> Option<Fate> {
-    let chain = attribute(bytes, VERDICT_CHAIN).map(string);
-    Some(fate(be32(attribute(bytes, VERDICT_CODE)?), chain))
+    let chain = attribute(bytes, NFTA_VERDICT_CHAIN).map(string);
+    Some(fate(be32(attribute(bytes, NFTA_VERDICT_CODE)?), chain))
 }
 
 fn fate(code: u32, chain: Option<String>) -> Fate {
     match (code, chain) {
-        (CONTINUE, _) => Fate::Continue,
-        (ACCEPT, _) => Fate::Accept,
-        (DROP, _) => Fate::Drop,
-        (RETURN, _) => Fate::Return,
-        (JUMP, Some(chain)) => Fate::Jump(chain),
-        (GOTO, Some(chain)) => Fate::Goto(chain),
+        (NFT_CONTINUE, _) => Fate::Continue,
+        (NF_ACCEPT, _) => Fate::Accept,
+        (NF_DROP, _) => Fate::Drop,
+        (NFT_RETURN, _) => Fate::Return,
+        (NFT_JUMP, Some(chain)) => Fate::Jump(chain),
+        (NFT_GOTO, Some(chain)) => Fate::Goto(chain),
         _ => Fate::Other,
     }
 }
 
 fn seen(bytes: &[u8]) -> Option<Seen> {
-    let header = attribute(bytes, NETWORK_HEADER)?;
+    let header = attribute(bytes, NFTA_TRACE_NETWORK_HEADER)?;
     let (source, target, protocol) = addresses(header)?;
     let interface = |kind| attribute(bytes, kind).map_or(0, be32);
-    let ethernet = attribute(bytes, LL_HEADER).filter(|header| header.len() == ETHERNET);
+    let ethernet = attribute(bytes, NFTA_TRACE_LL_HEADER).filter(|header| header.len() == ETH_HLEN);
     Some(Seen {
         mac: ethernet.and_then(|header| header.get(6..)?.first_chunk().copied()),
         source,
         target,
         protocol,
-        transport: attribute(bytes, TRANSPORT_HEADER)
+        transport: attribute(bytes, NFTA_TRACE_TRANSPORT_HEADER)
             .unwrap_or_default()
             .to_vec(),
-        came: interface(IIF),
-        leaves: interface(OIF),
+        came: interface(NFTA_TRACE_IIF),
+        leaves: interface(NFTA_TRACE_OIF),
     })
 }
 
@@ -273,18 +262,21 @@ mod tests {
         header[12..16].copy_from_slice(&[10, 17, 3, 21]);
         header[16..20].copy_from_slice(&[10, 17, 4, 21]);
         let verdict = [
-            written(VERDICT_CODE, &GOTO.to_be_bytes()),
-            written(VERDICT_CHAIN, b"open\0"),
+            written(NFTA_VERDICT_CODE, &NFT_GOTO.to_be_bytes()),
+            written(NFTA_VERDICT_CHAIN, b"open\0"),
         ];
         let attributes = [
-            written(TABLE, b"virt_forward\0"),
-            written(CHAIN, b"forward\0"),
-            written(RULE_HANDLE, &7_u64.to_be_bytes()),
-            written(TYPE, &TYPE_RULE.to_be_bytes()),
-            nested(VERDICT, &verdict.concat()),
-            written(LL_HEADER, &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]),
-            written(NETWORK_HEADER, &header),
-            written(IIF, &3_u32.to_be_bytes()),
+            written(NFTA_TRACE_TABLE, b"virt_forward\0"),
+            written(NFTA_TRACE_CHAIN, b"forward\0"),
+            written(NFTA_TRACE_RULE_HANDLE, &7_u64.to_be_bytes()),
+            written(NFTA_TRACE_TYPE, &NFT_TRACETYPE_RULE.to_be_bytes()),
+            nested(NFTA_TRACE_VERDICT, &verdict.concat()),
+            written(
+                NFTA_TRACE_LL_HEADER,
+                &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0],
+            ),
+            written(NFTA_TRACE_NETWORK_HEADER, &header),
+            written(NFTA_TRACE_IIF, &3_u32.to_be_bytes()),
         ];
         let object = Object {
             family: 1,
