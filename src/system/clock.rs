@@ -1,10 +1,10 @@
-//! The time since the host was booted, which no administrator and no NTP client sets.
+//! The time since boot, which neither an administrator nor an NTP client can set.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long the host has been up, suspends included.
+/// The time since boot, including suspend.
 pub fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

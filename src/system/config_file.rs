@@ -8,7 +8,7 @@ use virt_forward_policy::config::{Config, ConfigError};
 ///
 /// # Errors
 ///
-/// Where the file cannot be read, and where [`Config::read`] rejects its text.
+/// If the file cannot be read, or [`Config::read`] rejects its text.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

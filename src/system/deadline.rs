@@ -1,19 +1,19 @@
-//! Until when a run may take.
+//! The deadline of a run.
 
 use std::time::{Duration, Instant};
 
-/// libvirtd waits for its hook without any limit (src/util/vircommand.c), and with it
-/// everybody who waits for the network. So everything we wait for ends here.
+/// libvirtd waits for its hook without a timeout (libvirt, src/util/vircommand.c), so everything
+/// that a run waits for has to end at its deadline.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// That far from now.
+    /// A deadline that far from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// What is left, nothing once it has passed.
+    /// The time left; zero once it has passed.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }

@@ -1,4 +1,4 @@
-//! The errors of this crate, in words for the administrator.
+//! The errors of this crate. `Display` is for the administrator.
 
 use std::{io, path::PathBuf};
 
@@ -16,66 +16,66 @@ pub enum Error {
         /// The package of that name in most distributions.
         package: &'static str,
     },
-    /// A program that could not be run.
+    /// A program that cannot be started.
     #[error("cannot run {program}: {why}")]
     Run {
         /// Its path.
         program: PathBuf,
-        /// What the system said.
+        /// The system's error.
         why: io::Error,
     },
-    /// A program that took too long, and was ended.
-    #[error("{what} had no answer in time, and was ended")]
+    /// A program that was killed at the deadline.
+    #[error("{what} timed out and was killed")]
     TooSlow {
         /// The command.
         what: String,
     },
-    /// A program that failed.
+    /// A program that ended with a non-zero exit status.
     #[error("{what} failed: {stderr}")]
     Failed {
         /// The command.
         what: String,
-        /// All it had to say.
+        /// Its stderr.
         stderr: String,
     },
-    /// The kernel's own answer about rules.
+    /// Kernel objects that cannot be read.
     #[error("cannot read the rules of {what} from the kernel: {why}")]
     Rules {
-        /// The chain.
+        /// The chain, or the kind of objects.
         what: String,
-        /// What the system said.
+        /// The system's error.
         why: io::Error,
     },
-    /// The host's addresses and routes.
-    #[error("cannot list the addresses and routes of this host: {0}")]
+    /// The host's addresses and routes cannot be read.
+    #[error("cannot read the addresses and routes of this host: {0}")]
     Subnets(io::Error),
-    /// firewalld lacks what lets peers through it.
+    /// firewalld does not know the policy object that accepts peers.
     #[error(
         "firewalld keeps the peers out, as it does not know the policy virt-forward: it belongs \
          in /usr/lib/firewalld/policies/virt-forward.xml, and is known after firewall-cmd --reload"
     )]
     NoFirewalldPolicy,
-    /// A kernel setting.
+    /// A sysctl that cannot be written.
     #[error("cannot set {key} to {value}: {why}")]
     Sysctl {
-        /// As sysctl(8) writes it.
+        /// In the syntax of sysctl(8).
         key: String,
-        /// The value wanted.
+        /// The desired value.
         value: String,
-        /// What the system said.
+        /// The system's error.
         why: io::Error,
     },
-    /// A file of the state folder.
+    /// A file that cannot be accessed.
     #[error("cannot {doing} {}: {why}", .path.display())]
     State {
         /// `read`, `write`, `remove`.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         why: io::Error,
     },
-    /// The lock of the state folder.
-    #[error("another run of virt-forward holds {} and did not end in time", .0.display())]
+    /// Another run held the lock of the state directory until the deadline.
+    #[error("cannot lock {}: another run of virt-forward holds it", .0.display())]
     Locked(PathBuf),
 }

@@ -3,8 +3,8 @@
 //!
 //! * [`netlink`]: nf_tables, conntrack, routes and links, without another program;
 //! * [`exec`]: nft, iptables, tc and busctl, each with a deadline;
-//! * [`libvirt`]: libvirt's files and daemon. Nothing here calls libvirt: libvirtd waits for the hook
-//!   while it holds the lock of the network (libvirt, docs/hooks.rst: "DO NOT DO THIS!");
+//! * [`libvirt`]: libvirt's files and daemon. Nothing here calls libvirt: libvirtd waits for the
+//!   hook while it holds the lock of the network (libvirt, docs/hooks.rst: "DO NOT DO THIS!");
 //! * [`state`]: what virt-forward remembers about the running host, in `/run/virt-forward`.
 
 pub mod clock;

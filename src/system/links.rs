@@ -5,19 +5,19 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::paths;
 use virt_forward_policy::network::KernelName;
 
-/// Whether there is such an interface now. Where that cannot be told, there is: to forget a
-/// network closes it, and one too many opens nothing.
+/// Whether the interface exists. If that cannot be determined, it is assumed to: dropping the
+/// record of a network closes it, and one record too many opens nothing.
 pub fn has(name: &KernelName) -> bool {
     let path = Path::new(paths::INTERFACES).join(name.as_str());
     path.try_exists().unwrap_or(true)
 }
 
-/// Whether there is such a bridge now: another interface is none that libvirt made for a network.
+/// Whether the interface exists and is a bridge. libvirt creates only bridges for networks.
 pub fn has_bridge(name: &KernelName) -> bool {
     is_bridge(name.as_str())
 }
 
-/// Whether that interface is a bridge.
+/// Whether the interface exists and is a bridge.
 pub fn is_bridge(interface: &str) -> bool {
     let path = Path::new(paths::INTERFACES).join(interface);
     path.join("bridge").try_exists().unwrap_or(false)

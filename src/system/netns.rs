@@ -1,5 +1,5 @@
-//! A network namespace of our own, without a name: the kernel takes it away, with every
-//! interface in it, once nobody holds it any more, however we end.
+//! A network namespace without a name. The kernel deletes it, with every interface in it, when the
+//! last descriptor is closed, however this program ends.
 
 use std::{fs::File, io, os::fd::AsFd, thread};
 
@@ -7,17 +7,17 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 
 use crate::{Error, Result};
 
-/// The namespace of the thread that reads it.
+/// The network namespace of the thread that opens it.
 const MINE: &str = "/proc/thread-self/ns/net";
 
-/// It, as long as this is held.
+/// A network namespace, which exists as long as this value.
 #[derive(Debug)]
 pub struct Namespace(File);
 
 impl Namespace {
-    /// An empty one, with a loopback interface that is down.
+    /// Creates a namespace that holds only a loopback interface, which is down.
     pub fn new() -> Result<Self> {
-        // Only the calling thread moves, and that one ends at once.
+        // unshare(2) affects only the calling thread, which ends at once.
         let made = on_a_thread(|| {
             unshare()?;
             File::open(MINE)
@@ -25,7 +25,7 @@ impl Namespace {
         Ok(Self(made?.map_err(failed)?))
     }
 
-    /// Does something in it: sockets that it makes and programs that it runs are there.
+    /// Runs a closure in the namespace: its sockets and child processes belong to it.
     pub fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T> {
         on_a_thread(|| {
             move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
@@ -34,7 +34,7 @@ impl Namespace {
         })?
     }
 
-    /// What says to the kernel which one it is.
+    /// The descriptor that identifies the namespace to the kernel.
     pub fn as_file(&self) -> &File {
         &self.0
     }
@@ -56,6 +56,6 @@ fn failed(why: io::Error) -> Error {
 
 #[allow(unsafe_code)]
 fn unshare() -> io::Result<()> {
-    // SAFETY: CLONE_NEWNET concerns no memory and no file descriptor of this process.
+    // SAFETY: CLONE_NEWNET affects neither memory nor file descriptors of this process.
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?)
 }

@@ -1,13 +1,15 @@
-//! What a program that runs as root gives away once it has begun: it and all that it starts, to
-//! their end. A hurdle for whoever gets hold of nft or of a parser by what they are fed.
+//! Drops privileges of the hook and the daemon at their start, for themselves and for all programs
+//! that they run. This limits what an attacker gains who takes over a parser or nft through
+//! malicious input.
 //!
-//! Not `no_new_privs`: under AppArmor's profile of libvirtd nft and iptables leave that profile
-//! when they start (`/usr/sbin/* PUx`), which it would forbid, and nothing would be opened. Not a
-//! filter for system calls, which costs each of them: what one would forbid here (modules, mounts,
-//! other processes) needs capabilities that are gone.
+//! `no_new_privs` is not set: AppArmor's profile of libvirtd lets nft and iptables leave the
+//! profile when they are executed (`/usr/sbin/* PUx`). `no_new_privs` would forbid that, and
+//! nothing could be opened. There is no seccomp filter, because it costs time at every system call,
+//! and the calls that it would forbid (modules, mounts, other processes) need capabilities that are
+//! dropped.
 //!
-//! A kernel or a container that grants none of this is no reason to keep a network closed: what
-//! cannot be given away is kept.
+//! If a kernel or a container does not support a restriction, the program runs without it, so that
+//! networks still open.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
@@ -18,31 +20,34 @@ use rustix::{
     thread::{CapabilitySet, CapabilitySets},
 };
 
-/// Rules and settings of the network; and iptables-legacy's way to the kernel, a raw socket.
+/// NET_ADMIN for rules and sysctls; NET_RAW for the raw socket of iptables-legacy.
 const KEPT: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::NET_RAW);
 
-/// The latest whose rights are known here; of an older kernel's, those that it has.
+/// The newest Landlock ABI whose rights are handled. An older kernel enforces the subset that it
+/// knows.
 const KNOWN: ABI = ABI::V5;
 
-/// Where anything is written: our state and iptables-legacy's lock, kernel settings, nothing.
-/// All of /run, as our folder in it goes and comes again.
+/// The writable paths: /run for the state directory, which is deleted and created again, and for
+/// iptables-legacy's lock; sysctls; and /dev/null.
 const WRITTEN: [&str; 3] = ["/run", "/proc/sys/net", "/dev/null"];
 
-/// Gives away, for this thread and those that it starts later: writing anywhere but where it has
-/// to be, TCP, and every capability but two; for what it runs: files that somebody left open.
+/// Drops privileges of this thread and of threads that it starts later: writing outside of the
+/// listed paths, TCP, and all capabilities but two. Programs that it runs do not inherit
+/// descriptors that the caller left open.
 pub fn shed() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     keep_open_files_to_ourselves();
-    // It takes CAP_SYS_ADMIN.
+    // Landlock without no_new_privs needs CAP_SYS_ADMIN, so it comes first.
     let _ = confine();
     drop_capabilities();
 }
 
-/// What the caller had open, a caller by hand: libvirtd closes all of its own.
+/// Marks the descriptors that the caller left open as close-on-exec. libvirtd leaves none open; a
+/// shell may.
 #[allow(unsafe_code)]
 fn keep_open_files_to_ourselves() {
     let (first, last) = (3_u32, u32::MAX);
-    // SAFETY: it changes a flag of file descriptors, and neither their number nor any memory.
+    // SAFETY: the call only sets a flag of descriptors; it closes none and accesses no memory.
     unsafe {
         libc::syscall(
             libc::SYS_close_range,
@@ -69,7 +74,7 @@ fn confine() -> Result<(), RulesetError> {
         .map(drop)
 }
 
-/// What is not there is not written to.
+/// A missing path is left out: it cannot be written to.
 fn rules(
     paths: &[&str],
     access: BitFlags<AccessFs>,
@@ -79,7 +84,7 @@ fn rules(
 }
 
 fn drop_capabilities() {
-    // Else programs that root runs would get them again.
+    // Otherwise programs executed by root would regain them.
     for capability in CapabilitySet::all().difference(KEPT).iter() {
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
     }

@@ -1,4 +1,5 @@
-//! /proc/sys and what else [`sysctls`](virt_forward_ruleset::sysctls) asks about.
+//! Reads and writes sysctls and the related kernel state that
+//! [`sysctls`](virt_forward_ruleset::sysctls) needs.
 
 use std::{
     fs, io,
@@ -11,10 +12,10 @@ use virt_forward_ruleset::sysctls::{Key, Seen};
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): the route came with a router advertisement.
 const RTF_ADDRCONF: u32 = 0x0004_0000;
 
-/// What has settings of IPv6 and is no interface that a router could be behind.
+/// Entries of net.ipv6.conf that are not interfaces behind which a router can be.
 const NO_UPLINKS: [&str; 3] = ["all", "default", "lo"];
 
-/// The kernel of this host, or of this network namespace.
+/// The kernel of this network namespace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
@@ -62,7 +63,7 @@ impl Seen for Kernel {
     }
 }
 
-/// Nothing where there is no such file.
+/// The content of a file; `None` if it does not exist.
 fn read(path: PathBuf) -> Result<Option<String>> {
     match fs::read_to_string(&path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -75,8 +76,8 @@ fn read(path: PathBuf) -> Result<Option<String>> {
     }
 }
 
-/// The interface of a line of /proc/net/ipv6_route, if an advertisement brought it: the last
-/// field, with the flags in the one before.
+/// The interface of a line of /proc/net/ipv6_route whose route came from a router advertisement.
+/// The last field is the interface, the one before it the flags.
 fn autoconfigured(line: &str) -> Option<&str> {
     let mut fields = line.split_whitespace().rev();
     let interface = fields.next()?;
@@ -84,7 +85,7 @@ fn autoconfigured(line: &str) -> Option<&str> {
     (flags & RTF_ADDRCONF != 0).then_some(interface)
 }
 
-/// Gives a setting that value.
+/// Writes a sysctl.
 pub fn write(key: &Key, value: &str) -> Result<()> {
     let path = Path::new(paths::SYSCTLS).join(key.path());
     fs::write(path, value).map_err(|why| Error::Sysctl {

@@ -1,5 +1,5 @@
-//! syslog: libvirt drops the stderr of a hook that exits with 0, and nobody sits before a
-//! daemon.
+//! Logging to syslog: libvirt discards the stderr of a hook that exits with 0, and a daemon has no
+//! terminal.
 
 use std::io::{IsTerminal, stderr};
 
@@ -7,7 +7,7 @@ use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 use virt_forward_policy::sanitize;
 
-/// What was done.
+/// Logs an action.
 pub fn info(line: &str) {
     let line = sanitize::line(line);
     let said = logger().is_some_and(|mut log| log.info(&line).is_ok());
@@ -16,7 +16,7 @@ pub fn info(line: &str) {
     }
 }
 
-/// What somebody should look at.
+/// Logs a condition that the administrator should look at.
 pub fn warning(line: &str) {
     let line = sanitize::line(line);
     let said = logger().is_some_and(|mut log| log.warning(&line).is_ok());
@@ -25,7 +25,7 @@ pub fn warning(line: &str) {
     }
 }
 
-/// What went wrong.
+/// Logs a failure.
 pub fn error(line: &str) {
     let line = sanitize::line(line);
     let said = logger().is_some_and(|mut log| log.err(&line).is_ok());
@@ -34,12 +34,12 @@ pub fn error(line: &str) {
     }
 }
 
-/// What went wrong, on stderr as well: for who runs the hook by hand, and for libvirt's own
-/// message when a start is refused.
+/// Logs a failure to syslog and to stderr, for an administrator who runs the hook by hand and for
+/// libvirt's error message when the hook refuses a start.
 pub fn error_aloud(line: &str) {
     let line = sanitize::line(line);
     if let Some(mut log) = logger() {
-        // What cannot be said there is said on stderr.
+        // If syslog is unavailable, the line goes to stderr.
         let _ = log.err(&line);
     }
     print(&line);
@@ -47,11 +47,11 @@ pub fn error_aloud(line: &str) {
 
 fn print(line: &str) {
     use std::io::Write;
-    // A closed stderr is no reason to panic, as eprintln does.
+    // Unlike eprintln, this does not panic if stderr is closed.
     let _ = writeln!(stderr(), "virt-forward: {line}");
 }
 
-/// A log that never waits: with a daemon that reads nothing any more, a line is said on stderr.
+/// A non-blocking connection to syslog. If the syslog daemon hangs, the line goes to stderr.
 fn logger() -> Option<Logger<LoggerBackend, Formatter3164>> {
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,

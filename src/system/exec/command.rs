@@ -1,8 +1,8 @@
-//! Running a program, so that nothing of it is lost and nothing of it stays.
+//! Runs other programs with a deadline.
 //!
-//! Its input and output are files in memory, not pipes: nothing can block on a full pipe,
-//! and libvirtd, which waits for the end of the hook's own stdout and stderr, never waits
-//! for a child's.
+//! Their stdin, stdout and stderr are memory files instead of pipes: nothing can block on a full
+//! pipe, and libvirtd, which waits until the hook's stdout and stderr are closed, never waits for a
+//! child.
 
 use std::{
     fs::File,
@@ -21,17 +21,17 @@ use rustix::{
 use crate::deadline::Deadline;
 use crate::{Error, Result, paths};
 
-/// Longest output that is read back, in bytes: what is beyond is somebody's huge ruleset.
-const MOST_OUTPUT: u64 = 64 * 1024 * 1024;
+/// The part of a program's output that is read, in bytes. Only a huge ruleset is longer.
+const MAX_OUTPUT: u64 = 64 * 1024 * 1024;
 
-/// A program that we need, by its name and the package it comes in.
+/// A program, and the package that contains it in most distributions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
 }
 
-/// What a program that has ended leaves.
+/// The result of a program that has ended.
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
@@ -39,7 +39,11 @@ pub(crate) struct Output {
 }
 
 impl Program {
-    /// Runs it to its end or to the deadline, whichever is first; then it is killed.
+    /// Runs the program, and kills it at the deadline.
+    ///
+    /// # Errors
+    ///
+    /// If the program is not installed, cannot be started, or runs until the deadline.
     pub(crate) fn run(self, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
         run(&self.path()?, args, input, deadline).map_err(|error| match error {
             Error::TooSlow { .. } => Error::TooSlow {
@@ -49,8 +53,13 @@ impl Program {
         })
     }
 
-    /// As [`Program::run`], for a program that has to succeed; its stdout.
-    pub(crate) fn demand(self, args: &[&str], input: &str, deadline: Deadline) -> Result<String> {
+    /// Like [`Program::run`], but a non-zero exit status is an error, too. Returns stdout.
+    pub(crate) fn run_checked(
+        self,
+        args: &[&str],
+        input: &str,
+        deadline: Deadline,
+    ) -> Result<String> {
         let output = self.run(args, input, deadline)?;
         if output.status.success() {
             return Ok(output.stdout);
@@ -66,8 +75,8 @@ impl Program {
         })
     }
 
-    /// Runs it and leaves it waiting for what it is told.
-    pub(crate) fn hold(self, args: &[&str]) -> Result<Held> {
+    /// Starts the program with a pipe as stdin.
+    pub(crate) fn spawn(self, args: &[&str]) -> Result<ChildProcess> {
         let path = self.path()?;
         let failed = |why| Error::Run {
             program: path.clone(),
@@ -75,11 +84,11 @@ impl Program {
         };
         let files = Files::new("").map_err(failed)?;
         let mut command = files.command(&path, args).map_err(failed)?;
-        // It would leave what it was told in a file of its home, once its input ends.
+        // nft would save its input to a history file in HOME.
         command.stdin(Stdio::piped()).env("HOME", "/dev/null");
         let mut child = command.spawn().map_err(failed)?;
         let input = child.stdin.take();
-        Ok(Held {
+        Ok(ChildProcess {
             child,
             input,
             files,
@@ -93,7 +102,7 @@ impl Program {
     }
 
     /// Whether it is installed.
-    pub(crate) fn is_there(self) -> bool {
+    pub(crate) fn is_installed(self) -> bool {
         self.found().is_some()
     }
 
@@ -111,7 +120,7 @@ impl Program {
     }
 }
 
-/// Runs the program at `path`, as [`Program::run`] does.
+/// Like [`Program::run`], for the program at `path`.
 pub(crate) fn run(path: &Path, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
     let failed = |why| Error::Run {
         program: path.to_owned(),
@@ -122,8 +131,8 @@ pub(crate) fn run(path: &Path, args: &[&str], input: &str, deadline: Deadline) -
         .command(path, args)
         .and_then(|mut command| command.spawn())
         .map_err(failed)?;
-    if !ended(&child, deadline).map_err(failed)? {
-        // Both can only fail if it has ended by itself just now.
+    if !has_ended_by(&child, deadline).map_err(failed)? {
+        // Both fail only if the program has just ended by itself.
         let _ = child.kill();
         let _ = child.wait();
         return Err(Error::TooSlow {
@@ -134,27 +143,26 @@ pub(crate) fn run(path: &Path, args: &[&str], input: &str, deadline: Deadline) -
     files.read(status).map_err(failed)
 }
 
-/// A program that runs until this is dropped; then it is killed. It ends with the thread that
-/// started it.
+/// A running program. It is killed when this is dropped, and when the thread that started it ends.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct ChildProcess {
     child: Child,
     input: Option<ChildStdin>,
     files: Files,
 }
 
-impl Held {
-    /// Tells it something.
-    pub(crate) fn tell(&mut self, text: &str) -> io::Result<()> {
+impl ChildProcess {
+    /// Writes to its stdin.
+    pub(crate) fn write_stdin(&mut self, text: &str) -> io::Result<()> {
         match &mut self.input {
             Some(input) => input.write_all(text.as_bytes()),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    /// All that it has said so far.
-    pub(crate) fn said(&mut self) -> io::Result<String> {
-        // Not the file's own position, which the child writes at.
+    /// Its stdout and stderr so far.
+    pub(crate) fn read_output(&mut self) -> io::Result<String> {
+        // Read from the start without moving the file position, at which the child writes.
         let read = |file: &File| {
             let mut bytes = vec![0; 64 * 1024];
             let length = file.read_at(&mut bytes, 0)?;
@@ -165,9 +173,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // Both can only fail if it has ended by itself.
+        // Both fail only if the program has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -197,7 +205,7 @@ impl Files {
     fn command(&self, path: &Path, args: &[&str]) -> io::Result<Command> {
         let mut command = Command::new(path);
         command.args(args).current_dir("/");
-        // Nothing that our caller's environment holds may change what these programs do.
+        // The caller's environment must not change what these programs do.
         command.env_clear();
         command
             .env("PATH", paths::PROGRAMS.join(":"))
@@ -205,7 +213,7 @@ impl Files {
         command.stdin(self.input.try_clone()?);
         command.stdout(self.stdout.try_clone()?);
         command.stderr(self.stderr.try_clone()?);
-        end_with_us(&mut command);
+        kill_with_parent(&mut command);
         Ok(command)
     }
 
@@ -221,24 +229,24 @@ impl Files {
 fn text(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let mut bytes = Vec::new();
-    file.take(MOST_OUTPUT).read_to_end(&mut bytes)?;
+    file.take(MAX_OUTPUT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A child must not outlive us, even where we are killed with SIGKILL.
+/// Makes the kernel kill the child when this thread ends, even by SIGKILL.
 #[allow(unsafe_code)]
-fn end_with_us(command: &mut Command) {
+fn kill_with_parent(command: &mut Command) {
     let end = || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         Ok(())
     };
-    // SAFETY: between fork and exec only one system call is made, prctl(2): it allocates
+    // SAFETY: between fork and exec the closure makes one system call, prctl(2). It allocates
     // nothing and takes no lock.
     unsafe { command.pre_exec(end) };
 }
 
-/// Waits until the child ends; false where the deadline comes first.
-fn ended(child: &Child, deadline: Deadline) -> io::Result<bool> {
+/// Waits for the child's end; false if the deadline comes first.
+fn has_ended_by(child: &Child, deadline: Deadline) -> io::Result<bool> {
     let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     loop {
         let left = Timespec::try_from(deadline.left()).unwrap_or_default();
@@ -274,7 +282,7 @@ mod tests {
         assert_eq!(output.status.code(), Some(3));
         assert_eq!(output.stdout, big);
         assert_eq!(output.stderr, "oops\n");
-        let error = SH.demand(&["-c", "echo a >&2; echo b >&2; exit 1"], "", soon());
+        let error = SH.run_checked(&["-c", "echo a >&2; echo b >&2; exit 1"], "", soon());
         assert_eq!(
             error.unwrap_err().to_string(),
             "sh -c echo a >&2; echo b >&2; exit 1 failed: a | b"
@@ -283,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_program_gets_a_clean_environment() {
-        let out = SH.demand(&["-c", "pwd; env | grep -c CARGO"], "", soon());
+        let out = SH.run_checked(&["-c", "pwd; env | grep -c CARGO"], "", soon());
         assert!(
             matches!(out, Err(Error::Failed { .. })),
             "grep counts 0 and fails"

@@ -1,12 +1,13 @@
-//! The hook's program, tried.
+//! A trial run of an installed hook program.
 
 use std::{fs::File, io::Read, path::Path};
 
 use crate::{Error, Result};
 use crate::{deadline::Deadline, exec::command};
 
-/// Runs it as libvirtd does, for an event that changes nothing. One that does not run (a power
-/// cut left half of it, its file system is mounted `noexec`) stops every start of a network.
+/// Runs the hook as libvirtd does, with an event that changes nothing. A hook that cannot run, for
+/// example because a power failure truncated it or its file system is mounted `noexec`, makes every
+/// network start fail.
 pub fn attempt(path: &Path, deadline: Deadline) -> Result<()> {
     let failed = |stderr| Error::Failed {
         what: path.display().to_string(),
@@ -26,9 +27,9 @@ pub fn attempt(path: &Path, deadline: Deadline) -> Result<()> {
     }
 }
 
-/// execvp(3), which runs programs for us, hands to a shell whatever the kernel does not run:
-/// half a program would be carried out, word by word. libvirtd does not do that. Of a file that
-/// cannot be read, running it says more.
+/// execvp(3), which std uses, passes a file that the kernel does not execute to a shell, which
+/// would interpret a truncated binary line by line. libvirtd does not. A file that cannot be read
+/// counts as executable here, because running it reports a better error.
 fn may_the_kernel_run(path: &Path) -> bool {
     let mut begin = [0; 4];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));

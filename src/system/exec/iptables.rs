@@ -1,7 +1,7 @@
-//! The programs of iptables(8), for gates in tables that are theirs.
+//! The iptables(8) programs, for gates in the tables that they own.
 //!
-//! Rules are taken away by their text, as the program lists it, never by their number: the
-//! number could be another rule's by then.
+//! Gates are deleted by their text as the program lists it, never by number: meanwhile the number
+//! could belong to another rule.
 
 use std::{collections::BTreeMap, fs};
 
@@ -25,8 +25,8 @@ use virt_forward_ruleset::{
 /// Seconds to wait for iptables-legacy's lock.
 const WAIT: &str = "5";
 
-/// A chain that the programs write, with the program for it. `iptables` alone is the one or
-/// the other, as the distribution or the admin chose.
+/// A chain that iptables manages, and the program for it. Plain `iptables` is one backend or the
+/// other, as the distribution or the administrator chose.
 fn program(name: &ChainName) -> Program {
     let names = match (name.engine, name.family) {
         (Engine::Nft, Family::Ip6) => ["ip6tables-nft", "ip6tables"],
@@ -39,16 +39,16 @@ fn program(name: &ChainName) -> Program {
         package: "iptables",
     });
     let [_, last] = programs;
-    let found = programs.into_iter().find(|program| program.is_there());
+    let found = programs.into_iter().find(|program| program.is_installed());
     found.unwrap_or(last)
 }
 
-/// Whether there is a program that writes that chain.
+/// Whether the program for that chain's backend is installed.
 pub fn is_there_one_for(name: &ChainName) -> bool {
-    program(name).is_there()
+    program(name).is_installed()
 }
 
-/// Puts a gate into that chain.
+/// Inserts a gate into a chain.
 pub fn insert_gate(name: &ChainName, gate: New, mark: MarkBit, deadline: Deadline) -> Result<()> {
     let number = (gate.at + 1).to_string();
     let target = match gate.says {
@@ -76,37 +76,37 @@ pub fn insert_gate(name: &ChainName, gate: New, mark: MarkBit, deadline: Deadlin
         "-j",
         target,
     ];
-    program(name).demand(&args, "", deadline).map(drop)
+    program(name).run_checked(&args, "", deadline).map(drop)
 }
 
-/// Takes the gates in that chain away.
+/// Deletes the gates in a chain.
 pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
     let program = program(name);
     let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
-    let listed = program.demand(&list, "", deadline)?;
+    let listed = program.run_checked(&list, "", deadline)?;
     for gate in listed.lines().filter_map(gate_in) {
         let mut args = vec!["-w", WAIT, "-t", &name.table, "-D"];
         args.extend(gate.iter().map(String::as_str));
-        program.demand(&args, "", deadline)?;
+        program.run_checked(&args, "", deadline)?;
     }
     Ok(())
 }
 
-/// The rules of that chain, first to last, as the program lists them: `-A FORWARD -j DROP`.
+/// The rules of a chain in order, as the program lists them: `-A FORWARD -j DROP`.
 pub fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<String>> {
     let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
-    let listed = program(name).demand(&list, "", deadline)?;
+    let listed = program(name).run_checked(&list, "", deadline)?;
     let rules = listed.lines().filter(|line| line.starts_with("-A "));
     Ok(rules.map(str::to_owned).collect())
 }
 
-/// How many packets each rule and each policy of the table `filter` of x_tables has seen, where
-/// that is in use: the chain, the rule's text or `-P FORWARD DROP`, and the number.
+/// The packet counters of iptables-legacy's table `filter`, if it is in use: chain, rule or `-P
+/// FORWARD DROP`, and number of packets.
 pub fn legacy_counts(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
     let mut counts = Vec::new();
     for name in legacy_tables("filter") {
         let list = ["-w", WAIT, "-t", "filter", "-v", "-S"];
-        let listed = program(&name).demand(&list, "", deadline)?;
+        let listed = program(&name).run_checked(&list, "", deadline)?;
         counts.extend(listed.lines().filter_map(|line| count(line, &name)));
     }
     Ok(counts)
@@ -123,8 +123,8 @@ fn count(line: &str, table: &ChainName) -> Option<(ChainName, String, u64)> {
     Some((table.beside(chain), text, packets))
 }
 
-/// Whether the program refused the table because it holds rules that it has not made: then
-/// there is nothing of its own to be harmed, and nft is the program for it.
+/// Whether iptables-nft rejected the table because other programs wrote rules into it that it
+/// cannot represent. Then nft has to change it.
 pub fn is_not_its_own(error: &Error) -> bool {
     match error {
         Error::Failed { stderr, .. } => stderr.contains("incompatible"),
@@ -133,12 +133,13 @@ pub fn is_not_its_own(error: &Error) -> bool {
     }
 }
 
-/// The rules of x_tables' `raw PREROUTING` about packets to single addresses, where it is in use.
+/// The rules of iptables-legacy's `raw PREROUTING` for single destination addresses, if the table
+/// is in use.
 pub(crate) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::Rule>> {
     let mut rules = Vec::new();
     for name in legacy_tables("raw") {
         let list = ["-w", WAIT, "-t", "raw", "-S", "PREROUTING"];
-        let listed = program(&name).demand(&list, "", deadline)?;
+        let listed = program(&name).run_checked(&list, "", deadline)?;
         rules.extend(listed.lines().filter_map(direct_access));
     }
     Ok(rules)
@@ -168,7 +169,8 @@ fn direct_access(line: &str) -> Option<direct::Rule> {
     })
 }
 
-/// Whether x_tables has a table `filter`, which no notification tells of.
+/// Whether iptables-legacy has a table `filter`, about whose changes the kernel sends no
+/// notification.
 pub fn is_legacy_in_use() -> bool {
     has_legacy(Family::Ip, "filter") || has_legacy(Family::Ip6, "filter")
 }
@@ -182,19 +184,19 @@ fn has_legacy(family: Family, wanted: &str) -> bool {
     tables.lines().any(|table| table == wanted)
 }
 
-/// The chains of the table `filter` of x_tables, where that is in use: nothing is listed that
-/// would be made by being listed.
+/// The chains of iptables-legacy's table `filter`, if it is in use. Listing a table that is not in
+/// use would create it.
 pub(crate) fn legacy_chains(deadline: Deadline) -> Result<Vec<Chain>> {
     let mut chains = Vec::new();
     for name in legacy_tables("filter") {
         let list = ["-w", WAIT, "-t", "filter", "-S"];
-        let listed = program(&name).demand(&list, "", deadline)?;
+        let listed = program(&name).run_checked(&list, "", deadline)?;
         chains.extend(chains_in(&listed, &name));
     }
     Ok(chains)
 }
 
-/// The tables of that name of x_tables that are in use, without a chain.
+/// The iptables-legacy tables of that name that are in use, with an empty chain name.
 fn legacy_tables(table: &str) -> impl Iterator<Item = ChainName> {
     let families = [Family::Ip, Family::Ip6].into_iter();
     families
@@ -207,10 +209,10 @@ fn legacy_tables(table: &str) -> impl Iterator<Item = ChainName> {
         })
 }
 
-/// The chains in what `iptables -S` lists.
+/// Parses the output of `iptables -S`.
 pub fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
-    // There may be tens of thousands.
+    // A host may have tens of thousands of rules.
     let mut places = BTreeMap::new();
     for line in listed.lines() {
         let mut words = line.split_whitespace();
@@ -250,7 +252,8 @@ pub fn chains_in(listed: &str, table: &ChainName) -> Vec<Chain> {
     chains
 }
 
-/// A rule in the words of `iptables -S`. A target that is no chain is one for [`target`].
+/// Parses the arguments of a rule in `iptables -S`. [`target`] interprets a target that is not a
+/// chain.
 fn rule(line: &str) -> Rule {
     let words = words(line);
     let jump = after(&words, &["-j"]).map(str::to_owned);
@@ -270,12 +273,12 @@ fn rule(line: &str) -> Rule {
     }
 }
 
-/// Which packets a rule is about; `answers` is one that rejects them.
+/// The packets that a rule matches; `answers` is true for a rule that rejects.
 fn about(words: &[String], answers: bool) -> About {
     let matches = words.iter().map(String::as_str).skip(2);
     let matches = matches.take_while(|word| !["-j", "-g"].contains(word));
     let matches: Vec<_> = matches.collect();
-    // A comment is about no packet.
+    // A comment matches every packet.
     match (&matches[..], answers) {
         ([] | ["-m", "comment", "--comment", _], _) => About::All,
         (["-p", _] | ["-p", _, "-m", "comment", "--comment", _], true) => About::Protocol,
@@ -283,8 +286,7 @@ fn about(words: &[String], answers: bool) -> About {
     }
 }
 
-/// What a target of iptables' own does (iptables-extensions(8)). One that is not known here may
-/// refuse.
+/// Interprets a target of iptables-extensions(8). An unknown one may drop packets.
 pub(crate) fn target(rule: &mut Rule, name: &str) {
     const HARMLESS: [&str; 22] = [
         "AUDIT",
@@ -319,21 +321,21 @@ pub(crate) fn target(rule: &mut Rule, name: &str) {
     }
 }
 
-/// The word after the first of these.
+/// The argument that follows the first of these options.
 fn after<'a>(words: &'a [String], options: &[&str]) -> Option<&'a str> {
     let mut words = words.iter().map(String::as_str);
     words.find(|word| options.contains(word))?;
     words.next()
 }
 
-/// Chain and text of the rule in a line of `iptables -S`, if it is a gate.
+/// The chain and the text of a line of `iptables -S`, if it is a gate.
 pub fn gate_in(line: &str) -> Option<Vec<String>> {
     let words = words(line.strip_prefix("-A ")?);
     (after(&words, &["--comment"]) == Some(COMMENT)).then_some(words)
 }
 
-/// The words of a line that one of the programs lists. They are quoted as for a shell, so that
-/// what somebody has in a comment or a prefix of a log is one word, whatever it says.
+/// Splits a line of `iptables -S` into arguments. They are quoted as for a shell, so that the
+/// comment or log prefix of another program is one argument, whatever it contains.
 pub fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
     let mut characters = line.chars();
@@ -341,7 +343,7 @@ pub fn words(line: &str) -> Vec<String> {
         match character {
             '"' => {
                 is_quoted = !is_quoted;
-                // There may be nothing in the quotes.
+                // An empty argument in quotes.
                 word.get_or_insert_default();
             }
             '\\' => word.get_or_insert_default().extend(characters.next()),
@@ -369,7 +371,7 @@ mod tests {
             "-A FORWARD -m comment --comment \"not virt-forward\" -j ACCEPT",
             "-A FORWARD -m comment --comment virt-forwarder -j ACCEPT",
             "-A FORWARD -m comment --comment",
-            // What others write into their own rules is theirs.
+            // The content of other programs' rules is not interpreted.
             "-A FORWARD -j LOG --log-prefix \"a --comment virt-forward \"",
             "-A FORWARD -m comment --comment \"a \\\" --comment virt-forward\" -j DROP",
         ] {

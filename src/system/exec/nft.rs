@@ -6,13 +6,13 @@ use crate::netlink::uapi::{NFPROTO_INET, NFT_MSG_GETRULE, NFTA_RULE_TABLE};
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
-    exec::command::{Held, Program},
+    exec::command::{ChildProcess, Program},
     netlink::{socket::dump, trace::Place},
 };
 use virt_forward_policy::netfilter::TableName;
 use virt_forward_ruleset::table::Batch;
 
-/// How often it is looked whether nft has done what it was told.
+/// The interval at which the table's existence is polled.
 const PAUSE: Duration = Duration::from_millis(5);
 
 const NFT: Program = Program {
@@ -20,7 +20,7 @@ const NFT: Program = Program {
     package: "nftables",
 };
 
-/// Carries out `batch`, all of it or nothing.
+/// Applies `batch` as one transaction: all or nothing.
 pub fn apply(batch: &Batch, deadline: Deadline) -> Result<()> {
     if batch.is_empty() {
         return Ok(());
@@ -29,13 +29,14 @@ pub fn apply(batch: &Batch, deadline: Deadline) -> Result<()> {
         what: "making the rules' JSON".to_owned(),
         stderr: why.to_string(),
     })?;
-    NFT.demand(&["-j", "-f", "-"], &json, deadline).map(drop)
+    NFT.run_checked(&["-j", "-f", "-"], &json, deadline)
+        .map(drop)
 }
 
-/// The text of `table`, without what counters have counted; `None` where it is not there.
+/// nft's listing of `table` without counter values; `None` if the table does not exist.
 pub fn list(table: TableName<'_>, deadline: Deadline) -> Result<Option<String>> {
     let args = ["-s", "list", "table", table.family.word(), table.name];
-    match NFT.demand(&args, "", deadline) {
+    match NFT.run_checked(&args, "", deadline) {
         Ok(text) => Ok(Some(text)),
         Err(Error::Failed { stderr, .. }) if stderr.contains("No such file or directory") => {
             Ok(None)
@@ -44,17 +45,17 @@ pub fn list(table: TableName<'_>, deadline: Deadline) -> Result<Option<String>> 
     }
 }
 
-/// Whether nft runs at all, and may speak to the kernel.
+/// Checks that nft runs and is allowed to access the kernel.
 pub fn check(deadline: Deadline) -> Result<()> {
-    NFT.demand(&["list", "tables"], "", deadline).map(drop)
+    NFT.run_checked(&["list", "tables"], "", deadline).map(drop)
 }
 
-/// All rules, in nft's JSON.
+/// The whole ruleset in nft's JSON.
 pub(crate) fn all_as_json(deadline: Deadline) -> Result<String> {
-    NFT.demand(&["-j", "list", "ruleset"], "", deadline)
+    NFT.run_checked(&["-j", "list", "ruleset"], "", deadline)
 }
 
-/// The rules of a chain, first to last, each with its handle.
+/// The rules of a chain in order, with their handles.
 pub(crate) fn rules(chain: &Place, deadline: Deadline) -> Result<Vec<(u64, String)>> {
     let Place {
         family,
@@ -62,11 +63,11 @@ pub(crate) fn rules(chain: &Place, deadline: Deadline) -> Result<Vec<(u64, Strin
         chain,
     } = chain;
     let args = ["-a", "-s", "list", "chain", family, table, chain];
-    Ok(rules_in(&NFT.demand(&args, "", deadline)?))
+    Ok(rules_in(&NFT.run_checked(&args, "", deadline)?))
 }
 
-/// The rules in what `nft -a list chain` lists. A rule with a long set in it takes more than one
-/// line.
+/// Parses the rules in the output of `nft -a list chain`. A rule with a long anonymous set spans
+/// several lines.
 pub fn rules_in(listed: &str) -> Vec<(u64, String)> {
     let mut rules = Vec::new();
     let mut words: Vec<&str> = Vec::new();
@@ -92,13 +93,13 @@ pub fn rules_in(listed: &str) -> Vec<(u64, String)> {
     rules
 }
 
-/// A table of the family inet that the kernel takes away once this is dropped, however we
-/// end: nft owns it, and it ends with us.
+/// A temporary `inet` table with `flags owner`. The kernel deletes it when the nft process that
+/// owns it ends, and that process ends with this value or with this program, even by SIGKILL.
 #[derive(Debug)]
-pub struct Lent(#[expect(dead_code, reason = "it is held, not read")] Held);
+pub struct Lent(#[expect(dead_code, reason = "it is held, not read")] ChildProcess);
 
 impl Lent {
-    /// Makes the table `name` with these chains and rules, each in nft's words after `add`.
+    /// Creates the table `name` with these chains and rules, each in nft's syntax after `add`.
     ///
     /// Needs Linux 5.12, the first with `flags owner`.
     pub fn new(name: &str, objects: &[String], deadline: Deadline) -> Result<Self> {
@@ -106,19 +107,20 @@ impl Lent {
             what: format!("making the table inet {name}"),
             stderr,
         };
-        // It takes its lines one by one, as a person would type them.
-        let mut nft = NFT.hold(&["-i"])?;
+        // nft -i reads one command per line.
+        let mut nft = NFT.spawn(&["-i"])?;
         let mut text = format!("add table inet {name} {{ flags owner; }}\n");
         for object in objects {
             text.push_str(&format!("add {object}\n"));
         }
-        nft.tell(&text).map_err(|why| failed(why.to_string()))?;
+        nft.write_stdin(&text)
+            .map_err(|why| failed(why.to_string()))?;
         let wanted = objects
             .iter()
             .filter(|one| one.starts_with("rule "))
             .count();
         loop {
-            let said = nft.said().map_err(|why| failed(why.to_string()))?;
+            let said = nft.read_output().map_err(|why| failed(why.to_string()))?;
             if said.contains("Error") {
                 return Err(failed(said.trim().replace('\n', " | ")));
             }

@@ -1,4 +1,4 @@
-//! All rules of this host, as the programs for them list them: for who looks for what others do.
+//! All rules of this host as nft and iptables list them, for diagnosis.
 
 use std::fs;
 
@@ -9,25 +9,25 @@ use crate::{
 };
 use virt_forward_policy::netfilter::{Engine, Family};
 
-/// What `iptables-save` says.
+/// The output of `iptables-save`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Save {
-    /// Whose tables.
+    /// The backend.
     pub engine: Engine,
     /// `Ip` or `Ip6`.
     pub family: Family,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
-/// The rules of nf_tables, in nft's JSON. Those of iptables-nft are in it as far as nft
-/// understands them: not what marks a packet.
+/// The rules of nf_tables in nft's JSON. It includes those of iptables-nft as far as nft
+/// understands them; nft does not understand the targets that set a mark.
 pub fn of_nft(deadline: Deadline) -> Result<String> {
     nft::all_as_json(deadline)
 }
 
-/// The rules of iptables, of both kinds; only where the program is installed, and only what is
-/// not made by being listed.
+/// The rules of both iptables backends, if their programs are installed. Tables of iptables-legacy
+/// that are not in use are left out, because listing them would create them.
 pub fn of_iptables(deadline: Deadline) -> Result<Vec<Save>> {
     let sources = [
         (
@@ -65,10 +65,11 @@ pub fn of_iptables(deadline: Deadline) -> Result<Vec<Save>> {
             name,
             package: "iptables",
         });
-        let found = programs.into_iter().find(|program| program.is_there());
+        let found = programs.into_iter().find(|program| program.is_installed());
         if let Some(program) = found {
-            let text = program.demand(&[], "", deadline)?;
-            // A plain `iptables-save` may be of the other kind; only that of nf_tables says so.
+            let text = program.run_checked(&[], "", deadline)?;
+            // Plain `iptables-save` may belong to the other backend; iptables-nft-save says so in
+            // its first line.
             if text.is_empty() || text.contains("(nf_tables)") == (engine == Engine::Nft) {
                 saves.push(Save {
                     engine,

@@ -1,4 +1,4 @@
-//! The text of rules, by the handles that the kernel gives them.
+//! The text of rules, looked up by handle.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::{
     netlink::trace::Place,
 };
 
-/// The rules of a chain as the program shows them that people change that table with: nft, or
-/// where the table is iptables' own, that, as long as it takes it for its own.
+/// The rules of a chain as shown by the program that manages its table: iptables for a table of its
+/// own that it still accepts, else nft.
 pub fn texts(chain: &Place, deadline: Deadline) -> Result<BTreeMap<u64, String>> {
     let mut rules = nft::rules(chain, deadline)?;
     if let Some(chain) = chain.routed()

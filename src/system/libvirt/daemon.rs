@@ -1,7 +1,7 @@
-//! libvirt's daemon that runs networks: whether it runs, and how to start it.
+//! The state of the libvirt daemon that manages networks, and starting it.
 //!
-//! Debian and others end it after 120 seconds without a client; systemd listens on its socket then,
-//! and the next client starts it again. It sets its rules again at each start.
+//! On Debian and others the daemon exits after 120 seconds without a client. systemd then listens
+//! on its socket, and the next client starts it again. The daemon restores its rules at each start.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-/// Both kinds, that of the split daemons first: beside it, another daemon owns libvirtd's socket.
+/// The modular daemon first: if it is in use, another daemon owns libvirtd's socket.
 const KINDS: [Kind; 2] = [
     Kind {
         name: "virtnetworkd",
@@ -25,32 +25,33 @@ const KINDS: [Kind; 2] = [
     },
 ];
 
-/// The sockets of this network namespace, with a flag for those that a process listens on.
+/// The Unix sockets of this network namespace, with flags.
 pub const UNIX_SOCKETS: &str = "/proc/net/unix";
-/// `__SO_ACCEPTCON` (include/linux/net.h): it is listened on.
+/// `__SO_ACCEPTCON` (include/linux/net.h): a process listens on the socket.
 const LISTENING: u32 = 1 << 16;
 
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
     socket: &'static str,
-    /// The daemon holds a lock on it while it runs (libvirt, src/util/virpidfile.c).
+    /// The pid file, which the daemon locks while it runs (libvirt, src/util/virpidfile.c).
     pid_file: &'static str,
 }
 
-/// Whether the daemon is there for who asks it.
+/// The state of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs.
+    /// The daemon runs.
     Running,
-    /// It does not run, and whoever connects to its socket starts it. There is nothing to restart.
+    /// The daemon does not run, and a connection to its socket starts it. A restart is not needed.
     IdleSocketActivated,
-    /// It does not run, and nothing starts it: by the administrator's choice, or it failed.
+    /// The daemon does not run, and nothing starts it: the administrator stopped it, or it failed.
     Stopped,
 }
 
 impl State {
-    /// What follows from whether its process is there, and whether somebody listens on its socket.
+    /// The state that follows from whether the process runs and whether a process listens on the
+    /// socket.
     pub fn of(is_running: bool, is_listened_on: bool) -> Self {
         match (is_running, is_listened_on) {
             (true, _) => State::Running,
@@ -63,14 +64,14 @@ impl State {
 /// The daemon of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Daemon {
-    /// Its name, and that of its unit.
+    /// The name of the daemon and of its unit.
     pub name: &'static str,
-    /// Whether it is there.
+    /// Its state.
     pub state: State,
     socket: &'static str,
 }
 
-/// Looks for it, without starting it.
+/// Finds the daemon without starting it.
 pub fn find() -> Daemon {
     let sockets = fs::read_to_string(UNIX_SOCKETS).unwrap_or_default();
     let state = |kind: &Kind| {
@@ -90,7 +91,7 @@ pub fn find() -> Daemon {
 }
 
 impl Daemon {
-    /// Starts it, if it is idle: by a connection that asks for nothing.
+    /// Starts an idle daemon by a connection without a request.
     pub fn wake(&self) -> io::Result<()> {
         match self.state {
             State::IdleSocketActivated => UnixStream::connect(self.socket).map(drop),
@@ -99,7 +100,7 @@ impl Daemon {
     }
 }
 
-/// Whether `sockets`, which is [`UNIX_SOCKETS`], has one of that daemon's that is listened on.
+/// Whether a process listens on the daemon's socket, according to the content of [`UNIX_SOCKETS`].
 pub fn is_listened_on(sockets: &str, daemon: &str) -> bool {
     let mut kinds = KINDS.iter();
     let Some(kind) = kinds.find(|kind| kind.name == daemon) else {
@@ -118,7 +119,7 @@ pub fn is_listened_on(sockets: &str, daemon: &str) -> bool {
     })
 }
 
-/// Whether a process holds a lock on that file. The process itself need not be visible to us.
+/// Whether a process holds a lock on the file. That process may be in another PID namespace.
 fn is_locked(path: &str) -> bool {
     let Ok(file) = File::open(path) else {
         return false;

@@ -1,8 +1,8 @@
-//! What libvirt has active, as its status files say.
+//! The active networks according to libvirt's status files.
 //!
-//! In a start libvirt writes the file of a network after the last hook script has returned, in a
-//! stop it deletes the file before anything else (src/network/bridge_driver.c,
-//! `networkStartNetwork`, `networkShutdownNetwork`).
+//! When libvirt starts a network it writes the file after the last hook has returned; when it stops
+//! a network it deletes the file first (src/network/bridge_driver.c, `networkStartNetwork`,
+//! `networkShutdownNetwork`).
 
 use std::{
     ffi::{OsStr, OsString},
@@ -18,14 +18,14 @@ use virt_forward_policy::network::{KernelName, MAX_XML, Network, XmlError, read}
 /// The networks that libvirt has active.
 #[derive(Debug, Default)]
 pub struct Active {
-    /// Those whose bridge is known, or that have none that the host routes.
+    /// Networks whose definition was read, including those without a bridge.
     pub networks: Vec<Network>,
-    /// The others, by the bytes of their names.
+    /// Networks whose bridge is unknown: the raw name and the reason.
     pub unread: Vec<(Vec<u8>, XmlError)>,
 }
 
 impl Active {
-    /// Adds the network of that name, as its definition was read.
+    /// Adds a network by name and the result of reading its definition.
     pub fn add(&mut self, name: &[u8], network: Result<Network, XmlError>) {
         match named(name, network) {
             Ok(network) => self.networks.push(network),
@@ -33,7 +33,7 @@ impl Active {
         }
     }
 
-    /// Whether the network of that name is active with that bridge.
+    /// Whether a network of that name is active with that bridge.
     pub fn has(&self, name: &str, bridge: &KernelName) -> bool {
         let is_that =
             |one: &Network| one.name == name && one.known_bridge().as_ref() == Some(bridge);
@@ -41,8 +41,8 @@ impl Active {
     }
 }
 
-/// The definition under libvirt's own name for it. A carriage return in a name becomes a line feed
-/// where XML is read.
+/// Replaces the name in a definition by the name of its file. XML parsers turn a carriage return in
+/// a name into a line feed, the file name keeps it.
 pub fn named(name: &[u8], network: Result<Network, XmlError>) -> Result<Network, XmlError> {
     let network = network?;
     let name = std::str::from_utf8(name).map_err(|_| XmlError::NameNotUtf8)?;
@@ -55,8 +55,8 @@ pub fn named(name: &[u8], network: Result<Network, XmlError>) -> Result<Network,
     }
 }
 
-/// Every active network. Nothing where libvirt keeps no status files here, or where one of them
-/// cannot be read just now: then it cannot be said which networks are not active.
+/// All active networks. `None` if libvirt has no status directory, or if one of the files cannot be
+/// read: then it is unknown which networks are inactive.
 pub fn active() -> Option<Active> {
     all_active().ok()
 }
@@ -71,20 +71,20 @@ fn all_active() -> io::Result<Active> {
     Ok(active)
 }
 
-/// What is in a file; nothing where it has gone meanwhile.
+/// The content of a file; `None` if it was deleted meanwhile.
 fn content(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
     let mut content = Vec::new();
-    // One byte more than is taken: the parser reports what is too long.
+    // One byte more than the limit, so that the parser reports a definition that is too long.
     file.take(MAX_XML + 1).read_to_end(&mut content)?;
     Ok(Some(content))
 }
 
-/// The definition of the network of that name, if it is active. Nothing where libvirt keeps no
-/// status files, or where its file cannot be read just now.
+/// The definition of an active network. `None` if the network is inactive, libvirt has no status
+/// directory, or the file cannot be read.
 pub fn of(name: &[u8]) -> Option<Option<Result<Network, XmlError>>> {
     let folder = Path::new(paths::LIBVIRT_STATUS);
     if name.contains(&b'/') {
@@ -100,8 +100,8 @@ pub fn of(name: &[u8]) -> Option<Option<Result<Network, XmlError>>> {
     }
 }
 
-/// Whether the network of that name is active with that bridge. Nothing where libvirt keeps no
-/// status files.
+/// Whether the network of that name is active with that bridge. `None` if libvirt has no status
+/// directory.
 pub fn has(name: &str, bridge: &KernelName) -> Option<bool> {
     let network = of(name.as_bytes())?;
     Some(network.is_some_and(|network| {
@@ -109,7 +109,7 @@ pub fn has(name: &str, bridge: &KernelName) -> Option<bool> {
     }))
 }
 
-/// The `*.xml` files in `dir`, by stem.
+/// The stems of the `*.xml` files in `dir`.
 pub fn xml_files(dir: &Path) -> Vec<(String, PathBuf)> {
     let named = files(dir).unwrap_or_default().into_iter();
     let utf8 = |(name, path): (OsString, PathBuf)| Some((name.into_string().ok()?, path));

@@ -1,6 +1,6 @@
-//! Tells that libvirt has written or removed the status file of a network (libvirt,
-//! src/network/bridge_driver.c: at the end of each start and update, at the beginning of each
-//! stop, and at each start of the daemon).
+//! Notifications that libvirt wrote or removed the status file of a network. libvirt does so at the
+//! end of each start and update, at the beginning of each stop, and at each start of the daemon
+//! (src/network/bridge_driver.c).
 
 use std::{
     io,
@@ -14,17 +14,17 @@ use rustix::{
     io::Errno,
 };
 
-/// Reads that one call makes at most.
+/// The maximum number of reads in one call.
 const AT_ONCE: usize = 256;
 
-/// What matters in the folder, its own end included: the kernel reports the end of a watch by
-/// itself, but not that the folder was moved.
+/// Events in the directory, and that it was moved. The kernel reports the end of a watch by itself,
+/// but not a move.
 const FILES: WatchFlags = WatchFlags::MOVED_TO
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE_SELF);
 
-/// What matters above it, until it is there.
+/// Events in a parent directory while the directory does not exist.
 const FOLDERS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::MOVE_SELF);
@@ -33,12 +33,12 @@ const FOLDERS: WatchFlags = WatchFlags::CREATE
 pub struct StatusFiles {
     events: OwnedFd,
     folder: PathBuf,
-    /// The watch on a folder above, while libvirt has not made its own.
+    /// The watch on a parent directory while the directory does not exist.
     above: Option<i32>,
 }
 
 impl StatusFiles {
-    /// From now on, also if libvirt has never run here.
+    /// Subscribes, even if libvirt has never run on this host.
     pub fn listen() -> io::Result<Self> {
         Self::of(Path::new(paths::LIBVIRT_STATUS))
     }
@@ -54,9 +54,9 @@ impl StatusFiles {
         Ok(files)
     }
 
-    /// Takes what is pending without waiting, as a [`Source`] does. What it says does not matter,
-    /// nor whether the kernel's queue overflowed (which is an event, too): whoever reads the
-    /// folder sees more.
+    /// Takes pending events without waiting, as a [`Source`] does. Neither their content nor an
+    /// overflow of the kernel's queue, which is an event, too, matters: the caller reads the
+    /// directory itself.
     ///
     /// [`Source`]: crate::netlink::monitor::Source
     pub fn take(&mut self) -> io::Result<Option<()>> {
@@ -71,16 +71,16 @@ impl StatusFiles {
             }
         }
         if is_any {
-            // The folder may be another one now: a watch ends with the folder that it is on.
+            // A watch ends with its directory, which may have been replaced.
             self.follow()?;
         }
         Ok(is_any.then_some(()))
     }
 
-    /// Watches the folder, or the lowest one above it that is there.
+    /// Watches the directory, or its nearest existing parent.
     fn follow(&mut self) -> io::Result<()> {
-        // A folder that was made before its parent was watched has caused no event: until the
-        // lowest is still the lowest once it is watched.
+        // A directory created before its parent was watched caused no event, so repeat until the
+        // nearest existing directory is watched and still the nearest.
         let mut lowest = self.watch_lowest()?;
         loop {
             let again = self.watch_lowest()?;
@@ -92,14 +92,15 @@ impl StatusFiles {
         let (depth, watch) = lowest;
         let above = (depth > 0).then_some(watch);
         if let Some(known) = self.above.filter(|known| Some(*known) != above) {
-            // It may have ended by itself.
+            // The watch may have ended by itself.
             let _ = inotify::remove_watch(&self.events, known);
         }
         self.above = above;
         Ok(())
     }
 
-    /// How many folders above the wanted one the lowest is that is there, and its watch.
+    /// Watches the nearest existing directory. Returns how many levels above the wanted one it is,
+    /// and the watch.
     fn watch_lowest(&self) -> io::Result<(usize, i32)> {
         for (depth, folder) in self.folder.ancestors().enumerate() {
             let flags = if depth == 0 { FILES } else { FOLDERS };
@@ -152,7 +153,7 @@ mod tests {
             assert!(files.take().unwrap().is_some());
             rest(&mut files);
         }
-        // Moved away, and another in its place.
+        // Moved away and replaced.
         fs::create_dir_all(&folder).unwrap();
         rest(&mut files);
         fs::rename(&folder, root.join("old")).unwrap();
@@ -171,7 +172,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let mut files = StatusFiles::of(&folder).unwrap();
         let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
-        // Two different names by turns: equal events in a row are one.
+        // Alternate two names, because inotify merges equal consecutive events.
         for count in 0..most.trim().parse::<usize>().unwrap() {
             fs::write(folder.join((count % 2).to_string()), "").unwrap();
         }

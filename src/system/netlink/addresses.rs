@@ -1,6 +1,6 @@
-//! The subnets that this host reaches by each interface: its addresses, and the routes of all tables
-//! (linux/rtnetlink.h). Read over rtnetlink, as /proc has the routes of one table and no IPv4
-//! addresses.
+//! The subnets that this host reaches through each interface: its addresses, and the routes of all
+//! tables (linux/rtnetlink.h). Read through rtnetlink because /proc has the routes of one table
+//! only and no IPv4 addresses.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,11 @@ use crate::{
 };
 use virt_forward_policy::HostSubnet;
 
-/// All of them; of interfaces that are gone meanwhile, none.
+/// All subnets that this host reaches, without those of interfaces that were deleted meanwhile.
+///
+/// # Errors
+///
+/// [`Error::Subnets`] if the kernel does not list them.
 pub fn reached(deadline: Deadline) -> Result<Vec<HostSubnet>> {
     dump(deadline).map_err(Error::Subnets)
 }
@@ -60,7 +64,7 @@ fn dump(deadline: Deadline) -> io::Result<Vec<HostSubnet>> {
     Ok(found.collect())
 }
 
-/// The subnet of an address and, of a link between two, the own end of it.
+/// The subnet of an address and, on a point-to-point link, the local address.
 fn of_address(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
     let [_, length, _, scope, index @ ..] = message.first_chunk::<SIZEOF_IFADDRMSG>()?;
     let rest = message.get(SIZEOF_IFADDRMSG..)?;
@@ -83,7 +87,7 @@ fn of_address(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
     )
 }
 
-/// The subnet with each interface that leads to it.
+/// The destination of a route, with each interface that it leads through.
 fn of_route(message: &[u8]) -> Option<Vec<(u32, IpNet)>> {
     let [family, length, _, _, _, _, _, kind, ..] = message.first_chunk::<SIZEOF_RTMSG>()?;
     let rest = message.get(SIZEOF_RTMSG..)?;
@@ -144,7 +148,7 @@ fn names(indices: impl Iterator<Item = u32>) -> io::Result<BTreeMap<u32, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::socket::written;
+    use crate::netlink::socket::attr;
 
     fn said(found: Option<Vec<(u32, IpNet)>>) -> Vec<String> {
         let found = found.unwrap_or_default().into_iter();
@@ -156,8 +160,8 @@ mod tests {
         let message = |scope, length, address: &[u8], local: &[u8]| {
             let mut bytes = vec![2, length, 0, scope];
             bytes.extend(7_u32.to_ne_bytes());
-            bytes.extend(written(IFA_ADDRESS, address));
-            bytes.extend(written(IFA_LOCAL, local));
+            bytes.extend(attr(IFA_ADDRESS, address));
+            bytes.extend(attr(IFA_LOCAL, local));
             bytes
         };
         let lan = message(0, 24, &[192, 168, 0, 40], &[192, 168, 0, 40]);
@@ -180,11 +184,11 @@ mod tests {
     fn routes_lead_by_each_of_their_next_hops() {
         let header = |length, kind| vec![2, length, 0, 0, 254, 0, 0, kind, 0, 0, 0, 0];
         let mut plain = header(8, RTN_UNICAST);
-        plain.extend(written(RTA_DST, &[10, 0, 0, 0]));
-        plain.extend(written(RTA_OIF, &3_u32.to_ne_bytes()));
+        plain.extend(attr(RTA_DST, &[10, 0, 0, 0]));
+        plain.extend(attr(RTA_OIF, &3_u32.to_ne_bytes()));
         assert_eq!(said(of_route(&plain)), ["3 10.0.0.0/8"]);
         let hop = |index: u32| {
-            let gateway = written(5, &[10, 0, 0, 1]);
+            let gateway = attr(5, &[10, 0, 0, 1]);
             let mut bytes = ((SIZEOF_RTNEXTHOP + gateway.len()) as u16)
                 .to_ne_bytes()
                 .to_vec();
@@ -194,10 +198,10 @@ mod tests {
             bytes
         };
         let mut many = header(0, RTN_UNICAST);
-        many.extend(written(RTA_MULTIPATH, &[hop(3), hop(4)].concat()));
+        many.extend(attr(RTA_MULTIPATH, &[hop(3), hop(4)].concat()));
         assert_eq!(said(of_route(&many)), ["3 0.0.0.0/0", "4 0.0.0.0/0"]);
         let mut dead = header(8, 6);
-        dead.extend(written(RTA_DST, &[10, 0, 0, 0]));
+        dead.extend(attr(RTA_DST, &[10, 0, 0, 0]));
         assert!(of_route(&dead).is_none());
         for cut in 0..many.len() {
             said(of_route(&many[..cut]));

@@ -1,9 +1,9 @@
-//! A netlink socket that receives notifications of the kernel.
+//! A netlink socket that receives the kernel's notifications.
 //!
-//! The kernel queues a limited number of bytes for a socket. When the queue is full it drops
-//! what comes next, reports ENOBUFS once, and then queues **nothing** until the reader has
-//! emptied the queue (net/netlink/af_netlink.c, `NETLINK_S_CONGESTED`). A reader that stops at
-//! ENOBUFS and waits for the next edge therefore waits for ever.
+//! The kernel queues a limited number of bytes for a socket. When the queue is full it drops what
+//! comes next, reports ENOBUFS once, and then queues **nothing** until the reader has emptied the
+//! queue (net/netlink/af_netlink.c, `NETLINK_S_CONGESTED`). A reader that stops at ENOBUFS and
+//! waits for the next edge therefore waits forever.
 
 use std::{
     io,
@@ -18,14 +18,13 @@ use rustix::{
     },
 };
 
-use crate::netlink::socket::BUFFER;
+use crate::netlink::socket::RECV_BUFFER_SIZE;
 
-/// What the kernel may queue, in bytes: some ten thousand rules. It takes memory only while
-/// something is queued.
+/// The receive buffer in bytes, enough for some ten thousand rules. It uses memory only while
+/// messages are queued.
 const QUEUE: usize = 8 * 1024 * 1024;
 
-/// Datagrams that one call takes at most, so that a storm of changes keeps the caller from
-/// nothing else.
+/// Datagrams that one call takes at most, so that a storm of changes does not block the caller.
 const AT_ONCE: usize = 512;
 
 /// A socket, and whether the kernel has dropped something since the queue was empty.
@@ -40,17 +39,18 @@ pub(crate) struct Channel {
 pub(crate) enum Taken {
     /// Datagrams; there may be more.
     Some,
-    /// No more datagrams, and the kernel has dropped some: said once for each overrun.
+    /// The queue is empty and the kernel had dropped datagrams; reported once per overrun.
     Lost,
-    /// Nothing is left.
+    /// The queue is empty.
     Nothing,
 }
 
 impl Channel {
-    /// Receives what comes from now on.
+    /// Subscribes to `groups`.
     pub(crate) fn open(protocol: Option<Protocol>, groups: u32) -> io::Result<Self> {
         let socket = listen(protocol, groups)?;
-        // Without CAP_NET_ADMIN up to net.core.rmem_max. A short queue overruns sooner, no more.
+        // Without CAP_NET_ADMIN the kernel limits it to net.core.rmem_max. A shorter queue only
+        // overruns sooner.
         if set_socket_recv_buffer_size_force(&socket, QUEUE).is_err() {
             let _ = set_socket_recv_buffer_size(&socket, QUEUE);
         }
@@ -60,7 +60,7 @@ impl Channel {
         })
     }
 
-    /// Hands what is queued to `each`, datagram by datagram, without waiting.
+    /// Passes queued datagrams to `each` without waiting.
     pub(crate) fn take(&mut self, each: impl FnMut(&[u8])) -> io::Result<Taken> {
         let receive = |buffer: &mut [u8]| {
             let received = rustix::net::recv(&self.socket, buffer, RecvFlags::empty());
@@ -75,7 +75,7 @@ fn take_from(
     is_lossy: &mut bool,
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<Taken> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; RECV_BUFFER_SIZE];
     let mut datagrams = 0;
     while datagrams < AT_ONCE {
         match receive(&mut buffer) {
@@ -84,7 +84,7 @@ fn take_from(
                 datagrams += 1;
             }
             Err(Errno::INTR) => {}
-            // What was queued before is still there.
+            // The datagrams queued before are intact.
             Err(Errno::NOBUFS) => *is_lossy = true,
             Err(Errno::AGAIN) if datagrams > 0 => break,
             Err(Errno::AGAIN) if std::mem::take(is_lossy) => return Ok(Taken::Lost),
@@ -101,7 +101,7 @@ impl AsRawFd for Channel {
     }
 }
 
-/// A socket that never waits, in these multicast groups.
+/// A non-blocking socket in these multicast groups.
 pub(crate) fn listen(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
@@ -117,7 +117,7 @@ pub(crate) fn listen(protocol: Option<Protocol>, groups: u32) -> io::Result<Owne
 mod tests {
     use super::*;
 
-    /// Takes until nothing is left; what each call found, and how many datagrams there were.
+    /// Takes until the queue is empty; the result of each call, and the number of datagrams.
     fn all(queue: &[Result<usize, Errno>]) -> (Vec<Taken>, usize) {
         let mut queue = queue.iter().copied();
         let mut receive = |_: &mut [u8]| queue.next().unwrap_or(Err(Errno::AGAIN));

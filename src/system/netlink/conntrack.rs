@@ -1,4 +1,5 @@
-//! The kernel's connection tracking table, over ctnetlink (linux/netfilter/nfnetlink_conntrack.h).
+//! The connection tracking table, read and changed through ctnetlink
+//! (linux/netfilter/nfnetlink_conntrack.h).
 
 use std::{io, net::IpAddr};
 
@@ -12,7 +13,7 @@ use crate::netlink::uapi::{
 use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
-    netlink::socket::{Object, attribute, be16, dump_of, nested, order, written},
+    netlink::socket::{Object, attr, attribute, be16, dump_subsystem, nested, request_ack},
 };
 use virt_forward_policy::{Flow, Packet};
 use virt_forward_ruleset::table::{self, Ip};
@@ -20,29 +21,29 @@ use virt_forward_ruleset::table::{self, Ip};
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuple {
-    /// The sender.
+    /// The source address.
     pub source: IpAddr,
-    /// The receiver.
+    /// The destination address.
     pub target: IpAddr,
     /// `IPPROTO_*`: 6 is TCP.
     pub protocol: u8,
-    /// The sender's port, or the identifier of an echo request; 0 where the protocol has neither.
+    /// The source port, or the identifier of an echo request; 0 if the protocol has neither.
     pub port: u16,
 }
 
-/// A connection. With NAT the reply is no mirror image of the original direction.
+/// A connection. With NAT the reply tuple is not the mirror image of the original one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// As the end that opened it sends.
+    /// Packets from the end that opened the connection, before NAT.
     pub original: Tuple,
-    /// As the other end replies.
+    /// Packets from the other end, before NAT is undone.
     pub reply: Tuple,
-    /// The table `inet virt_forward` let it open.
+    /// The table `inet virt_forward` allowed and labelled it.
     pub is_labelled: bool,
 }
 
 impl Connection {
-    /// The connection as policy sees it: with the addresses that its ends really have.
+    /// The connection as policy sees it, with the real addresses of both ends.
     pub fn flow(&self) -> Flow {
         Flow {
             from: self.original.source,
@@ -56,7 +57,7 @@ impl Connection {
         }
     }
 
-    /// Whether one of its ends, before or after NAT, has such an address.
+    /// Whether `is_address` holds for an address of either end, before or after NAT.
     pub fn concerns(&self, is_address: impl Fn(&IpAddr) -> bool) -> bool {
         let ends = [self.original, self.reply];
         ends.iter()
@@ -64,8 +65,8 @@ impl Connection {
     }
 }
 
-/// Deletes the connections that `is_meant` names: their next packet, if one comes, opens a
-/// connection or is refused like any other. Only those of `family` are looked at, if there is one.
+/// Deletes the connections for which `is_meant` holds, of one family or of both. The kernel then
+/// treats the next packet as the first of a new connection.
 pub fn forget(
     family: Option<Ip>,
     is_meant: impl Fn(&Connection) -> bool,
@@ -87,12 +88,12 @@ fn forget_all(
         Some(Ip::V4) => AF_INET,
         Some(Ip::V6) => AF_INET6,
     };
-    let known = dump_of(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family, deadline)?;
+    let known = dump_subsystem(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family, deadline)?;
     let meant = known
         .iter()
         .filter(|entry| read(entry).is_some_and(|one| is_meant(&one)));
     let requests = meant.map(|entry| (entry.family, key(entry)));
-    order(
+    request_ack(
         NFNL_SUBSYS_CTNETLINK,
         IPCTNL_MSG_CT_DELETE,
         requests,
@@ -100,12 +101,12 @@ fn forget_all(
     )
 }
 
-/// What names an entry: its original direction, its zone, and its number, which another
-/// connection between the same ends would not have.
+/// The attributes that identify an entry: original tuple, zone, and id. The id distinguishes it
+/// from a later connection with the same tuple.
 fn key(entry: &Object) -> Vec<u8> {
     let part = |kind| attribute(&entry.attributes, kind);
     let tuple = part(CTA_TUPLE_ORIG).map(|tuple| nested(CTA_TUPLE_ORIG, tuple));
-    let plain = [CTA_ZONE, CTA_ID].map(|kind| part(kind).map(|value| written(kind, value)));
+    let plain = [CTA_ZONE, CTA_ID].map(|kind| part(kind).map(|value| attr(kind, value)));
     tuple
         .into_iter()
         .chain(plain.into_iter().flatten())
@@ -122,7 +123,7 @@ fn read(entry: &Object) -> Option<Connection> {
     })
 }
 
-/// The kernel and nft handle labels as one number of 128 bits, in the byte order of the machine.
+/// The kernel and nft treat the labels as one 128-bit number in host byte order.
 fn has_label(bytes: &[u8]) -> bool {
     let bits = bytes
         .first_chunk()
@@ -156,11 +157,11 @@ mod tests {
     use super::*;
 
     fn direction(kind: u16, from: [u8; 4], to: [u8; 4], ports: Option<(u16, u16)>) -> Vec<u8> {
-        let ip = [written(CTA_IP_V4_SRC, &from), written(CTA_IP_V4_DST, &to)];
-        let mut proto = written(CTA_PROTO_NUM, &[if ports.is_some() { 6 } else { 47 }]);
+        let ip = [attr(CTA_IP_V4_SRC, &from), attr(CTA_IP_V4_DST, &to)];
+        let mut proto = attr(CTA_PROTO_NUM, &[if ports.is_some() { 6 } else { 47 }]);
         if let Some((source, target)) = ports {
-            proto.extend(written(CTA_PROTO_SRC_PORT, &source.to_be_bytes()));
-            proto.extend(written(3, &target.to_be_bytes()));
+            proto.extend(attr(CTA_PROTO_SRC_PORT, &source.to_be_bytes()));
+            proto.extend(attr(3, &target.to_be_bytes()));
         }
         let parts = [
             nested(CTA_TUPLE_IP, &ip.concat()),
@@ -185,7 +186,7 @@ mod tests {
         let parts = [
             direction(CTA_TUPLE_ORIG, CLIENT, HOST, Some((61441, 8443))),
             direction(CTA_TUPLE_REPLY, SERVER, CLIENT, Some((443, 61441))),
-            written(CTA_ID, &[1, 2, 3, 4]),
+            attr(CTA_ID, &[1, 2, 3, 4]),
         ];
         let connection = read(&entry(&parts)).unwrap();
         assert_eq!(connection.original.port, 61441);
@@ -212,7 +213,7 @@ mod tests {
             direction(CTA_TUPLE_REPLY, SERVER, CLIENT, None),
         ];
         let with = |labels: u128| {
-            let labels = written(CTA_LABELS, &labels.to_ne_bytes());
+            let labels = attr(CTA_LABELS, &labels.to_ne_bytes());
             read(&entry(&[gre.concat(), labels])).unwrap()
         };
         assert!(with(1 << 127 | 1).is_labelled);

@@ -1,5 +1,5 @@
-//! Rules that drop packets to single addresses by the interface that they come in by: Docker's
-//! own, in the chains that it keeps them in (moby, libnetwork/drivers/bridge, `filterDirectAccess`).
+//! Docker's rules that drop packets to a container's address unless they come in through certain
+//! interfaces (moby, libnetwork/drivers/bridge, `filterDirectAccess`).
 
 use std::{collections::BTreeSet, io, net::IpAddr};
 
@@ -26,10 +26,14 @@ use virt_forward_ruleset::gates::{
 };
 
 const FAMILIES: [u8; 2] = [NFPROTO_IPV4, NFPROTO_IPV6];
-/// Of iptables-nft, and of Docker since 29 where it uses nftables.
+/// The chain of iptables-nft, and the one of Docker 29 and later with its nftables backend.
 const CHAINS: [(&str, &str); 2] = [("raw", "PREROUTING"), ("docker-bridges", "raw-PREROUTING")];
 
-/// All of them, those of iptables-legacy too; each chain from its first rule to its last.
+/// All such rules, including those of iptables-legacy, each chain in order.
+///
+/// # Errors
+///
+/// [`Error::Rules`] if the kernel does not list a chain.
 pub fn rules(deadline: Deadline) -> Result<Vec<Rule>> {
     let mut all = Vec::new();
     for family in FAMILIES {
@@ -57,7 +61,7 @@ fn rules_of(family: u8, table: &str, chain: &str, deadline: Deadline) -> io::Res
     Ok(rules.collect())
 }
 
-/// What the next comparison is about.
+/// What the next comparison compares.
 #[derive(Clone, Copy)]
 enum Loaded {
     Nothing,
@@ -65,7 +69,7 @@ enum Loaded {
     Interface,
 }
 
-/// `ip daddr 172.17.0.2 iifname != "docker0" counter drop`; nothing where it is any other rule.
+/// Parses `ip daddr 172.17.0.2 iifname != "docker0" counter drop`; `None` for any other rule.
 fn rule(object: &[u8], in_set: impl Fn(&str) -> Option<BTreeSet<String>>) -> Option<Rule> {
     let (mut to, mut by, mut said) = (None, None, None);
     let mut loaded = Loaded::Nothing;

@@ -1,9 +1,9 @@
-//! The kernel's notifications of changes that others make: rules of nf_tables
-//! (linux/netfilter/nfnetlink.h, group `NFNLGRP_NFTABLES`), interfaces and their settings.
+//! The kernel's notifications about changes to nf_tables (linux/netfilter/nfnetlink.h, group
+//! `NFNLGRP_NFTABLES`), to interfaces and to their sysctls.
 //!
-//! Each transaction of nf_tables ends with a message that carries its number, one higher each
-//! time, and the process that made it. A reader who looks at the rules at some number has seen
-//! every transaction up to it.
+//! Each nf_tables transaction ends with a message that carries its generation, a counter, and the
+//! process that made it. A reader that dumps the rules at some generation has seen every
+//! transaction up to it.
 
 use std::{
     io,
@@ -28,52 +28,53 @@ use crate::{
 };
 use virt_forward_policy::netfilter::TABLE;
 
-/// Its number is 0, which the crate writes as none.
+/// rustix represents NETLINK_ROUTE, protocol 0, as `None`.
 const NETLINK_ROUTE: Option<Protocol> = None;
 
-/// A transaction of any process.
+/// An nf_tables transaction of any process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// Its number.
+    /// The generation of the ruleset after it.
     pub generation: u32,
-    /// It changed tables, chains or rules of others, or something of ours. Elements of others'
-    /// sets say nothing to us, and some programs change them all the time.
+    /// It changed tables, chains or rules, or elements of our sets. Elements of other tables' sets
+    /// do not matter to us, and some programs change them all the time.
     pub matters: bool,
-    /// The process that made it, `nft[1234]`. A process chooses its own name: any bytes.
+    /// The process that made it, `nft[1234]`. A process chooses its own name, so it can hold any
+    /// bytes.
     pub by: String,
 }
 
-/// What a read of notifications gave.
+/// Notifications, or the fact that some were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes<T = Transaction> {
-    /// These, in their order. More may be pending.
+    /// In order. More may be pending.
     Made(Vec<T>),
-    /// The kernel dropped some. All that it kept has been read: whoever looks now at what the
-    /// notifications are about misses nothing.
+    /// The kernel dropped some, and all that it kept has been read. A caller that now reads the
+    /// state itself misses nothing.
     Lost,
 }
 
-/// A source of notifications that is waited for by edges, as epoll and tokio do.
+/// A source of notifications for edge-triggered waiting, as epoll and tokio do it.
 pub trait Source: AsRawFd {
-    /// What it tells.
+    /// The notifications.
     type News;
 
-    /// What is pending, without waiting. Only after `None` may the caller wait for the next edge:
-    /// the kernel signals none while anything is left unread, and after an overrun it queues
-    /// nothing at all until the queue is empty.
+    /// Takes pending notifications without waiting. Only after `None` may the caller wait for the
+    /// next edge: the kernel signals no edge while anything is unread, and after an overrun it
+    /// queues nothing until the queue is empty.
     fn take(&mut self) -> Result<Option<Self::News>>;
 }
 
-/// Transactions of nf_tables.
+/// Notifications about nf_tables transactions.
 #[derive(Debug)]
 pub struct Monitor {
     channel: Channel,
-    /// What is known of the transaction that has not ended yet.
+    /// The transaction whose end has not arrived yet.
     open: Transaction,
 }
 
 impl Monitor {
-    /// From now on.
+    /// Subscribes.
     pub fn start() -> Result<Self> {
         Ok(Self {
             channel: Channel::open(Some(netlink::NETFILTER), NFNLGRP_NFTABLES_GROUP)
@@ -117,7 +118,7 @@ fn understand(open: &mut Transaction, bytes: &[u8], made: &mut Vec<Transaction>)
                 open.by = format!("{}[{pid}]", text(NFTA_GEN_PROC_NAME).unwrap_or_default());
                 made.push(std::mem::take(open));
             }
-            // Tables, chains and rules, made and deleted.
+            // Tables, chains and rules, created or deleted.
             NFT_MSG_NEWTABLE..=NFT_MSG_DELRULE => open.matters = true,
             NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM => {
                 let table = attribute(&object, NFTA_TABLE_NAME).map(string);
@@ -134,21 +135,21 @@ impl AsRawFd for Monitor {
     }
 }
 
-/// An interface that came, changed or went.
+/// An interface that was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// It went.
+    /// The interface was deleted.
     pub is_gone: bool,
 }
 
-/// Interfaces (linux/rtnetlink.h).
+/// Notifications about interfaces (linux/rtnetlink.h).
 #[derive(Debug)]
 pub struct Links(Channel);
 
 impl Links {
-    /// From now on.
+    /// Subscribes.
     pub fn start() -> Result<Self> {
         let channel = Channel::open(NETLINK_ROUTE, RTNLGRP_LINK_GROUP);
         channel.map(Self).map_err(failed)
@@ -176,7 +177,7 @@ fn links_in(bytes: &[u8]) -> impl Iterator<Item = Link> {
             RTM_DELLINK => true,
             _ => return None,
         };
-        // Of family AF_BRIDGE: a port that leaves its bridge, not an interface that goes.
+        // With family AF_BRIDGE a port leaves its bridge; the interface stays.
         let body = message.body;
         let attributes = body
             .get(SIZEOF_IFINFOMSG..)
@@ -192,13 +193,13 @@ impl AsRawFd for Links {
     }
 }
 
-/// Settings of interfaces, forwarding among them (linux/netconf.h; net/ipv4/devinet.c,
-/// `inet_netconf_notify_devconf`).
+/// Notifications about sysctls of interfaces, including forwarding (linux/netconf.h;
+/// net/ipv4/devinet.c, `inet_netconf_notify_devconf`).
 #[derive(Debug)]
 pub struct Settings(Channel);
 
 impl Settings {
-    /// From now on.
+    /// Subscribes.
     pub fn start() -> Result<Self> {
         let channel = Channel::open(
             NETLINK_ROUTE,
@@ -209,8 +210,8 @@ impl Settings {
 }
 
 impl Source for Settings {
-    /// Something changed. Which setting does not matter, nor whether messages were lost: whoever
-    /// reads the settings sees more than the message says.
+    /// A sysctl changed. The message is not parsed and a lost one does not matter, because the
+    /// caller reads the sysctls itself.
     type News = ();
 
     fn take(&mut self) -> Result<Option<()>> {
@@ -225,7 +226,7 @@ impl AsRawFd for Settings {
     }
 }
 
-/// The number of the last transaction.
+/// The generation of the ruleset, which each transaction increments.
 pub fn generation(deadline: Deadline) -> Result<u32> {
     let object = messages::get(NFT_MSG_GETGEN, deadline).map_err(failed)?;
     Ok(attribute(&object.attributes, NFTA_GEN_ID).map_or(0, be32))

@@ -1,5 +1,6 @@
-//! The firewalls of this host, as the kernel lists them: base chains of the forward hook, and
-//! of their rules what [`gates`](virt_forward_ruleset::gates) asks about (linux/netfilter/nf_tables.h).
+//! The chains and rules of other firewalls on this host, read from nf_tables and iptables-legacy
+//! and reduced to the model that [`gates`](virt_forward_ruleset::gates) uses
+//! (linux/netfilter/nf_tables.h).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 use crate::{
     deadline::Deadline,
     exec::iptables,
-    netlink::socket::{attribute, attributes, be32, be64, dump, head, string},
+    netlink::socket::{attribute, attributes, be32, be64, dump, dump_limited, string},
 };
 use virt_forward_policy::netfilter::{ChainName, Family, TABLE};
 use virt_forward_ruleset::gates::{
@@ -28,22 +29,25 @@ use virt_forward_ruleset::gates::{
     chain_model::{About, Base, Chain, Chains, Rule, Verdict},
 };
 
-/// Of the network header the tenth byte, of IPv4.
+/// `ip protocol`: base, offset and length of the load, the tenth byte of the network header.
 const IP_PROTOCOL: [Option<u32>; 3] = [Some(1), Some(9), Some(1)];
 
-/// Of which chains the rules are read.
+/// The chains whose rules are read.
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
-    /// The base chains of the forward hook, and what these firewalls ask for: as much with a
-    /// thousand networks as with one.
+    /// The base chains of the forward hook and the chains that these firewalls ask for. Their
+    /// number does not depend on the number of networks.
     Near(&'a Firewalls),
-    /// All there are.
+    /// All chains.
     All,
 }
 
-/// The chains of ip, ip6 and inet tables, those of our own left out: base chains of the
-/// forward hook, and what `scope` asks for. Beside them what went wrong with those of
-/// iptables-legacy, which are left out then.
+/// The chains in `scope` of all ip, ip6 and inet tables except our own, and the error that kept
+/// those of iptables-legacy from being read, if any; they are left out then.
+///
+/// # Errors
+///
+/// [`Error::Rules`] if the kernel does not list its chains or rules.
 pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Error>)> {
     let failed = |why| Error::Rules {
         what: "the firewalls of this host".to_owned(),
@@ -74,8 +78,8 @@ pub fn chains(scope: Scope<'_>, deadline: Deadline) -> Result<(Chains, Option<Er
     Ok((chains, trouble))
 }
 
-/// The rules of base chains, of what every packet comes to from there, and of what `firewalls`
-/// names.
+/// Reads the rules of base chains, of the chains that every packet reaches from there, and of those
+/// that `firewalls` names.
 fn near(all: Vec<Chain>, firewalls: &Firewalls, deadline: Deadline) -> Result<Chains> {
     let (inner, heads) = (firewalls.inner(), firewalls.heads());
     let mut unread = BTreeMap::new();
@@ -139,7 +143,8 @@ fn chain(object: &[u8], number: u8, tables: &BTreeMap<(u8, String), u32>) -> Opt
     })
 }
 
-/// `NFPROTO_*`; bridged frames and what comes in on a device are never routed packets.
+/// The family of an `NFPROTO_*`; `None` for bridge and netdev, whose chains do not see routed
+/// packets.
 pub(crate) fn family(number: u8) -> Option<Family> {
     match number {
         NFPROTO_INET => Some(Family::Inet),
@@ -157,15 +162,15 @@ fn number(family: Family) -> u8 {
     }
 }
 
-/// The rules of one chain, first to last, at least `limit` if there are so many; none where it is
-/// gone by now. Tables of iptables-nft are tables like any other here.
+/// The first rules of a chain in order, at least `limit` of them if it has so many; none if the
+/// chain was deleted meanwhile. Tables of iptables-nft are read like any other.
 fn rules(name: &ChainName, limit: usize, deadline: Deadline) -> Result<Vec<Rule>> {
     let chain = [
         (NFTA_RULE_TABLE, &*name.table),
         (NFTA_RULE_CHAIN, &*name.chain),
     ];
     let family = number(name.family);
-    match head(NFT_MSG_GETRULE, family, &chain, limit, deadline) {
+    match dump_limited(NFT_MSG_GETRULE, family, &chain, limit, deadline) {
         Ok(objects) => Ok(objects
             .iter()
             .map(|object| rule(&object.attributes))
@@ -200,7 +205,7 @@ fn all_rules(deadline: Deadline) -> std::io::Result<BTreeMap<ChainName, Vec<Rule
 fn rule(object: &[u8]) -> Rule {
     let mut reading = Reading {
         rule: Rule {
-            // One beyond 32 bits cannot be named to nft through the crate; it then says so.
+            // The nftables crate has 32 bits for a handle; nft rejects a wrong one.
             handle: attribute(object, NFTA_RULE_HANDLE)
                 .map_or(0, |handle| be64(handle).try_into().unwrap_or(u32::MAX)),
             comment: attribute(object, NFTA_RULE_USERDATA).and_then(userdata_comment),
@@ -225,7 +230,7 @@ fn rule(object: &[u8]) -> Rule {
     if rule.about == About::Protocol && !answers {
         rule.about = About::Some;
     }
-    // meta mark & bit != 0 accept, with or without a counter, and nothing else.
+    // meta mark & bit != 0 accept, with or without a counter and nothing else
     let plain = ["meta", "bitwise", "cmp", "counter", "immediate"];
     if !seen.iter().all(|name| plain.contains(&name.as_str())) || !seen.contains("cmp") {
         rule.mark = 0;
@@ -233,13 +238,13 @@ fn rule(object: &[u8]) -> Rule {
     rule
 }
 
-/// A rule, as far as its expressions are read.
+/// A rule whose expressions are being read.
 #[derive(Default)]
 struct Reading {
     rule: Rule,
-    /// What the last expression has loaded, to be compared.
+    /// What the last expression loaded into the register that the next one compares.
     loaded: Loaded,
-    /// It refuses with an answer.
+    /// The rule rejects, that is, it drops and sends an error.
     answers: bool,
 }
 
@@ -252,7 +257,7 @@ enum Loaded {
 }
 
 impl Reading {
-    /// What one expression adds to what is known of the rule.
+    /// Adds one expression to the rule.
     fn understand(&mut self, name: &str, data: &[u8]) {
         let rule = &mut self.rule;
         match name {
@@ -265,7 +270,7 @@ impl Reading {
                 rule.verdict = Verdict::Refuse;
                 self.answers = true;
             }
-            // Targets of iptables' own; NF_ACCEPT, NF_DROP and jumps are verdicts here too.
+            // iptables extensions; ACCEPT, DROP and jumps are verdicts of nf_tables here, too.
             "target" => {
                 let target = attribute(data, NFTA_MATCH_NAME)
                     .map(string)
@@ -279,12 +284,12 @@ impl Reading {
             },
             "lookup" => {
                 rule.about = About::Some;
-                // Into the verdict's register: a map decides.
+                // Into the verdict register: a verdict map decides.
                 if attribute(data, NFTA_LOOKUP_DREG).map(be32) == Some(0) {
                     rule.verdict = Verdict::Unknown;
                 }
             }
-            // To a program, which answers for the kernel.
+            // A program decides, or the kernel answers in the destination's place.
             "queue" | "synproxy" => rule.verdict = Verdict::Unknown,
             "log" => rule.logs = true,
             "objref"
@@ -301,7 +306,7 @@ impl Reading {
     }
 }
 
-/// What an expression loads that all packets of a family or a protocol have in common.
+/// Whether an expression loads the address family or the protocol of a packet.
 fn loaded(name: &str, data: &[u8]) -> Loaded {
     let number = |kind| attribute(data, kind).map(be32);
     match name {
@@ -318,7 +323,7 @@ fn loaded(name: &str, data: &[u8]) -> Loaded {
     }
 }
 
-/// Which packets are left after a comparison.
+/// The packets that a rule matches after a comparison.
 fn narrowed(about: About, loaded: Loaded, comparison: &[u8]) -> About {
     let is_equal = attribute(comparison, NFTA_CMP_OP).map(be32) == Some(NFT_CMP_EQ);
     let value =
@@ -337,8 +342,7 @@ fn narrowed(about: About, loaded: Loaded, comparison: &[u8]) -> About {
     }
 }
 
-/// Which bits of the mark are looked at, if it is the mark: a rule with a comparison after
-/// that is about some packets only, which `cmp` says.
+/// Tracks which bits of the mark the rule compares.
 fn mark(rule: &mut Rule, name: &str, data: &[u8]) {
     match name {
         "meta" => {
@@ -363,7 +367,7 @@ fn is_not_zero(comparison: &[u8]) -> bool {
     operator == Some(NFT_CMP_NEQ) && value.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
-/// What an immediate says, where it is a verdict.
+/// The verdict of an immediate expression, if it is one.
 pub(crate) fn verdict(immediate: &[u8]) -> Option<Verdict> {
     let data = attribute(immediate, NFTA_IMMEDIATE_DATA)?;
     let verdict = attribute(data, NFTA_DATA_VERDICT)?;
@@ -378,14 +382,14 @@ pub(crate) fn verdict(immediate: &[u8]) -> Option<Verdict> {
     }
 }
 
-/// iptables' `-m comment`: the text is all of the match's data.
+/// The text of iptables' `-m comment`, which is the whole data of the match.
 fn match_comment(expression: &[u8]) -> Option<String> {
     let is_comment = attribute(expression, NFTA_MATCH_NAME).map(string)? == "comment";
     let info = attribute(expression, NFTA_MATCH_INFO)?;
     is_comment.then(|| string(info))
 }
 
-/// nft's own comments: one byte type, one byte length, the text.
+/// The comment in a rule's user data: type and length of one byte each, then the text.
 fn userdata_comment(mut bytes: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = bytes {
         let (value, rest) = rest.split_at_checked(usize::from(*length))?;

@@ -1,4 +1,4 @@
-//! That rules or routes have changed, whoever changes them (linux/rtnetlink.h, `RTNLGRP_*`).
+//! Notifications about changes to routing rules and routes (linux/rtnetlink.h, `RTNLGRP_*`).
 
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -15,22 +15,22 @@ const GROUPS: u32 = RTNLGRP_IPV4_ROUTE_GROUP
     | RTNLGRP_IPV4_RULE_GROUP
     | RTNLGRP_IPV6_ROUTE_GROUP
     | RTNLGRP_IPV6_RULE_GROUP;
-/// Its number is 0, which the crate writes as none.
+/// rustix represents NETLINK_ROUTE, protocol 0, as `None`.
 const NETLINK_ROUTE: Option<Protocol> = None;
 
-/// Receives notifications.
+/// A subscription.
 #[derive(Debug)]
 pub struct RoutingChanges(Channel);
 
 impl RoutingChanges {
-    /// From now on.
+    /// Subscribes.
     pub fn start() -> Result<Self> {
         let channel = Channel::open(NETLINK_ROUTE, GROUPS);
         channel.map(Self).map_err(failed)
     }
 
-    /// Takes what came. What it says does not matter, nor that some was lost: a look at the
-    /// routing shows more.
+    /// Discards all pending notifications. Neither their content nor a lost one matters, because
+    /// the caller reads the routing itself.
     pub fn drain(&mut self) -> Result<()> {
         while self.0.take(|_| {}).map_err(failed)? != Taken::Nothing {}
         Ok(())

@@ -1,8 +1,8 @@
-//! Rules, routes and next hops as the kernel lists them (linux/rtnetlink.h, linux/fib_rules.h,
-//! linux/nexthop.h), for [`routing`](virt_forward_ruleset::routing).
+//! Reads routing rules, routes and next hops (linux/rtnetlink.h, linux/fib_rules.h,
+//! linux/nexthop.h) for [`routing`](virt_forward_ruleset::routing).
 //!
-//! `rtnetlink` brings types for all of them, and tokio; this is in the hook, too, which has
-//! neither.
+//! The crate `rtnetlink` has types for them, but needs tokio; the static hook uses this module,
+//! too, and links neither.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,9 +31,9 @@ use virt_forward_ruleset::{
     table::Ip,
 };
 
-/// The rules of a family, and those of its routes that `is_wanted` says of, by what they are for:
-/// there may be a million. Routes for some sources only are left out, unless `is_source` says
-/// that the source is one that matters.
+/// The rules of a family, and its routes whose destination `is_wanted` accepts; a host may have a
+/// million routes. A route for certain sources only is left out unless `is_source` accepts its
+/// source.
 pub fn routing(
     family: Ip,
     is_wanted: impl Fn(&IpNet) -> bool,
@@ -75,7 +75,7 @@ pub fn routing(
     })
 }
 
-/// The names of interfaces, each asked for once.
+/// Interface names, each looked up once.
 struct Names {
     socket: rustix::fd::OwnedFd,
     known: BTreeMap<u32, Option<String>>,
@@ -95,7 +95,7 @@ impl Names {
     }
 }
 
-/// A route, its interfaces by their numbers.
+/// A route whose interfaces are indexes.
 struct RawRoute {
     table: u32,
     to: IpNet,
@@ -103,18 +103,18 @@ struct RawRoute {
     metric: u32,
     kind: u8,
     interfaces: Vec<u32>,
-    /// The number of its next hop, which is an object of its own.
+    /// The id of a next hop object.
     object: Option<u32>,
 }
 
 impl RawRoute {
-    /// Whether the kernel has left its interfaces to be looked up
+    /// Whether the interfaces have to be looked up
     /// (`net.ipv4.nexthop_compat_mode` = 0).
     fn needs_object(&self) -> bool {
         self.object.is_some() && self.interfaces.is_empty()
     }
 
-    /// Nothing where all its next hops are down: the kernel takes the next best.
+    /// `None` if all next hops are down; the kernel then uses the next best route.
     fn named(self, objects: &BTreeMap<u32, Vec<u32>>, names: &mut Names) -> Option<Route> {
         let object = self.object.and_then(|id| objects.get(&id));
         let interfaces = match self.needs_object() {
@@ -146,7 +146,7 @@ fn route(family: Ip, body: &[u8]) -> Option<RawRoute> {
     let [_, to, from, tos, table, _, _, kind, ..] = *body else {
         return None;
     };
-    // Those for some classes of service only are rare, and left to the kernel's own check.
+    // Routes for a type of service are rare; the kernel's own reverse path check covers them.
     if tos != 0 || !(RTN_UNICAST..=RTN_THROW).contains(&kind) {
         return None;
     }
@@ -172,7 +172,7 @@ fn is_dead(flags: Option<u8>) -> bool {
     flags.is_some_and(|flags| flags & RTNH_F_DEAD != 0)
 }
 
-/// The interfaces of the next hops that are up, each a header and attributes.
+/// The interfaces of the next hops that are up, from `struct rtnexthop` and attributes.
 fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut interfaces = Vec::new();
     while let Some(length) = bytes.first_chunk().map(|two| u16::from_ne_bytes(*two)) {
@@ -197,7 +197,7 @@ fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
     let list = body.get(SIZEOF_RTMSG..)?;
     let number = |kind| attribute(list, kind).and_then(native32);
     let has = |kind| attribute(list, kind).is_some();
-    // A device of its own is in no routing of the host's (VRF).
+    // A rule for an l3mdev (VRF) does not affect the host's routing.
     if attribute(list, FRA_L3MDEV).is_some_and(|value| value.iter().any(|byte| *byte != 0)) {
         return None;
     }
@@ -236,14 +236,14 @@ fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
     })
 }
 
-/// Whether it is about sockets of some users. What is forwarded counts as root's.
+/// Whether the rule is for sockets of certain users. Forwarded packets count as root's.
 fn is_of_users(list: &[u8]) -> bool {
     attribute(list, FRA_UID_RANGE)
         .and_then(native32)
         .is_some_and(|first| first > 0)
 }
 
-/// The interfaces of each next hop that is an object of its own, and of each group of them.
+/// The interfaces of each next hop object and of each group of them.
 fn objects(deadline: Deadline) -> io::Result<BTreeMap<u32, Vec<u32>>> {
     let mut single = BTreeMap::new();
     let mut groups: Vec<(u32, Vec<u32>)> = Vec::new();
@@ -285,11 +285,11 @@ fn native32(bytes: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::socket::written;
+    use crate::netlink::socket::attr;
 
     fn with(header: [u8; SIZEOF_RTMSG], list: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = header.to_vec();
-        bytes.extend(list.iter().flat_map(|(kind, value)| written(*kind, value)));
+        bytes.extend(list.iter().flat_map(|(kind, value)| attr(*kind, value)));
         bytes
     }
 
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(read.to, "10.99.0.0/24".parse().unwrap());
         assert_eq!((read.table, read.interfaces), (51820, vec![2, 4]));
         for length in 0..body.len() {
-            // Cut off anywhere, it is no panic.
+            // Truncation at any point must not panic.
             let _ = route(Ip::V4, &body[..length]);
             let _ = route(Ip::V6, &body[..length]);
             let _ = next_hops(&body[..length]);

@@ -1,8 +1,8 @@
-//! The elements of our table's sets, read and changed (linux/netfilter/nf_tables.h).
+//! Reads and changes the elements of our table's sets (linux/netfilter/nf_tables.h).
 //!
-//! An event changes nothing else, and does so without nft, as to run that takes longer than all
-//! the rest of an event. Of a change that the kernel refuses it says a number and no more: the
-//! table is built anew then, by nft, which says what is wrong.
+//! An event of the libvirt hook changes nothing else. It does not run nft for that, which would
+//! take longer than all the rest of the event. If the kernel rejects a change it reports only an
+//! errno; the caller then rebuilds the table with nft, whose message names the cause.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,14 +19,14 @@ use crate::netlink::uapi::{
 use crate::{
     deadline::Deadline,
     netlink::{
-        socket::{attribute, attributes, be32, dump, nested, string, text, transaction, written},
+        socket::{attr, attribute, attributes, be32, dump, nested, string, text, transaction},
         table_fingerprint::failed,
     },
 };
 use virt_forward_policy::netfilter::TABLE;
 use virt_forward_ruleset::table::{Element, Key, Verb};
 
-/// Carries out all of `changes` at once, or nothing.
+/// Applies all of `changes` in one transaction, or none.
 pub fn change(changes: &[(Verb, Element)], deadline: Deadline) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
@@ -42,13 +42,13 @@ pub fn change(changes: &[(Verb, Element)], deadline: Deadline) -> Result<()> {
 
 fn message(element: &Element) -> Vec<u8> {
     let Element { set, key, comment } = element;
-    let value = |kind, bytes: &[u8]| nested(kind, &written(NFTA_DATA_VALUE, bytes));
+    let value = |kind, bytes: &[u8]| nested(kind, &attr(NFTA_DATA_VALUE, bytes));
     let mut content = value(NFTA_SET_ELEM_KEY, &key.from);
     if let Some(to) = &key.to {
         content.extend(value(NFTA_SET_ELEM_KEY_END, to));
     }
     if let Some(comment) = comment {
-        content.extend(written(NFTA_SET_ELEM_USERDATA, &userdata(comment)));
+        content.extend(attr(NFTA_SET_ELEM_USERDATA, &userdata(comment)));
     }
     let list = nested(
         NFTA_SET_ELEM_LIST_ELEMENTS,
@@ -62,14 +62,14 @@ fn message(element: &Element) -> Vec<u8> {
     .concat()
 }
 
-/// As nft writes a comment: a byte for what it is, one for how long, the text with its NUL.
+/// A comment as nft encodes it: type and length of one byte each, then the text with its NUL.
 fn userdata(comment: &str) -> Vec<u8> {
     let text = [comment.as_bytes(), &[0]].concat();
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     [&[NFTNL_UDATA_SET_ELEM_COMMENT, length], &text[..]].concat()
 }
 
-/// The elements of those sets; a set that is not there has none.
+/// The elements of those sets; a missing set has none.
 pub fn read<'a>(
     sets: impl Iterator<Item = &'a str>,
     deadline: Deadline,
@@ -82,7 +82,7 @@ pub fn read<'a>(
     sets.map(of).collect()
 }
 
-/// The interfaces in a set of names, which may be another's.
+/// The interface names in a set of any table.
 pub(crate) fn names_in(
     family: u8,
     table: &str,
@@ -122,7 +122,7 @@ fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
             let is_end = attribute(element, NFTA_SET_ELEM_FLAGS).map_or(0, be32)
                 & NFT_SET_ELEM_INTERVAL_END
                 != 0;
-            // nft begins a set of intervals with the end of one before it
+            // nft begins an interval set with the end of the interval before the first
             // (src/segtree.c, `set_to_intervals`).
             if is_end && from.iter().all(|byte| *byte == 0) {
                 continue;

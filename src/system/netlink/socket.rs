@@ -1,8 +1,8 @@
-//! nfnetlink, as far as asking for rules, changing elements of sets and forgetting a connection go
-//! (linux/netfilter/nfnetlink.h).
+//! Netlink requests: dumps of nf_tables, conntrack and rtnetlink objects, changes of set elements,
+//! and deletion of connections (linux/netfilter/nfnetlink.h).
 //!
-//! Running nft or iptables to look at a chain costs what a change costs, and the hook looks
-//! at several chains each time. Rules are only read this way, never changed.
+//! The hook reads several chains at each event. Running nft or iptables for that costs as much as a
+//! change does, so rules are read here. They are never changed here.
 
 use std::{cell::RefCell, io, os::fd::OwnedFd};
 
@@ -21,71 +21,69 @@ use crate::netlink::uapi::{
     NLMSG_HDRLEN, SIZEOF_NFGENMSG,
 };
 
-/// The kernel's largest message of a dump.
-pub(crate) const BUFFER: usize = 64 * 1024;
+/// The largest datagram of a dump, in bytes.
+pub(crate) const RECV_BUFFER_SIZE: usize = 64 * 1024;
 
-/// How often a list that changed under way is asked for again.
+/// How often a dump is repeated that the kernel reports as inconsistent.
 const TRIES: usize = 20;
 
 thread_local! {
-    /// A socket for netfilter on which no answer is outstanding, for the next request of this
-    /// thread: an event sends a dozen. A thread that works in another network namespace makes its
-    /// own.
+    /// A netfilter socket without an outstanding reply, kept for the next request of this thread:
+    /// an event sends about twelve. A thread in another network namespace has its own.
     ///
-    /// It stays open for a second reason. Whoever closes such a socket after something was taken
-    /// out of nftables waits until no packet can see it any more, 5 to 20 ms
+    /// There is a second reason to keep it open. Closing such a socket after nf_tables objects were
+    /// deleted blocks until no packet can see them any more, 5 to 20 ms
     /// (net/netfilter/nf_tables_api.c, `nft_rcv_nl_event`). While it is open, that time passes as
-    /// the next requests are answered.
-    static IDLE: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
+    /// the kernel handles the next requests.
+    static IDLE_SOCKET: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
 }
 
-/// One thing of a list.
+/// An object of a dump.
 pub(crate) struct Object {
     /// `NFPROTO_*`
     pub(crate) family: u8,
-    /// The headers taken off.
+    /// The message without its headers.
     pub(crate) attributes: Vec<u8>,
 }
 
-/// Asks for a list (`NFT_MSG_GET*`, as `kind`) of objects with these attributes, of all
-/// families where `family` is 0.
+/// Dumps the nf_tables objects (`NFT_MSG_GET*` as `kind`) that have these attributes, of all
+/// families if `family` is 0.
 pub(crate) fn dump(
     kind: u8,
     family: u8,
     attributes: &[(u16, &str)],
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
-    head(kind, family, attributes, usize::MAX, deadline)
+    dump_limited(kind, family, attributes, usize::MAX, deadline)
 }
 
-/// As [`dump`], of a list that may be long: once there are `limit` objects, the rest is not
-/// waited for.
-pub(crate) fn head(
+/// Like [`dump`], but stops reading once `limit` objects have arrived.
+pub(crate) fn dump_limited(
     kind: u8,
     family: u8,
     attributes: &[(u16, &str)],
     limit: usize,
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
-    let texts = texts(attributes);
+    let texts = string_attrs(attributes);
     let request = request(NFNL_SUBSYS_NFTABLES, kind, family, NLM_F_DUMP, &texts);
-    settled(&request, limit, deadline)
+    dump_consistent(&request, limit, deadline)
 }
 
-/// Asks another part of netfilter for all that it has of a family.
-pub(crate) fn dump_of(
+/// Dumps all objects of a family from another netfilter subsystem (`NFNL_SUBSYS_*`).
+pub(crate) fn dump_subsystem(
     subsystem: u16,
     kind: u8,
     family: u8,
     deadline: Deadline,
 ) -> io::Result<Vec<Object>> {
     let request = request(subsystem, kind, family, NLM_F_DUMP, &[]);
-    settled(&request, usize::MAX, deadline)
+    dump_consistent(&request, usize::MAX, deadline)
 }
 
-/// Makes another part of netfilter carry out these requests, one after the other. An object that
-/// is not there is none of the errors.
-pub(crate) fn order(
+/// Sends these requests to a netfilter subsystem one by one and waits for each acknowledgement. A
+/// missing object is not an error.
+pub(crate) fn request_ack(
     subsystem: u16,
     kind: u8,
     requests: impl Iterator<Item = (u8, Vec<u8>)>,
@@ -93,7 +91,7 @@ pub(crate) fn order(
 ) -> io::Result<()> {
     for (family, attributes) in requests {
         let request = request(subsystem, kind, family, NLM_F_ACK, &attributes);
-        match ask(&request, usize::MAX, deadline) {
+        match send_recv(&request, usize::MAX, deadline) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             other => drop(other?),
         }
@@ -101,18 +99,18 @@ pub(crate) fn order(
     Ok(())
 }
 
-/// Changes nf_tables' objects of a family by these messages (`NFT_MSG_*`, each with its
-/// attributes): all of them, or none.
+/// Applies these messages (`NFT_MSG_*` and attributes) to nf_tables as one transaction: all or
+/// none.
 pub(crate) fn transaction(
     family: u8,
     messages: impl Iterator<Item = (u8, Vec<u8>)>,
     deadline: Deadline,
 ) -> io::Result<()> {
-    let mut batch = bracket(NFNL_MSG_BATCH_BEGIN);
+    let mut batch = batch_marker(NFNL_MSG_BATCH_BEGIN);
     let mut messages = messages.peekable();
     while let Some((kind, attributes)) = messages.next() {
-        // What fails is told in any case, and before the last one is. To a message that deletes
-        // NLM_F_CREATE says nothing.
+        // The kernel reports an error for any message, and before it acknowledges the last one.
+        // It ignores NLM_F_CREATE in a message that deletes.
         let flags = match messages.peek() {
             Some(_) => NLM_F_CREATE,
             None => NLM_F_CREATE | NLM_F_ACK,
@@ -125,30 +123,32 @@ pub(crate) fn transaction(
             &attributes,
         ));
     }
-    batch.extend(bracket(NFNL_MSG_BATCH_END));
-    ask(&batch, usize::MAX, deadline).map(drop)
+    batch.extend(batch_marker(NFNL_MSG_BATCH_END));
+    send_recv(&batch, usize::MAX, deadline).map(drop)
 }
 
-/// The first or the last message of a transaction, which names the part of netfilter where the
-/// others have nothing.
-fn bracket(kind: u16) -> Vec<u8> {
+/// The first or last message of a transaction. It carries the subsystem in the field that is unused
+/// in the others.
+fn batch_marker(kind: u16) -> Vec<u8> {
     let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
     message(kind, 0, [0, 0, high, low], &[])
 }
 
-fn settled(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
+fn dump_consistent(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Vec<Object>> {
     for _ in 0..TRIES {
-        if let Some(objects) = ask(request, limit, deadline)? {
+        if let Some(objects) = send_recv(request, limit, deadline)? {
             return Ok(objects);
         }
     }
-    Err(io::Error::other("it changes all the time"))
+    Err(io::Error::other(
+        "the kernel's objects kept changing while it listed them",
+    ))
 }
 
-/// One try; nothing where the list changed under way.
-fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
-    let socket = match IDLE.take() {
-        Some(socket) => within(socket, deadline)?,
+/// Sends one request and reads the reply; `None` if the kernel reports an inconsistent dump.
+fn send_recv(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Vec<Object>>> {
+    let socket = match IDLE_SOCKET.take() {
+        Some(socket) => with_timeout(socket, deadline)?,
         None => open(Some(netlink::NETFILTER), deadline)?,
     };
     let mut objects = Vec::new();
@@ -156,16 +156,16 @@ fn ask(request: &[u8], limit: usize, deadline: Deadline) -> io::Result<Option<Ve
         objects.push(message.object());
         objects.len() < limit
     })?;
-    // The rest of an answer would be taken for the answer to the next request.
-    if answer.is_over {
-        IDLE.set(Some(socket));
+    // The rest of an unfinished reply would be taken for the reply to the next request.
+    if answer.is_done {
+        IDLE_SOCKET.set(Some(socket));
     }
-    Ok((!answer.is_changed).then_some(objects))
+    Ok((!answer.is_interrupted).then_some(objects))
 }
 
-/// Asks rtnetlink for a list (`RTM_GET*`, as `kind`) of a family, 0 for all, with a header of that
-/// length; each object of the answer, with its header. One that changed under way is as good as
-/// any: who listens to changes looks again.
+/// Dumps rtnetlink objects (`RTM_GET*` as `kind`) of a family, 0 for all, whose header has that
+/// length. `each` gets each object with its header. An inconsistent dump is not repeated: a caller
+/// that listens to changes reads again anyway.
 pub(crate) fn dump_routing(
     kind: u16,
     family: u8,
@@ -175,7 +175,7 @@ pub(crate) fn dump_routing(
 ) -> io::Result<()> {
     let rest = vec![0; header.saturating_sub(SIZEOF_NFGENMSG)];
     let request = message(kind, NLM_F_DUMP, [family, 0, 0, 0], &rest);
-    // Its number is 0, which the crate writes as none.
+    // rustix represents NETLINK_ROUTE, protocol 0, as `None`.
     let socket = open(None, deadline)?;
     exchange(&socket, &request, &mut |message| {
         each(message.body);
@@ -184,7 +184,7 @@ pub(crate) fn dump_routing(
     Ok(())
 }
 
-/// A socket for a part of netlink that waits for an answer until `deadline` at most.
+/// A netlink socket whose reads time out at `deadline`.
 fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
@@ -192,35 +192,35 @@ fn open(protocol: Option<Protocol>, deadline: Deadline) -> io::Result<OwnedFd> {
         SocketFlags::CLOEXEC,
         protocol,
     )?;
-    within(socket, deadline)
+    with_timeout(socket, deadline)
 }
 
-fn within(socket: OwnedFd, deadline: Deadline) -> io::Result<OwnedFd> {
-    // A timeout of zero would mean none.
+fn with_timeout(socket: OwnedFd, deadline: Deadline) -> io::Result<OwnedFd> {
+    // A timeout of zero means no timeout.
     let left = deadline.left().max(std::time::Duration::from_millis(1));
     set_socket_timeout(&socket, Timeout::Recv, Some(left))?;
     Ok(socket)
 }
 
-/// How an answer ended.
+/// How a reply ended.
 struct Answer {
-    /// What it lists changed under way.
-    is_changed: bool,
-    /// Its last message came.
-    is_over: bool,
+    /// The dump is inconsistent (`NLM_F_DUMP_INTR`).
+    is_interrupted: bool,
+    /// The last message was received.
+    is_done: bool,
 }
 
-/// Sends a request and takes what comes, until `each` has enough.
+/// Sends a request and reads the reply until `each` returns false.
 fn exchange(
     socket: &OwnedFd,
     request: &[u8],
     each: &mut dyn FnMut(&Message<'_>) -> bool,
 ) -> io::Result<Answer> {
     rustix::net::send(socket, request, SendFlags::empty())?;
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; RECV_BUFFER_SIZE];
     let mut answer = Answer {
-        is_changed: false,
-        is_over: false,
+        is_interrupted: false,
+        is_done: false,
     };
     loop {
         let received = match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
@@ -230,28 +230,28 @@ fn exchange(
         };
         let mut wants_more = true;
         for message in messages(buffer.get(..received).unwrap_or_default()) {
-            answer.is_changed |= message.flags & NLM_F_DUMP_INTR != 0;
+            answer.is_interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
             match message.kind {
-                NLMSG_DONE => answer.is_over = true,
+                NLMSG_DONE => answer.is_done = true,
                 NLMSG_ERROR => match message.error() {
-                    // The acknowledgement of what was no dump.
-                    None => answer.is_over = true,
+                    // The acknowledgement of a request other than a dump.
+                    None => answer.is_done = true,
                     Some(why) => return Err(why),
                 },
                 _ => wants_more = each(&message),
             }
         }
-        if answer.is_over || !wants_more {
+        if answer.is_done || !wants_more {
             return Ok(answer);
         }
     }
 }
 
-/// Asks for one thing, which there always is.
+/// Gets an object that always exists.
 pub(crate) fn get(kind: u8, deadline: Deadline) -> io::Result<Object> {
     let request = request(NFNL_SUBSYS_NFTABLES, kind, 0, NLM_F_ACK, &[]);
-    let objects = ask(&request, usize::MAX, deadline)?;
-    let none = || io::Error::other("the kernel gave no answer");
+    let objects = send_recv(&request, usize::MAX, deadline)?;
+    let none = || io::Error::other("the kernel sent no object");
     objects.into_iter().flatten().next().ok_or_else(none)
 }
 
@@ -272,24 +272,24 @@ fn message(kind: u16, flags: u16, header: [u8; SIZEOF_NFGENMSG], attributes: &[u
     message
 }
 
-/// Attributes that are texts.
-fn texts(attributes: &[(u16, &str)]) -> Vec<u8> {
+/// String attributes.
+fn string_attrs(attributes: &[(u16, &str)]) -> Vec<u8> {
     let all = attributes.iter();
     all.flat_map(|(kind, value)| text(*kind, value)).collect()
 }
 
-/// A text, with its NUL.
+/// A string attribute, with its NUL.
 pub(crate) fn text(kind: u16, text: &str) -> Vec<u8> {
-    written(kind, &[text.as_bytes(), &[0]].concat())
+    attr(kind, &[text.as_bytes(), &[0]].concat())
 }
 
-/// An attribute with others in it.
+/// A nested attribute.
 pub(crate) fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
-    written(kind | NLA_F_NESTED, value)
+    attr(kind | NLA_F_NESTED, value)
 }
 
-/// An attribute: length and type, the value, and zeros up to a multiple of four.
-pub(crate) fn written(kind: u16, value: &[u8]) -> Vec<u8> {
+/// An attribute: length, type, value, and padding to a multiple of four bytes.
+pub(crate) fn attr(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = 4 + value.len();
     let mut bytes = Vec::new();
     bytes.extend((length as u16).to_ne_bytes());
@@ -317,7 +317,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The body of an error is the negated number of the error, or zero.
+    /// The body of an error message begins with the negated errno, or zero for an acknowledgement.
     fn error(&self) -> Option<io::Error> {
         let number = self
             .body
@@ -327,7 +327,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What came in one read; what is cut off at the end is left out.
+/// The messages of a datagram; a truncated one at the end is left out.
 pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
@@ -342,7 +342,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// The attributes in `bytes`, each with its type; what is cut off at the end is left out.
+/// The attributes in `bytes` with their types; a truncated one at the end is left out.
 pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
@@ -360,28 +360,28 @@ pub(crate) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     all.find_map(|(kind, value)| (kind == wanted).then_some(value))
 }
 
-/// A number of 32 bits in network order, as nf_tables has nearly all; 0 where it is cut off.
+/// A 32-bit number in network byte order, which nf_tables uses nearly everywhere; 0 if truncated.
 pub(crate) fn be32(bytes: &[u8]) -> u32 {
     bytes
         .first_chunk()
         .map_or(0, |four| u32::from_be_bytes(*four))
 }
 
-/// As [`be32`], of 16 bits.
+/// A 16-bit number in network byte order; 0 if truncated.
 pub(crate) fn be16(bytes: &[u8]) -> u16 {
     bytes
         .first_chunk()
         .map_or(0, |two| u16::from_be_bytes(*two))
 }
 
-/// As [`be32`], of 64 bits.
+/// A 64-bit number in network byte order; 0 if truncated.
 pub(crate) fn be64(bytes: &[u8]) -> u64 {
     bytes
         .first_chunk()
         .map_or(0, |eight| u64::from_be_bytes(*eight))
 }
 
-/// A text up to its NUL.
+/// The string up to its NUL.
 pub(crate) fn string(bytes: &[u8]) -> String {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
@@ -396,7 +396,7 @@ mod tests {
         let good = [8, 0, 3, 0x80, 1, 2, 3, 4, 5, 0, 1, 0, 9, 0, 0, 0];
         let all: Vec<_> = attributes(&good).collect();
         assert_eq!(all, [(3, &[1, 2, 3, 4][..]), (1, &[9][..])]);
-        assert_eq!(texts(&[(1, "abc"), (2, "abcd")]).len(), 8 + 12);
+        assert_eq!(string_attrs(&[(1, "abc"), (2, "abcd")]).len(), 8 + 12);
         assert_eq!(attribute(&nested(7, &good), 7), Some(&good[..]));
         for bad in [
             &[0, 0, 1, 0][..],

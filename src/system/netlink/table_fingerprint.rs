@@ -1,5 +1,5 @@
-//! Our own table, as the kernel has it: enough to see that somebody changed it, at the price
-//! of some system calls (linux/netfilter/nf_tables.h).
+//! A fingerprint of our table in the kernel, which reveals changes by other programs at the price
+//! of a few system calls (linux/netfilter/nf_tables.h).
 
 use std::{fmt::Write, io};
 
@@ -15,9 +15,9 @@ use crate::{
 };
 use virt_forward_policy::netfilter::TABLE;
 
-/// Which chains and rules there are, by the numbers that the kernel gave them. It gives none
-/// twice, and a rule has no other content than the one it was made with: while this is the
-/// same, so is the table, but for the elements of its sets. Nothing where there is no table.
+/// The handles of the table, its chains and its rules; `None` if the table does not exist. The
+/// kernel never reuses a handle and never changes the content of a rule, so two equal fingerprints
+/// mean an unchanged table, except for set elements.
 pub fn fingerprint(deadline: Deadline) -> Result<Option<String>> {
     read_fingerprint(deadline).map_err(failed)
 }

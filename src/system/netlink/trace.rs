@@ -1,5 +1,5 @@
-//! What the kernel tells of packets that carry the trace bit: each rule of nf_tables that one
-//! of them meets, and what comes of it (linux/netfilter/nfnetlink.h, group `NFNLGRP_NFTRACE`).
+//! Trace events: for packets with `meta nftrace set 1` the kernel reports each nf_tables rule that
+//! they hit and its verdict (linux/netfilter/nfnetlink.h, group `NFNLGRP_NFTRACE`).
 
 use std::{fmt, io, net::IpAddr, os::fd::OwnedFd};
 
@@ -19,7 +19,7 @@ use crate::netlink::uapi::{
 use crate::netlink::{
     channel::listen,
     nft_rules::family as routed_family,
-    socket::{BUFFER, Object, attribute, be32, be64, messages, string},
+    socket::{Object, RECV_BUFFER_SIZE, attribute, be32, be64, messages, string},
 };
 use crate::{Error, Result};
 use virt_forward_policy::{
@@ -27,10 +27,10 @@ use virt_forward_policy::{
     sanitize::shown,
 };
 
-/// A chain of any family: those of bridges and devices see a packet before and after routing.
+/// A chain of any family, including bridge and netdev, which see a packet before and after routing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// nft's word for the family.
+    /// The family in nft's syntax.
     pub family: &'static str,
     /// The table.
     pub table: String,
@@ -39,7 +39,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// As a chain that routed packets come by; nothing where it is none.
+    /// The chain as one that routed packets traverse; `None` for bridge and netdev.
     pub fn routed(&self) -> Option<ChainName> {
         let mut families = [Family::Ip, Family::Ip6, Family::Inet].into_iter();
         let family = families.find(|family| family.word() == self.family)?;
@@ -55,7 +55,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// `NFPROTO_*`
+/// The family of an `NFPROTO_*` in nft's syntax.
 fn word(family: u8) -> Option<&'static str> {
     match (routed_family(family), family) {
         (Some(family), _) => Some(family.word()),
@@ -65,32 +65,32 @@ fn word(family: u8) -> Option<&'static str> {
     }
 }
 
-/// What the kernel keeps for us until we read, in bytes: a connection has hundreds of events.
-const RECV_BUFFER_SIZE: usize = 8 * 1024 * 1024;
+/// The receive buffer of the socket in bytes; a connection causes hundreds of events.
+const SOCKET_BUFFER_SIZE: usize = 8 * 1024 * 1024;
 
-/// What a rule or a policy does with a packet.
+/// The verdict of a rule or a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on to the next rule.
+    /// Continue with the next rule.
     Continue,
-    /// It has passed this base chain.
+    /// The packet has passed this base chain.
     Accept,
-    /// It ends here; it was rejected, if the rule rejects.
+    /// The packet is dropped; a rule that rejects also sends an error.
     Drop,
-    /// To another chain, and maybe back.
+    /// Continue in another chain, and return from its end.
     Jump(String),
-    /// To another chain.
+    /// Continue in another chain without returning.
     Goto(String),
-    /// Back to the chain it came from.
+    /// Return to the calling chain.
     Return,
-    /// Anything else, a queue for example.
+    /// Any other, for example a queue.
     Other,
 }
 
-/// What decided.
+/// The kind of a trace event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The rule with that handle.
+    /// A rule, by its handle.
     Rule(u64),
     /// The policy of the base chain.
     Policy,
@@ -98,56 +98,56 @@ pub enum By {
     End,
 }
 
-/// A packet as a base chain sees it.
+/// The headers of a packet as a base chain sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// From, on the Ethernet that it came by; nothing where it came by none.
+    /// The Ethernet source address; `None` on an interface without Ethernet.
     pub mac: Option<[u8; 6]>,
-    /// From.
+    /// The source address.
     pub source: IpAddr,
-    /// To.
+    /// The destination address.
     pub target: IpAddr,
-    /// Of IP: 6 is TCP.
+    /// `IPPROTO_*`
     pub protocol: u8,
-    /// The first bytes of what comes after the header of IP.
+    /// The first bytes after the IP header.
     pub transport: Vec<u8>,
-    /// The number of the interface that it came in by; 0 where it is this host's own.
+    /// The index of the input interface; 0 for a packet of this host.
     pub came: u32,
-    /// That of the interface that it leaves by; 0 where that is not decided yet.
+    /// The index of the output interface; 0 before routing.
     pub leaves: u32,
 }
 
-/// One rule that a packet met.
+/// A trace event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The same for one packet in one base chain; in the next it may be another.
+    /// Identifies the packet within one base chain; it may differ in the next chain.
     pub id: u32,
-    /// Where.
+    /// The chain.
     pub chain: Place,
-    /// What decided.
+    /// The kind of a trace event.
     pub by: By,
-    /// What comes of it.
+    /// The verdict.
     pub fate: Fate,
-    /// The packet, with the first event of each base chain.
+    /// The packet's headers, in the first event of each base chain.
     pub seen: Option<Seen>,
 }
 
-/// Listens.
+/// A subscription to trace events.
 #[derive(Debug)]
 pub struct Trace(OwnedFd);
 
 impl Trace {
-    /// From now on.
+    /// Subscribes.
     pub fn start() -> Result<Self> {
         let socket = listen(Some(netlink::NETFILTER), NFNLGRP_NFTRACE_GROUP).map_err(failed)?;
-        set_socket_recv_buffer_size_force(&socket, RECV_BUFFER_SIZE)
+        set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER_SIZE)
             .map_err(|why| failed(why.into()))?;
         Ok(Self(socket))
     }
 
-    /// What came since it was asked last; does not wait.
+    /// The events since the last call; does not wait.
     pub fn events(&self) -> Result<Vec<Event>> {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; RECV_BUFFER_SIZE];
         let mut events = Vec::new();
         loop {
             match rustix::net::recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
@@ -157,7 +157,7 @@ impl Trace {
                         all.filter(|one| one.kind == NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE);
                     events.extend(traces.filter_map(|one| event(&one.object())));
                 }
-                // Some were lost; those that are there came first.
+                // The kernel dropped later events; the queued ones are intact.
                 Err(Errno::INTR | Errno::NOBUFS) => {}
                 Err(Errno::AGAIN) => return Ok(events),
                 Err(why) => return Err(failed(why.into())),
@@ -174,7 +174,8 @@ fn event(object: &Object) -> Option<Event> {
             By::Policy,
             fate(be32(attribute(bytes, NFTA_TRACE_POLICY)?), None),
         ),
-        // The end of a chain comes as a rule without a handle, or as a type of its own.
+        // The kernel reports the end of a chain as a rule without a handle, or as a type of its
+        // own.
         kind => match attribute(bytes, NFTA_TRACE_RULE_HANDLE).map(be64) {
             Some(handle) if kind == NFT_TRACETYPE_RULE => (
                 By::Rule(handle),
@@ -231,7 +232,7 @@ fn seen(bytes: &[u8]) -> Option<Seen> {
     })
 }
 
-/// Of IPv6 the next header is taken for the protocol: what is sent here has no others.
+/// Takes IPv6's next header for the protocol: the probe sends no extension headers.
 fn addresses(header: &[u8]) -> Option<(IpAddr, IpAddr, u8)> {
     let four = |at: usize| header.get(at..)?.first_chunk::<4>().copied();
     let sixteen = |at: usize| header.get(at..)?.first_chunk::<16>().copied();
@@ -252,7 +253,7 @@ fn failed(why: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::socket::{nested, written};
+    use crate::netlink::socket::{attr, nested};
 
     #[test]
     fn an_event_says_where_and_what_came_of_it() {
@@ -262,21 +263,21 @@ mod tests {
         header[12..16].copy_from_slice(&[10, 17, 3, 21]);
         header[16..20].copy_from_slice(&[10, 17, 4, 21]);
         let verdict = [
-            written(NFTA_VERDICT_CODE, &NFT_GOTO.to_be_bytes()),
-            written(NFTA_VERDICT_CHAIN, b"open\0"),
+            attr(NFTA_VERDICT_CODE, &NFT_GOTO.to_be_bytes()),
+            attr(NFTA_VERDICT_CHAIN, b"open\0"),
         ];
         let attributes = [
-            written(NFTA_TRACE_TABLE, b"virt_forward\0"),
-            written(NFTA_TRACE_CHAIN, b"forward\0"),
-            written(NFTA_TRACE_RULE_HANDLE, &7_u64.to_be_bytes()),
-            written(NFTA_TRACE_TYPE, &NFT_TRACETYPE_RULE.to_be_bytes()),
+            attr(NFTA_TRACE_TABLE, b"virt_forward\0"),
+            attr(NFTA_TRACE_CHAIN, b"forward\0"),
+            attr(NFTA_TRACE_RULE_HANDLE, &7_u64.to_be_bytes()),
+            attr(NFTA_TRACE_TYPE, &NFT_TRACETYPE_RULE.to_be_bytes()),
             nested(NFTA_TRACE_VERDICT, &verdict.concat()),
-            written(
+            attr(
                 NFTA_TRACE_LL_HEADER,
                 &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0],
             ),
-            written(NFTA_TRACE_NETWORK_HEADER, &header),
-            written(NFTA_TRACE_IIF, &3_u32.to_be_bytes()),
+            attr(NFTA_TRACE_NETWORK_HEADER, &header),
+            attr(NFTA_TRACE_IIF, &3_u32.to_be_bytes()),
         ];
         let object = Object {
             family: 1,

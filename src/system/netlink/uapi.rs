@@ -116,7 +116,8 @@ pub(crate) const NLM_F_DUMP_INTR: u16 = libc::NLM_F_DUMP_INTR as u16;
 pub(crate) const NLA_TYPE_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 pub(crate) const NLA_F_NESTED: u16 = libc::NLA_F_NESTED as u16;
 
-// nfnetlink (linux/netfilter/nfnetlink.h); `…_GROUP` is the bit of a multicast group in `sockaddr_nl`
+// nfnetlink (linux/netfilter/nfnetlink.h); `…_GROUP` is the bit of a multicast group in
+// `sockaddr_nl`
 pub(crate) const SIZEOF_NFGENMSG: usize = 4;
 pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
 pub(crate) const NFNL_MSG_BATCH_END: u16 = libc::NFNL_MSG_BATCH_END as u16;
