@@ -18,47 +18,48 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  virt-forward status            who reaches whom on this host
-  virt-forward apply             open all active networks, as the config says
-  virt-forward apply --dry-run   show the rules, change nothing
-  virt-forward remove kube02     close one network until it starts again
-  virt-forward remove --all      take all of virt-forward off the kernel
-  virt-forward check A B         why A reaches B, or does not
-  virt-forward doctor            what is wrong on this host, and what mends it
-  virt-forward routes            the routes that a machine of the LAN needs
-  virt-forward graph > a.svg     a picture of it all
+  virt-forward status            networks, gates and reachability
+  virt-forward apply             reconcile all active networks with the config
+  virt-forward apply --dry-run   show the rules without changing anything
+  virt-forward remove kube02     close a network until its next start
+  virt-forward remove --all      remove all changes of virt-forward
+  virt-forward check A B         why A can or cannot open a connection to B
+  virt-forward doctor            problems on this host, and fixes
+  virt-forward routes            the routes that a LAN host needs
+  virt-forward graph > a.svg     a diagram of networks and reachability
 
-Each command has examples of its own: virt-forward check --help
-All of it: man virt-forward, man virt-forward.toml, man virt-forward-hook
+Each command has its own examples: virt-forward check --help
+Manual pages: virt-forward(8), virt-forward.toml(5), virt-forward-hook(8)
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 not as wanted.";
+Exit status: 0 success, 1 failure, 2 usage or config error, 3 drift, blocked or
+problems found.";
 
 const APPLY_EXAMPLES: &str = "\
 Examples:
-  virt-forward apply                 after a change of the config
-  virt-forward apply kube02          one network, after it was closed by remove
-  virt-forward apply --dry-run       the rules as they would be, and nothing else
+  virt-forward apply                 after editing the config
+  virt-forward apply kube02          reopen a network that remove closed
+  virt-forward apply --dry-run       print the rules without changing anything
   virt-forward --config new.toml apply --dry-run
-                                     is that file right, and what would it open?";
+                                     validate a file and show what it opens";
 
 const REMOVE_EXAMPLES: &str = "\
 Examples:
-  virt-forward remove kube02         closed until it starts again, or by apply
-  virt-forward remove --all          nothing of virt-forward is left in the kernel
+  virt-forward remove kube02         close until the next start or apply
+  virt-forward remove --all          remove everything from the kernel
   virt-forward hook uninstall && virt-forward remove --all
-                                     and nothing opens again either";
+                                     and open nothing at the next start";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
-  systemctl enable --now virt-forward    as packages do
-  systemctl reload virt-forward          open all again, as apply does
-  journalctl -t virt-forward             what it mended, and after whose change";
+  systemctl enable --now virt-forward    what the packages do
+  systemctl reload virt-forward          reconcile everything, like apply
+  journalctl -t virt-forward             repairs, and the programs that caused them";
 
 const HOOK_EXAMPLES: &str = "\
 Examples:
   virt-forward hook install
-  systemctl try-restart libvirtd     if it had no network hook before
-  virt-forward doctor                whether libvirt runs it
+  systemctl try-restart libvirtd     if no network hook existed before
+  virt-forward doctor                check that libvirt runs the hook
   virt-forward hook uninstall";
 
 const HOOK_INSTALL_EXAMPLES: &str = "\
@@ -68,22 +69,22 @@ Examples:
 
 const HOOK_UNINSTALL_EXAMPLES: &str = "\
 Examples:
-  virt-forward hook uninstall        networks that are open stay so
-  virt-forward remove --all          and with this they do not";
+  virt-forward hook uninstall        open networks stay open
+  virt-forward remove --all          close them, too";
 
-/// Lets libvirt's virtual networks reach each other.
+/// Forward traffic between libvirt virtual networks without NAT.
 #[derive(Debug, Parser)]
 #[command(name = "virt-forward", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The configuration; a missing file means the defaults
+    /// Config file; a missing file means the defaults
     #[arg(long, global = true, value_name = "FILE", default_value = paths::CONFIG)]
     pub(crate) config: PathBuf,
 
-    /// The libvirt to ask for networks
+    /// libvirt connection URI
     #[arg(long, global = true, value_name = "URI")]
     pub(crate) connect: Option<String>,
 
-    /// Colours: auto, always or never; NO_COLOR in the environment means never
+    /// Use colors: auto, always or never; NO_COLOR in the environment means never
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto,
           hide_possible_values = true)]
     pub(crate) color: When,
@@ -94,72 +95,73 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Open active networks again, as the config says
+    /// Reconcile active networks with the config
     ///
-    /// Without names: all of them, and what is stale is dropped. The hook does the same at each
-    /// start; this is for after a change of the config, or when somebody flushed the rules.
+    /// Without names, reconciles all active networks and drops stale state. libvirt's hook does the
+    /// same at each network start. Run this after editing the config, or after another program
+    /// flushed the rules.
     #[command(after_help = APPLY_EXAMPLES)]
     Apply {
-        /// Networks that are active; all of them if none is named
+        /// Active networks to open [default: all]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Print the rules, the gates and the settings, and change nothing
+        /// Print rules, gates and sysctls without changing anything
         #[arg(long)]
         dry_run: bool,
     },
     /// Close networks
     #[command(arg_required_else_help = true, after_help = REMOVE_EXAMPLES)]
     Remove {
-        /// Networks that are open; they open again at their next start, or by apply
+        /// Networks to close until their next start or apply
         #[arg(value_name = "NAME", required_unless_present = "all")]
         names: Vec<String>,
-        /// Every rule, gate and setting of virt-forward, whether it is known or not
+        /// Remove every rule, gate and sysctl change of virt-forward
         #[arg(long, conflicts_with = "names")]
         all: bool,
     },
-    /// Show networks, gates and settings, and who reaches whom
+    /// Show networks, gates, sysctls and reachability
     ///
-    /// Who reaches whom is told from the left to the top, with the machines outside that the
-    /// config names, and the Internet; in the form that fits the terminal.
+    /// In the reachability matrix, rows are sources and columns are destinations. It includes the
+    /// external hosts and subnets that the config names, and the Internet.
     Status(StatusArgs),
-    /// Draw networks, guests and who reaches whom, for a wiki
+    /// Render networks, guests and reachability as a diagram
     ///
-    /// Members of a group are in one box; peers and each [[allow]] are arrows; what libvirt lets
-    /// through by itself is told on the network.
+    /// Members of a group share a box. Peers and [[allow]] rules are arrows. A network is labelled
+    /// with the traffic that libvirt allows by itself.
     Graph(GraphArgs),
-    /// Tell why a packet passes, or who refuses it and what to do
+    /// Explain whether a packet is forwarded
     ///
-    /// FROM and TO are addresses, names of networks, or of running guests. Goes the way that a
-    /// packet would take through this host, there and back; with --probe a packet goes it. Ends
-    /// with 3 where it is blocked.
+    /// FROM and TO are addresses, networks or running guests. Evaluates routing, policy and
+    /// firewalls along the forward path and the reply path; --probe sends a packet instead. Exits
+    /// with status 3 if the packet is blocked.
     Check(CheckArgs),
-    /// Look for what commonly goes wrong on a host, and tell what mends it
+    /// Diagnose common problems on this host and suggest fixes
     ///
-    /// The hook and libvirt's daemon, the config, networks, rules, gates, other firewalls,
-    /// settings, routes, and who else uses our bit of the mark. Changes nothing. Ends with 3 where
-    /// something is wrong.
+    /// Examines the hook, libvirt's daemon, the config, networks, rules, gates, other firewalls,
+    /// sysctls, routes, and other users of the fwmark bit. Changes nothing. Exits with status 3 if
+    /// it finds a problem.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the routes that machines of the LAN, or their router, need to reach the networks
+    /// Print the routes that LAN hosts or their router need to reach the networks
     ///
-    /// By way of this host, for what is active now. What will not work with them is said on
-    /// stderr.
+    /// The routes lead to the active networks via this host. Warnings about traffic that the routes
+    /// do not cover go to stderr.
     Routes(RoutesArgs),
-    /// Keep everything as wanted, until it is ended: for systemd
+    /// Watch for drift and repair it; run by systemd
     ///
-    /// Listens to the kernel and to libvirt, and mends what somebody flushed, restarted or
-    /// switched off. Says what it mended in syslog. What was closed by remove stays closed.
-    /// SIGHUP makes it do what apply does.
+    /// Listens to the kernel and to libvirt. Restores rules, gates and sysctls that other programs
+    /// flush or change, and logs each repair to syslog. Networks closed by remove stay closed.
+    /// SIGHUP reconciles everything, like apply.
     #[command(after_help = WATCH_EXAMPLES)]
     Watch,
-    /// Put the libvirt hook in its place, or take it away
+    /// Install or uninstall the libvirt network hook
     ///
-    /// libvirtd runs it at each start and stop of a network. Where SELinux would not let it, install
-    /// refuses, for then no network would start, and tells what allows it.
+    /// libvirtd runs the hook at each start and stop of a network. If SELinux would deny that, no
+    /// network could start, so install refuses and names the boolean to set.
     #[command(after_help = HOOK_EXAMPLES)]
     Hook {
         #[command(subcommand)]
@@ -170,20 +172,20 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  virt-forward status --check > /dev/null || echo 'not as wanted'
-  virt-forward status --why                    why each pair is open or closed
-  virt-forward status --why kube02             whatever kube02 is a part of
+  virt-forward status --check > /dev/null || echo drift
+  virt-forward status --why                    the reason for each pair
+  virt-forward status --why kube02             pairs that involve kube02
   virt-forward status --why 192.168.0.30 kube02
   virt-forward status --color always | less -R")]
 pub(crate) struct StatusArgs {
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// End with 3 where anything is not as wanted
+    /// Exit with status 3 if anything differs from the desired state
     #[arg(long)]
     pub(crate) check: bool,
-    /// Tell why each pair is open, limited or closed; of one end alone, or from one to another:
-    /// networks, addresses outside, or internet
+    /// Explain why pairs are open, limited or closed: all pairs, those of FROM, or FROM to TO.
+    /// Endpoints are networks, external addresses, or internet
     #[arg(long, num_args = 0..=2, value_names = ["FROM", "TO"], conflicts_with = "json")]
     pub(crate) why: Option<Vec<String>>,
 }
@@ -193,31 +195,32 @@ pub(crate) struct StatusArgs {
 Examples:
   virt-forward check kube02 10.17.4.21              a ping
   virt-forward check 192.168.0.30 kube03 --tcp 443
-  virt-forward check node1 lb --udp 53 --json       from one guest to another
-  virt-forward check kube02 kube03 --probe          which rule drops it
-  virt-forward check 10.9.9.9@kube02 kube03         a guest with an address not its own")]
+  virt-forward check node1 lb --udp 53 --json       between two guests
+  virt-forward check kube02 kube03 --probe          find the rule that drops it
+  virt-forward check 10.9.9.9@kube02 kube03         a guest with a spoofed source")]
 pub(crate) struct CheckArgs {
-    /// Who sends it
+    /// Source: address, network or guest
     pub(crate) from: String,
-    /// Who is to get it
+    /// Destination: address, network or guest
     pub(crate) to: String,
-    /// TCP, to that port
+    /// TCP to this port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), group = "packet")]
     pub(crate) tcp: Option<u16>,
-    /// UDP, to that port
+    /// UDP to this port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), group = "packet")]
     pub(crate) udp: Option<u16>,
-    /// A ping; so it is where nothing is said
+    /// An ICMP echo request [default]
     #[arg(long, group = "packet")]
     pub(crate) icmp: bool,
-    /// Send the packet, and follow it from rule to rule
+    /// Send a real packet and trace the rules that it hits
     ///
-    /// From a free address of the network, or the one that is given, if nobody has it; in the
-    /// place of a machine outside, which hears nothing of it. TO gets it for real; where TO is a
-    /// network, a free address of that answers. Nothing of it stays.
+    /// The packet comes from a free address of the network, or from the given address if no host
+    /// uses it. A packet from an external host is injected on this host's interface, and the reply
+    /// is not sent out. TO receives the packet; if TO is a network, a free address of it replies.
+    /// The probe leaves nothing behind.
     #[arg(long)]
     pub(crate) probe: bool,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -227,12 +230,12 @@ pub(crate) struct CheckArgs {
 Examples:
   virt-forward graph > networks.svg
   virt-forward graph --format dot | dot -Tpng > networks.png
-  virt-forward graph --format mermaid      for a ```mermaid block of a wiki")]
+  virt-forward graph --format mermaid      for a ```mermaid block in Markdown")]
 pub(crate) struct GraphArgs {
-    /// What it is written in
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = graph::Format::Svg)]
     pub(crate) format: graph::Format,
-    /// The picture's title [default: Virtual networks of, and this host's name]
+    /// Title [default: Virtual networks of HOSTNAME]
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: Option<String>,
 }
@@ -245,60 +248,59 @@ Examples:
 const ROUTES_EXAMPLES: &str = "\
 Examples:
   virt-forward routes | ssh root@k8s-api-lb sh
-                            until that machine's next boot
+                            until the next boot of that host
   virt-forward routes --format netplan --interface enp1s0
   virt-forward routes --format dnsmasq > /etc/dnsmasq.d/virt-forward.conf
-                            on the LAN's DHCP server, for all of its machines
+                            on the LAN's DHCP server, for all its clients
   virt-forward routes --gateway host
-                            the machine's default route leads to this host too
+                            the default route leads to this host, too
   virt-forward routes --format frr --announce ospf | vtysh -f /dev/stdin
-                            no routes by hand: hosts tell them to each other";
+                            announce the routes instead of configuring them";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = ROUTES_EXAMPLES)]
 pub(crate) struct RoutesArgs {
-    /// For which program
+    /// Program or file format to print routes for
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Iproute2)]
     pub(crate) format: Format,
-    /// This host's address in the LAN; one of each family may be named [default: the one on its
-    /// way to peers, else to the world]
+    /// This host's address in the LAN, at most one per family [default: the source address of its
+    /// route to the peers, else to the Internet]
     #[arg(long, value_name = "ADDR")]
     pub(crate) via: Vec<IpAddr>,
-    /// Give a default route too, and where it leads [default: it stays as it is]
+    /// Print a default route via this host or the router, too [default: none]
     #[arg(long, value_enum)]
     pub(crate) gateway: Option<Gateway>,
-    /// The router's address; one of each family may be named [default: this host's own
-    /// gateway]
+    /// The router's address, at most one per family [default: this host's gateway]
     #[arg(long, value_name = "ADDR")]
     pub(crate) router: Vec<IpAddr>,
-    /// The interface of the machine that the routes are for, in formats that name it [default:
-    /// eth0, or lan on OpenWrt]
+    /// Interface of the host that gets the routes, for formats that need it [default: eth0, or lan
+    /// on OpenWrt]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
-    /// Not routes but this host's own FRR or BIRD, which tells them to its neighbours
+    /// Print a config for FRR or BIRD on this host that announces the routes to its neighbors
     #[arg(long, value_name = "PROTOCOL", value_enum)]
     pub(crate) announce: Option<Protocol>,
-    /// This host's autonomous system, for BGP
+    /// This host's autonomous system number, for BGP
     #[arg(long = "as", value_name = "NUMBER", default_value_t = 64512, requires = "announce",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) asn: u32,
-    /// A neighbour of BGP, and its autonomous system if it is another; may be repeated
+    /// BGP neighbor, with its autonomous system number if it differs; may be repeated
     #[arg(long, value_name = "ADDR[=NUMBER]", requires = "announce")]
     pub(crate) neighbor: Vec<Neighbor>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookAction {
-    /// Copy the hook to /etc/libvirt/hooks/network, or, where an admin's own hook is there,
-    /// to /etc/libvirt/hooks/network.d/50-virt-forward
+    /// Copy the hook to /etc/libvirt/hooks/network, or to
+    /// /etc/libvirt/hooks/network.d/50-virt-forward if another hook exists
     #[command(after_help = HOOK_INSTALL_EXAMPLES)]
     Install {
-        /// The hook's program [default: virt-forward-hook beside this program, else in
+        /// Hook binary [default: virt-forward-hook in this program's directory, else in
         /// /usr/lib/virt-forward]
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
-    /// Take the hook away; an admin's own hook is never touched
+    /// Remove the hook; other hooks are left alone
     #[command(after_help = HOOK_UNINSTALL_EXAMPLES)]
     Uninstall,
 }
@@ -319,16 +321,16 @@ mod tests {
         all.build();
         let mut texts = Vec::new();
         help_of(&mut all, &mut texts);
-        assert!(texts.len() > 10, "subcommands of subcommands too");
+        assert!(texts.len() > 10, "nested subcommands are included");
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }
 
-    /// Of it and all below it.
+    /// The help of a command and of all its subcommands.
     fn help_of(command: &mut clap::Command, texts: &mut Vec<String>) {
         texts.push(command.render_long_help().to_string());
-        // clap's own `help` has every command again, without what it takes.
+        // clap's own `help` command repeats all commands without their arguments.
         let below = command.get_subcommands_mut();
         for below in below.filter(|below| below.get_name() != "help") {
             help_of(below, texts);
