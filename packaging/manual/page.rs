@@ -4,27 +4,28 @@ use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 
 const DESCRIPTION: &str = "\
-virt-forward lets libvirt's virtual networks reach each other, and chosen machines of the LAN \
-reach them, from the moment libvirtd starts a network until it stops it. libvirtd itself runs its \
-hook, virt-forward-hook(8); who may talk to whom is in /etc/virt-forward/config.toml, \
-virt-forward.toml(5). This command does the same by hand, shows what is open, and tells why a \
-packet does not pass.
+virt-forward forwards traffic between libvirt virtual networks, and between them and chosen LAN \
+hosts, from the moment libvirtd starts a network until it stops it. libvirtd runs its hook, \
+virt-forward-hook(8). The file /etc/virt-forward/config.toml, virt-forward.toml(5), says who may \
+open connections to whom. This command does the same as the hook by hand, shows what is open, and \
+explains why a packet is not forwarded.
 
-Without a configuration every network that is not isolated belongs to one group, and networks of \
+Without a configuration all networks that are not isolated belong to one group, and networks of \
 one group reach each other with their own addresses.
 
-One table takes every decision and marks what it allows. In each firewall that would refuse it, be \
-it libvirt's own, Docker's, ufw's or a policy, stands one gate: a rule that accepts what is \
-marked. Nobody's rule, policy or order is changed, and remove --all leaves nothing behind.";
+All policy is in one nftables table, which sets one fwmark bit on allowed packets. Each firewall \
+that would drop them (libvirt's own rules, Docker, ufw, a DROP policy) gets one gate: a rule that \
+accepts packets with that bit. virt-forward never changes rules, policies or the rule order of \
+other programs, and remove --all undoes all its changes.";
 
 const FILES: [(&str, &str); 7] = [
     (
         "/etc/virt-forward/config.toml",
-        "Who may talk to whom; see virt-forward.toml(5).",
+        "The configuration; see virt-forward.toml(5).",
     ),
     (
         "/etc/libvirt/hooks/network",
-        "The hook, or beside an admin's own: network.d/50-virt-forward. See virt-forward-hook(8).",
+        "The hook; network.d/50-virt-forward if another hook exists. See virt-forward-hook(8).",
     ),
     (
         "/usr/lib/virt-forward",
@@ -36,47 +37,47 @@ const FILES: [(&str, &str); 7] = [
     ),
     (
         "/usr/lib/firewalld/policies/virt-forward.xml",
-        "Where firewalld runs: what peers pass by, with no rule of its own.",
+        "The firewalld policy that accepts peers; it has no rules while no network is open.",
     ),
     (
         "/run/virt-forward",
-        "What is known of the running host; gone with the last network that is open.",
+        "The state of open networks; removed when the last network closes.",
     ),
     (
         "/run/libvirt/network",
-        "libvirt's own status files, from which networks that are active are known.",
+        "libvirt's status files, one per active network.",
     ),
 ];
 
 const ENVIRONMENT: [(&str, &str); 3] = [
     (
         "NO_COLOR",
-        "If set and not empty: no colours, where --color does not say otherwise.",
+        "If set and not empty: no colors, unless --color says otherwise.",
     ),
     (
         "TERM",
-        "If not set, or dumb: no colours, where --color does not say otherwise.",
+        "If unset or dumb: no colors, unless --color says otherwise.",
     ),
     (
         "COLUMNS",
-        "How wide a line may be, where stdout is no terminal that says so. If not set: 80.",
+        "Line width if stdout is not a terminal [default: 80].",
     ),
 ];
 
 const EXIT_STATUS: [(&str, &str); 4] = [
     (
         "0",
-        "Done; for check: the packet passes, or whether it does is not to be seen.",
+        "Success. For check: the packet is forwarded, or the result is unknown.",
     ),
-    ("1", "Failed; what failed, and what to do, is on stderr."),
     (
-        "2",
-        "The command line or the configuration is wrong. Nothing was changed.",
+        "1",
+        "Failure. The message on stderr names the cause and a remedy.",
     ),
+    ("2", "Usage or configuration error. Nothing was changed."),
     (
         "3",
-        "Not as wanted: status --check found something that is not as the configuration says, \
-         check that the packet is blocked, doctor something wrong.",
+        "status --check found drift, check found that the packet is blocked, or doctor found a \
+         problem.",
     ),
 ];
 

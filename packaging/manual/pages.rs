@@ -59,7 +59,7 @@ fn blocks(text: &str) -> Vec<String> {
 #[test]
 fn every_key_is_explained_and_no_other() {
     let tables = ["group", "allow", "gates"];
-    let mut top = keys("KEYS AT THE TOP");
+    let mut top = keys("TOP-LEVEL KEYS");
     top.extend(tables.map(str::to_owned));
     top.sort();
     assert_eq!(top, known("nothing = 1"));
