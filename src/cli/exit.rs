@@ -1,24 +1,24 @@
-//! Exit codes, which scripts rely on.
+//! Exit statuses. Scripts rely on them.
 
 use std::process::ExitCode;
 
 use virt_forward_reconcile::Error;
 
-/// What the process ends with.
+/// The exit status of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, or as wanted.
+    /// Success.
     Done = 0,
-    /// It could not be done.
+    /// Failure.
     Failed = 1,
-    /// The command line or the config is wrong; clap ends with the same.
+    /// Usage or config error; clap uses the same status.
     Wrong = 2,
-    /// Done, and what was asked about is not as wanted.
+    /// Drift, blocked, or problems found.
     Differs = 3,
 }
 
 impl Exit {
-    /// The code for an error that ends the run.
+    /// The exit status for an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
             Some(error) if error.is_of_config() => Self::Wrong,

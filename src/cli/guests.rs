@@ -1,5 +1,4 @@
-//! Guests and the networks that they are in: what libvirt says of those that run, and what its
-//! DHCP servers have given addresses to.
+//! Guests and their networks: running domains from libvirt, and leases of its DHCP servers.
 
 use std::{
     collections::BTreeMap,
@@ -22,17 +21,18 @@ use crate::{
     output,
 };
 
-/// Who is in one network.
+/// The guests of one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Guest {
     pub(crate) name: String,
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// By the name of the network, each by name.
+/// Guests by network name.
 pub(crate) type Guests = BTreeMap<String, Vec<Guest>>;
 
-/// Those in `networks`. Who cannot be asked is left out: pictures are drawn without.
+/// The guests in `networks`. If libvirt does not answer, running guests are left out with a
+/// warning.
 pub(crate) fn of(uri: Option<&str>, networks: &[&Network]) -> Guests {
     let running = libvirt::running(uri).unwrap_or_else(|why| {
         output::complain(&format!("{why:#}; running guests are left out"));
@@ -41,7 +41,7 @@ pub(crate) fn of(uri: Option<&str>, networks: &[&Network]) -> Guests {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());
     let leases = |network: &Network| match (&network.bridge, uri) {
-        // Another libvirt's are not here.
+        // The leases of another host's libvirt are not on this host.
         (Some(bridge), None) => {
             let file = Path::new(paths::LIBVIRT_LEASES).join(format!("{bridge}.status"));
             leases(&fs::read_to_string(file).unwrap_or_default(), now)
@@ -52,24 +52,24 @@ pub(crate) fn of(uri: Option<&str>, networks: &[&Network]) -> Guests {
     sorted(&running, &leased)
 }
 
-/// An address that a DHCP server of libvirt's has given.
+/// A DHCP lease.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 struct Lease {
     ip_address: IpAddr,
-    /// IPv6 clients need not tell it.
+    /// IPv6 clients need not send one.
     mac_address: Option<String>,
     hostname: Option<String>,
     expiry_time: Option<u64>,
 }
 
-/// Those of a status file that have not ended; none where it is not understood.
+/// The unexpired leases in a status file; none if it cannot be parsed.
 fn leases(text: &str, now: u64) -> Vec<Lease> {
     let all: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
     let all = all
         .into_iter()
         .filter_map(|one| serde_json::from_value(one).ok());
-    // A lease without an end has 0 there.
+    // 0 means a lease that does not expire.
     let is_current = |one: &Lease| !matches!(one.expiry_time, Some(end @ 1..) if end < now);
     all.filter(is_current).collect()
 }
@@ -97,7 +97,7 @@ fn sorted(running: &[Running], networks: &[(&Network, Vec<Lease>)]) -> Guests {
                 add(of_network, &guest.name, &addresses);
             }
         }
-        // Who is no guest of this libvirt's, or one that has another MAC than its definition.
+        // A client that is not a guest of this libvirt, or whose MAC differs from its definition.
         for lease in unclaimed {
             let name = lease.hostname.as_deref().or(lease.mac_address.as_deref());
             add(of_network, name.unwrap_or_default(), &[lease.ip_address]);
@@ -107,7 +107,7 @@ fn sorted(running: &[Running], networks: &[(&Network, Vec<Lease>)]) -> Guests {
     guests
 }
 
-/// A guest with two interfaces in a network is one.
+/// Merges the interfaces of a guest in one network.
 fn add(guests: &mut Vec<Guest>, name: &str, addresses: &[IpAddr]) {
     let at = guests.iter().position(|guest| guest.name == name);
     let mut guest = at
@@ -124,7 +124,7 @@ fn add(guests: &mut Vec<Guest>, name: &str, addresses: &[IpAddr]) {
     guests.push(guest);
 }
 
-/// One interface of a guest.
+/// An interface of a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Plug {
     network: Option<String>,
@@ -133,7 +133,7 @@ struct Plug {
 }
 
 impl Plug {
-    /// By the network's name, or straight in its bridge.
+    /// The network, or the bridge if the interface is attached to one directly.
     fn is_in(&self, network: &Network) -> bool {
         let bridge = network.bridge.as_ref().map(|bridge| bridge.as_str());
         match &self.network {
@@ -143,7 +143,7 @@ impl Plug {
     }
 }
 
-/// The interfaces in a domain's XML; those before the fault where it is ill-formed.
+/// The interfaces in a domain's XML; if it is ill-formed, those before the error.
 ///
 /// ```xml
 /// <domain><devices><interface type='network'>

@@ -1,4 +1,4 @@
-//! libvirt's network hooks: which files they are, which is ours, and since when there has been one.
+//! The hook files of libvirt: their paths, which one is ours, and since when one has existed.
 
 use std::{
     fs, io,
@@ -11,22 +11,21 @@ use anyhow::{Context, Result};
 use rustix::fs::XattrFlags;
 use virt_forward_policy::hook_marker;
 
-/// libvirt runs the entries of network.d since 6.5, in the order of their names.
+/// libvirt 6.5 and later run the entries of network.d in the order of their names.
 pub(crate) const BESIDE_ANOTHER: &str = "network.d/50-virt-forward";
 pub(crate) const MAIN: &str = "network";
 pub(crate) const FOLDER: &str = "network.d";
 
-/// Says of our hook since when libvirt has had one, in seconds: a daemon looks whether there is
-/// any when it starts, and sees by itself that one replaces another.
+/// An extended attribute of our hook: since when a hook has existed, in seconds since the epoch.
+/// libvirtd looks for a hook only when it starts; it notices by itself when one replaces another.
 const SINCE: &str = "user.virt-forward.since";
 
-/// Whether that file is our hook.
+/// Whether the file is our hook.
 pub(crate) fn is_ours(path: &Path) -> Result<bool> {
     Ok(version(path)?.is_some())
 }
 
-/// The version of the hook in that file; nothing where it is not ours, and an empty one where it
-/// says none.
+/// The version of our hook; `None` if the file is another program, empty if it has no version.
 pub(crate) fn version(path: &Path) -> Result<Option<String>> {
     let reading = || format!("cannot read {}", path.display());
     match fs::metadata(path) {
@@ -48,13 +47,13 @@ fn version_in(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(said).into_owned())
 }
 
-/// Whether libvirt would run it (src/util/virfile.c, `virFileIsExecutable`).
+/// Whether libvirt considers the file executable (src/util/virfile.c, `virFileIsExecutable`).
 pub(crate) fn is_run(path: &Path) -> bool {
     let meta = fs::metadata(path);
     meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The entries of network.d, by name.
+/// The entries of network.d, sorted by name.
 pub(crate) fn entries(hooks: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(hooks.join(FOLDER)).into_iter().flatten();
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -62,8 +61,8 @@ pub(crate) fn entries(hooks: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Since when libvirtd finds a network hook, at the latest; nothing where it finds none
-/// (libvirt: src/util/virhook.c, `virHookCheck`).
+/// The latest time since which libvirtd finds a network hook; `None` if it finds none (libvirt:
+/// src/util/virhook.c, `virHookCheck`).
 pub(crate) fn had_since(hooks: &Path) -> Option<SystemTime> {
     let all = std::iter::once(hooks.join(MAIN)).chain(entries(hooks));
     all.filter(|path| is_run(path))
@@ -71,7 +70,7 @@ pub(crate) fn had_since(hooks: &Path) -> Option<SystemTime> {
         .min()
 }
 
-/// What its note says, else when the file was last touched: it was there by then.
+/// The time in the attribute, else the file's change time, at which the hook existed.
 fn since(path: &Path) -> Option<SystemTime> {
     let meta = fs::metadata(path).ok()?;
     let touched = at(meta.ctime(), meta.ctime_nsec());
@@ -83,20 +82,20 @@ fn since(path: &Path) -> Option<SystemTime> {
     Some(noted.map_or(touched, |noted| noted.min(touched)))
 }
 
-/// The time of a file.
+/// The change time of a file.
 fn at(seconds: i64, nanoseconds: i64) -> SystemTime {
     let part = Duration::from_nanos(nanoseconds.try_into().unwrap_or(0));
     UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0)) + part
 }
 
-/// Leaves that note on a new hook. Without it, as on a file system that keeps none, `doctor`
-/// knows less.
+/// Sets the attribute on a new hook. On a file system without extended attributes `doctor` has less
+/// information.
 pub(crate) fn note_since(path: &Path, since: SystemTime) {
     let seconds = since
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    // Rounded up, so that it never claims too much.
+    // Rounded up, so that the hook existed at that time for certain.
     let text = (seconds + 1).to_string();
     let _ = rustix::fs::setxattr(path, SINCE, text.as_bytes(), XattrFlags::empty());
 }

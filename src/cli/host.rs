@@ -1,4 +1,4 @@
-//! This host's interfaces, addresses and routes, over rtnetlink.
+//! This host's interfaces, addresses and routes, read through rtnetlink.
 
 use std::{collections::HashMap, io, net::IpAddr};
 
@@ -18,11 +18,11 @@ use rtnetlink::{
 
 use crate::{neighbours, netlink::asked};
 
-/// What there is.
+/// Interfaces and routes of this host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
     pub(crate) interfaces: Vec<Interface>,
-    /// Those of the main table that lead somewhere.
+    /// The unicast routes of the main table.
     pub(crate) routes: Vec<Route>,
 }
 
@@ -31,10 +31,10 @@ pub(crate) struct Interface {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) is_up: bool,
-    /// Its address on the Ethernet; nothing where it is on none.
+    /// The Ethernet address; `None` on an interface without Ethernet.
     pub(crate) mac: Option<[u8; 6]>,
     pub(crate) mtu: u32,
-    /// Each with the length of its subnet; no link-local ones.
+    /// Addresses with prefix lengths, without link-local ones.
     pub(crate) addresses: Vec<IpNet>,
 }
 
@@ -56,27 +56,27 @@ impl Interface {
 pub(crate) struct Route {
     pub(crate) to: IpNet,
     pub(crate) interface: String,
-    /// Nothing where the subnet is on the interface itself.
+    /// `None` if the subnet is directly connected.
     pub(crate) gateway: Option<IpAddr>,
-    /// The address that this host speaks from, where the route says.
+    /// The preferred source address of the route, if set.
     pub(crate) source: Option<IpAddr>,
     pub(crate) metric: u32,
 }
 
 impl Host {
-    /// Asks the kernel.
+    /// Reads them from the kernel.
     pub(crate) fn ask() -> Result<Self> {
         asked(async |handle| ask(&handle).await).context("cannot list interfaces and routes")
     }
 
-    /// Asks the kernel what it does with a packet that comes in by an interface.
+    /// Asks the kernel how it would route a packet that arrives on an interface.
     pub(crate) fn forwards(&self, packet: &Incoming) -> Result<Forwarded> {
         let Some(interface) = self.interface(&packet.interface) else {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
         let index = interface.index;
         let answer = asked(async |handle| ask_for_way(&handle, packet, index).await);
-        let interface = answer.context("cannot look a route up")?;
+        let interface = answer.context("cannot look up a route")?;
         Ok(interface.and_then(|index| {
             let mut all = self.interfaces.iter();
             let found = all.find(|one| one.index == index);
@@ -86,32 +86,31 @@ impl Host {
         }))
     }
 
-    /// Whether somebody answers for the address on that link, as far as the kernel knows.
+    /// Whether the kernel's neighbor table has a reachable entry for the address on that link.
     pub(crate) fn knows(&self, address: IpAddr, interface: &str) -> Result<Option<bool>> {
         let Some(interface) = self.interface(interface) else {
             return Ok(None);
         };
-        neighbours::answers(address, interface.index).context("cannot list neighbours")
+        neighbours::answers(address, interface.index).context("cannot list neighbors")
     }
 
-    /// The rules of routing that ask for a mark: each with its priority, the value and the mask.
+    /// The routing rules that match a fwmark: priority, value and mask.
     pub(crate) fn marked_rules() -> Result<Vec<(u32, u32, u32)>> {
-        asked(async |handle| ask_for_rules(&handle).await)
-            .context("cannot list the rules of routing")
+        asked(async |handle| ask_for_rules(&handle).await).context("cannot list routing rules")
     }
 
     pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|one| one.name == name)
     }
 
-    /// The name of the interface with that number.
+    /// The name of an interface by index.
     pub(crate) fn name_of(&self, index: u32) -> Option<&str> {
         let mut all = self.interfaces.iter();
         all.find(|one| one.index == index)
             .map(|one| one.name.as_str())
     }
 
-    /// The interface that an address outside is behind; nothing where there is no route.
+    /// The interface of the route to an external address; `None` without a route.
     pub(crate) fn link_of(&self, address: IpAddr) -> Option<&str> {
         let way = self.way_to(address).or_else(|| {
             self.way_to(match address {
@@ -123,7 +122,7 @@ impl Host {
         self.neighbouring_link(address).or(way)
     }
 
-    /// The interface that has the address's subnet on it.
+    /// The interface whose connected subnet contains the address.
     pub(crate) fn neighbouring_link(&self, address: IpAddr) -> Option<&str> {
         let beside = self.interfaces.iter().find(|one| {
             let mut own = one.addresses.iter();
@@ -132,7 +131,7 @@ impl Host {
         beside.map(|one| one.name.as_str())
     }
 
-    /// The route that takes packets to `address`; the whole world's, where it is unspecified.
+    /// The route to `address`; the default route if it is unspecified.
     pub(crate) fn way_to(&self, address: IpAddr) -> Option<&Route> {
         let routes = self.routes.iter();
         let fitting = routes.filter(|route| match address.is_unspecified() {
@@ -143,15 +142,15 @@ impl Host {
     }
 }
 
-/// A packet to be forwarded.
+/// A packet to forward.
 pub(crate) struct Incoming {
     pub(crate) from: IpAddr,
     pub(crate) to: IpAddr,
     pub(crate) interface: String,
 }
 
-/// The interface that it leaves by, or why the kernel drops it: EXDEV where the way back is
-/// another (rp_filter), EHOSTUNREACH where forwarding is off, ENETUNREACH without a route.
+/// The output interface, or the errno of the kernel's refusal: EXDEV if the reverse path check
+/// fails (rp_filter), EHOSTUNREACH if forwarding is off, ENETUNREACH without a route.
 pub(crate) type Forwarded = io::Result<String>;
 
 async fn ask_for_way(handle: &Handle, packet: &Incoming, index: u32) -> Result<io::Result<u32>> {
@@ -189,7 +188,7 @@ async fn ask_for_rules(handle: &Handle) -> Result<Vec<(u32, u32, u32)>> {
     for version in [IpVersion::V4, IpVersion::V6] {
         let mut rules = handle.rule().get(version).execute();
         while let Some(rule) = rules.try_next().await? {
-            // Without a mask all bits are compared.
+            // Without a mask the kernel compares all bits.
             let (mut priority, mut value, mut mask) = (0, None, u32::MAX);
             for attribute in &rule.attributes {
                 match attribute {
@@ -258,8 +257,8 @@ async fn addresses(handle: &Handle, interfaces: &mut [Interface]) -> Result<()> 
     Ok(())
 }
 
-/// On a point-to-point link "address" is that of the other end, and "local" the own one; IPv6
-/// has "address" alone.
+/// On a point-to-point link IFA_ADDRESS is the remote address and IFA_LOCAL the local one. IPv6 has
+/// only IFA_ADDRESS.
 fn address(message: &AddressMessage) -> Option<IpNet> {
     let attributes = message.attributes.iter();
     let local = attributes.clone().find_map(|one| match one {
@@ -299,7 +298,7 @@ async fn routes_of(
     Ok(routes)
 }
 
-/// Of several next hops the first is as good as any.
+/// The first of several next hops represents the route.
 fn route(message: &RouteMessage, names: &HashMap<u32, String>) -> Option<Route> {
     let RouteHeader { table, kind, .. } = message.header;
     if table != RouteHeader::RT_TABLE_MAIN || kind != RouteType::Unicast {

@@ -1,7 +1,7 @@
-//! `virt-forward`: what the hook does, by hand, and what there is to see.
+//! The command-line tool `virt-forward`.
 //!
-//! A library so that the manual and the completions of shells are made from the command line's
-//! own definition (packaging/manual).
+//! It is a library so that packaging/manual can generate the manual page and shell completions from
+//! the definition of the command line.
 
 mod args;
 mod check;
@@ -32,7 +32,7 @@ use virt_forward_system::exec::rule_dump::Save;
 
 use crate::{args::Args, doctor::marks, exit::Exit};
 
-/// Does what this process was called for; how it is to end.
+/// Runs the command that this process was called with, and returns its exit status.
 pub fn run() -> ExitCode {
     let args = Args::parse();
     match commands::run(&args) {
@@ -44,13 +44,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The command line's definition.
+/// The definition of the command line.
 pub fn command_line() -> clap::Command {
     Args::command()
 }
 
-/// What `doctor` says of `mark` on a host with these rules: nft's JSON, and what `iptables-save`
-/// says. For tests, which make up listings that no program would.
+/// The output of `doctor` about users of `mark`, for rules in nft's JSON and the output of
+/// `iptables-save`. For fuzz tests, which generate listings that no program prints.
 pub fn said_of_mark(mark: MarkBit, nft: &str, saves: &[Save]) -> serde_json::Result<Vec<String>> {
     let findings = marks::findings(mark, &marks::Rules::listed(nft, saves)?, &[]);
     let said = findings

@@ -16,35 +16,37 @@ use virt::{
 use virt_forward_policy::sanitize::shown;
 use virt_forward_system::libvirt::daemon::{self, State};
 
-/// The daemon that the hook works for.
+/// The system daemon, which runs the hook.
 const SYSTEM: &str = "qemu:///system";
 
-/// A daemon that hangs, or waits for a hook that waits for us, answers nothing.
+/// The timeout for a daemon that runs. It does not answer if it hangs, or waits for a hook that
+/// waits for this process.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One that is idle is started by the question, and sets all its rules before it answers.
+/// The timeout for an idle daemon. The connection starts it, and it restores all its rules before
+/// it answers.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to look whether the daemon has become idle meanwhile.
+/// The interval at which the daemon's state is polled.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// A daemon that ends just now, or has not opened its sockets yet, is asked again after this.
+/// The delay before another attempt, if the daemon is exiting or has not opened its sockets yet.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// A network as libvirt has it.
+/// A network as defined in libvirt.
 pub(crate) struct Defined {
     pub(crate) name: String,
     pub(crate) is_active: bool,
-    /// Its definition, the live one where it is active; nothing where it has gone meanwhile.
+    /// The definition, the live one if active; `None` if the network was undefined meanwhile.
     pub(crate) xml: Option<String>,
 }
 
-/// Every network that is defined or active.
+/// All networks that are defined or active.
 pub(crate) fn networks(uri: Option<&str>) -> Result<Vec<Defined>> {
     answered(uri, ask)
 }
 
-/// The version of libvirt that answers: 9.0.0 is 9000000.
+/// The version of libvirt as a number: 9.0.0 is 9000000.
 pub(crate) fn version(uri: Option<&str>) -> Result<u64> {
     let ask = |uri: &str| {
         clear_error_callback();
@@ -53,29 +55,29 @@ pub(crate) fn version(uri: Option<&str>) -> Result<u64> {
     answered(uri, ask).map(u64::from)
 }
 
-/// The addresses of a running guest, as DHCP leases, its agent and ARP have them.
+/// The addresses of a running guest according to DHCP leases, its agent and ARP.
 pub(crate) fn addresses_of(uri: Option<&str>, guest: &str) -> Result<Vec<IpAddr>> {
     let guest = guest.to_owned();
     answered(uri, move |uri| ask_for_guest(uri, &guest))
 }
 
-/// A guest that runs.
+/// A running guest.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) name: String,
-    /// Its definition, as it is now.
+    /// The live definition.
     pub(crate) xml: String,
-    /// The addresses that are known of each of its interfaces, by MAC.
+    /// The known addresses of each interface, by MAC.
     pub(crate) addresses: Vec<(String, Vec<IpAddr>)>,
 }
 
-/// Every guest that runs.
+/// All running guests.
 pub(crate) fn running(uri: Option<&str>) -> Result<Vec<Running>> {
     answered(uri, ask_for_running)
 }
 
-/// What `question` finds out at `uri`, if that does not take too long. The host's own daemon may be
-/// idle, and start because of it; or it may end, as it was idle, in the moment it is asked.
+/// The result of `question` at `uri`, within a timeout. This host's daemon may be idle and start
+/// because of the connection, or exit for idleness at this moment.
 fn answered<T: Send + 'static>(
     uri: Option<&str>,
     question: impl Fn(&str) -> Result<T, virt::error::Error> + Send + Sync + 'static,
@@ -90,7 +92,7 @@ fn answered<T: Send + 'static>(
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(why)) => why,
         };
-        // There was no connection, or it broke: anything else is an answer.
+        // Only a failed or broken connection is retried; any other error is libvirt's answer.
         let may_pass = why
             .domain()
             .is_known_and(|domain| domain == ErrorDomain::Rpc)
@@ -107,12 +109,12 @@ fn answered<T: Send + 'static>(
     }
 }
 
-/// Whether the daemon is there; nothing where it is not this host's own.
+/// The state of the daemon; `None` for the daemon of another host.
 fn state_at(uri: &str) -> Option<State> {
     (uri == SYSTEM).then(|| daemon::find().state)
 }
 
-/// One try; nothing where there was no answer in time.
+/// One attempt; `None` after a timeout.
 fn ask_once<T: Send + 'static>(
     uri: &str,
     question: Arc<impl Fn(&str) -> Result<T, virt::error::Error> + Send + Sync + 'static>,
@@ -120,7 +122,7 @@ fn ask_once<T: Send + 'static>(
 ) -> Option<Result<T, virt::error::Error>> {
     let (sender, receiver) = mpsc::channel();
     let asked = uri.to_owned();
-    // If it never answers, the thread ends with the process.
+    // If libvirt never answers, the thread ends with the process.
     thread::spawn(move || sender.send(question(&asked)));
     loop {
         wait.see(state_at(uri));
@@ -131,11 +133,11 @@ fn ask_once<T: Send + 'static>(
     }
 }
 
-/// How long to wait for an answer.
+/// The timeout of an attempt.
 #[derive(Debug)]
 struct Wait {
     began: Instant,
-    /// The daemon was idle at some time since: it starts because of the question.
+    /// The daemon was idle at some time since, so the connection starts it.
     was_idle: bool,
 }
 
@@ -159,7 +161,7 @@ impl Wait {
         now.duration_since(self.began) >= most
     }
 
-    /// Whether the daemon, in that state after the connection failed, may answer the next time.
+    /// Whether another attempt can succeed, given the daemon's state after the connection failed.
     fn may_ask_again(&mut self, now: Instant, state: State) -> bool {
         self.see(Some(state));
         match state {
@@ -180,7 +182,7 @@ fn ask_for_guest(uri: &str, name: &str) -> Result<Vec<IpAddr>, virt::error::Erro
         sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
     ];
     for source in sources {
-        // An agent that is not there is no reason not to ask the next.
+        // A missing agent does not prevent the next source.
         let interfaces = guest.interface_addresses(source, 0).unwrap_or_default();
         let all = interfaces.into_iter().flat_map(|one| one.addrs);
         let parsed = all.filter_map(|one| one.addr.parse::<IpAddr>().ok());
@@ -189,12 +191,12 @@ fn ask_for_guest(uri: &str, name: &str) -> Result<Vec<IpAddr>, virt::error::Erro
     Ok(addresses)
 }
 
-/// Not by their agents: one that hangs keeps libvirt waiting for seconds, and there are many.
+/// Does not query guest agents: each one that hangs would block libvirt for seconds.
 fn ask_for_running(uri: &str) -> Result<Vec<Running>, virt::error::Error> {
     clear_error_callback();
     let connection = Connect::open_read_only(Some(uri))?;
     let guests = connection.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)?;
-    // One that ends between two questions is no reason to tell of no other.
+    // A guest that ends between two calls is skipped.
     let running = guests.into_iter().filter_map(|guest| {
         let mut addresses = Vec::new();
         for source in [
@@ -216,7 +218,7 @@ fn ask_for_running(uri: &str) -> Result<Vec<Running>, virt::error::Error> {
     Ok(running.collect())
 }
 
-/// The agent tells of all addresses of the guest, its own loopback among them.
+/// The agent reports all addresses of the guest, including its loopback.
 fn is_usable(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
@@ -225,7 +227,7 @@ fn is_usable(address: &IpAddr) -> bool {
 }
 
 fn ask(uri: &str) -> Result<Vec<Defined>, virt::error::Error> {
-    // libvirt.so prints each error to stderr by itself otherwise.
+    // Otherwise libvirt.so prints each error to stderr.
     clear_error_callback();
     let connection = Connect::open_read_only(Some(uri))?;
     let networks = connection.list_all_networks(0)?;
@@ -235,7 +237,7 @@ fn ask(uri: &str) -> Result<Vec<Defined>, virt::error::Error> {
         let xml = network.xml_desc(0).ok();
         defined.push(Defined {
             name,
-            // One that stops between two questions is not active.
+            // A network that stops between two calls is not active.
             is_active: network.is_active().unwrap_or(false) && xml.is_some(),
             xml,
         });
@@ -252,11 +254,11 @@ mod tests {
         let start = Instant::now();
         let (early, late) = (start + PATIENCE / 2, start + PATIENCE);
         let may = |state, now| Wait::new(start).may_ask_again(now, state);
-        // It ends just now, or has just started.
+        // The daemon is exiting, or has just started.
         assert!(may(State::Running, early));
         assert!(!may(State::Running, late));
         assert!(!may(State::Stopped, early));
-        // Once it was idle, it has to start first.
+        // An idle daemon has to start first.
         assert!(may(State::IdleSocketActivated, late));
         let mut wait = Wait::new(start);
         wait.see(Some(State::IdleSocketActivated));

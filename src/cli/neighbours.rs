@@ -1,4 +1,4 @@
-//! Who answers for an address on a link: ARP for IPv4, neighbour discovery for IPv6.
+//! Neighbor resolution on a link: ARP for IPv4, neighbor discovery for IPv6.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,11 @@ use rtnetlink::{
 
 use crate::netlink::asked;
 
-/// Long enough for two questions: the kernel asks once a second.
+/// Time for two solicitations; the kernel sends one per second.
 const PATIENCE: Duration = Duration::from_millis(1200);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Whether somebody answers there, as far as the kernel knows already; it asks nobody.
+/// Whether the kernel's neighbor table has a reachable entry; sends no solicitation.
 pub(crate) fn answers(address: IpAddr, interface: u32) -> Result<Option<bool>> {
     let known = asked(async |handle| known(&handle, interface).await)?;
     Ok(known.get(&address).and_then(|state| match state {
@@ -34,23 +34,22 @@ pub(crate) fn answers(address: IpAddr, interface: u32) -> Result<Option<bool>> {
     }))
 }
 
-/// The addresses that the kernel knows something of on a link.
+/// The addresses in the kernel's neighbor table for a link.
 pub(crate) fn listed(interface: u32) -> Result<Vec<IpAddr>> {
     let known = asked(async |handle| known(&handle, interface).await)?;
     Ok(known.into_keys().collect())
 }
 
-/// Asks on the link who has one of these addresses, as this host does before it sends something;
-/// those that somebody answers for.
+/// Solicits these addresses on the link and returns those that a host answers for.
 pub(crate) fn in_use(addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
     asked(async |handle| ask(&handle, addresses, interface).await)
-        .context("cannot ask who has an address")
+        .context("cannot resolve addresses on the link")
 }
 
-/// Forgets what is known of an address.
+/// Deletes an entry of the neighbor table.
 pub(crate) fn forget(address: IpAddr, interface: u32) -> Result<()> {
     asked(async |handle| delete(&handle, address, interface).await)
-        .with_context(|| format!("cannot forget the neighbour {address}"))
+        .with_context(|| format!("cannot delete the neighbor {address}"))
 }
 
 async fn ask(handle: &Handle, addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
@@ -87,7 +86,7 @@ async fn ask(handle: &Handle, addresses: &[IpAddr], interface: u32) -> Result<Ve
     Ok(used)
 }
 
-/// Makes the kernel ask; anew where it knows an answer of before.
+/// Makes the kernel send a solicitation, even if it has an older entry.
 async fn question(
     handle: &Handle,
     address: IpAddr,
@@ -103,7 +102,7 @@ async fn question(
             | NeighbourState::Delay
             | NeighbourState::Probe,
         ) => request.state(NeighbourState::Probe),
-        // `ip neighbour add … use`: as if there were something to send.
+        // `ip neighbour add … use`: resolve as if a packet had to be sent.
         _ => request
             .state(NeighbourState::None)
             .flags(NeighbourFlags::Use),
@@ -122,7 +121,7 @@ async fn delete(handle: &Handle, address: IpAddr, interface: u32) -> Result<()> 
     let destination = NeighbourAttribute::Destination(destination);
     message.attributes.push(destination);
     match handle.neighbours().del(message).execute().await {
-        // There is none.
+        // There is no such entry.
         Err(Error::NetlinkError(why)) if why.to_io().kind() == std::io::ErrorKind::NotFound => {
             Ok(())
         }
@@ -130,7 +129,7 @@ async fn delete(handle: &Handle, address: IpAddr, interface: u32) -> Result<()> 
     }
 }
 
-/// What the kernel knows of a link's neighbours.
+/// The kernel's neighbor entries of a link.
 async fn known(handle: &Handle, interface: u32) -> Result<BTreeMap<IpAddr, NeighbourState>> {
     let mut neighbours = handle.neighbours().get().execute();
     let mut known = BTreeMap::new();

@@ -1,9 +1,9 @@
-//! Asking the kernel over rtnetlink, one question at a time.
+//! Runs an rtnetlink request to completion.
 
 use anyhow::Result;
 use rtnetlink::Handle;
 
-/// What `question` finds out, of the network namespace of the calling thread.
+/// The result of `question`, in the network namespace of the calling thread.
 pub(crate) fn asked<T>(question: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

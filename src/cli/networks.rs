@@ -1,4 +1,5 @@
-//! The networks of this host: from libvirt, or where no daemon answers from what it left.
+//! The networks of this host, read from libvirt or, if its daemon does not answer, from its status
+//! files.
 
 use std::{fs::File, path::Path};
 
@@ -17,17 +18,17 @@ use crate::{
     output,
 };
 
-/// libvirt's definitions, for the names of networks that are not active.
+/// The directory of libvirt's network definitions, for the names of inactive networks.
 const DEFINITIONS: &str = "/etc/libvirt/qemu/networks";
 
-/// What there is.
+/// The networks of this host.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
-    /// Active, by name.
+    /// Active networks, by name.
     pub(crate) active: Vec<Network>,
-    /// Active too; by which bridge is not known.
+    /// Active networks whose bridge is unknown.
     pub(crate) unread: Vec<(Vec<u8>, XmlError)>,
-    /// Defined, but not active.
+    /// Networks that are defined but not active.
     pub(crate) inactive: Vec<Inactive>,
 }
 
@@ -35,13 +36,13 @@ pub(crate) struct Networks {
 #[derive(Debug)]
 pub(crate) struct Inactive {
     name: String,
-    /// Nothing where it cannot be understood: no matter before it starts.
+    /// `None` if the definition cannot be parsed, which does not matter before a start.
     pub(crate) definition: Option<Network>,
 }
 
 impl Networks {
-    /// Asks libvirt at `uri`. Without one, and where the system's daemon does not answer, its
-    /// status files tell what is active: networks go on while the daemon is down.
+    /// Asks libvirt at `uri`. Without a URI, and if the system's daemon does not answer, reads its
+    /// status files: networks stay active while the daemon is down.
     pub(crate) fn find(uri: Option<&str>) -> Result<Self> {
         match libvirt::networks(uri) {
             Ok(defined) => Ok(Self::from_libvirt(defined)),
@@ -54,7 +55,8 @@ impl Networks {
         }
     }
 
-    /// As [`find`](Self::find), with why libvirt did not answer, if so, for who says that himself.
+    /// Like [`find`](Self::find), but returns the reason why libvirt did not answer instead of
+    /// printing it.
     pub(crate) fn find_or_tell(uri: Option<&str>) -> (Self, Option<anyhow::Error>) {
         match libvirt::networks(uri) {
             Ok(defined) => (Self::from_libvirt(defined), None),
@@ -113,7 +115,7 @@ impl Networks {
         }
     }
 
-    /// What is active, for who works out what that needs.
+    /// The active networks.
     pub(crate) fn as_active(&self) -> Active {
         Active {
             networks: self.active.clone(),
@@ -127,7 +129,8 @@ impl Networks {
         self
     }
 
-    /// The active networks of these names, or all; an error that helps where one is not.
+    /// The active networks with these names, or all of them. The error names the command to start
+    /// an inactive one.
     pub(crate) fn meant(self, names: &[String]) -> Result<Vec<Network>> {
         match names.is_empty() {
             true => Ok(self.active),
@@ -154,14 +157,14 @@ impl Networks {
         Ok(self.active.into_iter().filter(meant).collect())
     }
 
-    /// Whether there is a network of that name, active or not.
+    /// Whether a network of that name exists, active or not.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.is_active(name)
             || self.unread(name).is_some()
             || self.inactive.iter().any(|one| one.name == name)
     }
 
-    /// Why the bridge of an active network of that name is not known.
+    /// The reason why the bridge of an active network is unknown, if it is.
     fn unread(&self, name: &str) -> Option<&XmlError> {
         let mut unread = self.unread.iter();
         unread.find_map(|(one, why)| (one == name.as_bytes()).then_some(why))
@@ -171,7 +174,7 @@ impl Networks {
         self.active.iter().any(|network| network.name == name)
     }
 
-    /// All, for a message.
+    /// The names of all networks, for a message.
     pub(crate) fn listed(&self) -> String {
         let active = self.active.iter().map(|network| shown(&network.name));
         let inactive = self

@@ -1,4 +1,4 @@
-//! Saying things to the person, or the program, at the other end.
+//! Output: text, tables and JSON to stdout, warnings to stderr.
 
 use std::io::{self, Write};
 
@@ -9,17 +9,17 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::paint::{Screen, Tone};
 use virt_forward_policy::sanitize;
 
-/// Prints to stdout, without any control character but ends of lines and tabs.
+/// Prints text to stdout; control characters other than newlines and tabs are escaped.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     write(&sanitize::lines(text))
 }
 
-/// Prints to stdout what was painted for `screen`.
+/// Prints text to stdout that contains the escape codes of `screen`.
 pub(crate) fn print_painted(text: &str, screen: &Screen) -> anyhow::Result<()> {
     write(&screen.lines(text))
 }
 
-/// A reader that stops early (`| head`) is no error.
+/// A reader that closes the pipe early, such as `head`, is not an error.
 fn write(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -28,14 +28,14 @@ fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Says on stderr what went wrong, or what somebody should know.
+/// Prints an error or a warning to stderr.
 pub(crate) fn complain(text: &str) {
-    // Without a stderr there is nobody to tell.
+    // If stderr is closed, the message is lost.
     let _ = writeln!(io::stderr(), "virt-forward: {}", sanitize::lines(text));
 }
 
-/// Indented JSON and the end of its line. Names stay what they are for whoever parses it; what a
-/// terminal would act on, or hide, is written as `\u` and four digits.
+/// Indented JSON and a newline. Parsers get names unchanged; characters that a terminal would
+/// interpret or hide are written as `\u` escapes.
 pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
     let formatter = Visible(PrettyFormatter::new());
@@ -46,7 +46,7 @@ pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Escapes what serde_json leaves as it is: it escapes C0 alone.
+/// Escapes characters that serde_json does not escape; it escapes only C0.
 struct Visible<'a>(PrettyFormatter<'a>);
 
 impl Formatter for Visible<'_> {
@@ -120,13 +120,13 @@ impl Formatter for Visible<'_> {
     }
 }
 
-/// The columns that a line takes.
+/// The width of a line in columns.
 #[cfg(test)]
 pub(crate) fn cells(line: &str) -> usize {
     line.width()
 }
 
-/// A piece of a table.
+/// A cell of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) text: String,
@@ -144,7 +144,7 @@ impl Cell {
     }
 }
 
-/// Columns of text, as wide as they need, with `gap` blanks between them.
+/// A table whose columns are as wide as their content, separated by `gap` spaces.
 pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<Cell>>,
     pub(crate) gap: usize,
@@ -156,13 +156,13 @@ impl Table {
         Self { rows, gap }
     }
 
-    /// A row of heads.
+    /// Adds a header row.
     pub(crate) fn head<'a>(&mut self, heads: impl IntoIterator<Item = &'a str>) {
         let heads = heads.into_iter().map(|head| Cell::new(Tone::Head, head));
         self.rows.push(heads.collect());
     }
 
-    /// What the widest line takes.
+    /// The width of the widest row.
     pub(crate) fn width(&self) -> usize {
         let widths = self.widths();
         widths.iter().sum::<usize>() + self.gap * widths.len().saturating_sub(1)
@@ -182,7 +182,7 @@ impl Table {
         widths
     }
 
-    /// Its text; escape codes take no room, and no line ends with blanks.
+    /// The text of the table. Escape codes have no width, and lines have no trailing spaces.
     pub(crate) fn text(&self, screen: &Screen) -> String {
         let widths = self.widths();
         let mut text = String::new();
@@ -203,17 +203,17 @@ impl Table {
     }
 }
 
-/// Text in lines of at most `width` columns, broken between words; a word may be longer.
+/// Wraps text at `width` columns between words; a longer word stays whole.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
     joined(text.split_whitespace(), width)
 }
 
-/// The same of a shell command: a quoted word is one word.
+/// Wraps a shell command; a quoted argument is one word.
 pub(crate) fn wrapped_command(command: &str, width: usize) -> String {
     joined(command_words(command).into_iter(), width)
 }
 
-/// The words of a command, split at blanks outside quotes; those in them belong to the name.
+/// Splits a command at spaces outside of quotes.
 fn command_words(command: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut is_quoted, mut is_escaped) = (None, false, false);
@@ -252,7 +252,7 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>, width: usize) -> String {
     lines
 }
 
-/// The same behind `head`, with all further lines below its end.
+/// Wraps text after `head`, and indents the following lines by its width.
 pub(crate) fn hanging(head: &str, text: &str, width: usize) -> String {
     let indent = head.width();
     let body = wrapped(text, width.saturating_sub(indent));
@@ -262,7 +262,7 @@ pub(crate) fn hanging(head: &str, text: &str, width: usize) -> String {
     )
 }
 
-/// A line of a report: a word in its colour, what was looked at, and what there is.
+/// A line of a report: a coloured status, the subject, and the finding.
 pub(crate) fn looked_at(screen: &Screen, mark: (Tone, &str), name: &str, what: &str) -> String {
     let (tone, mark) = mark;
     let line = hanging(&format!("{mark:<8} {name:<11} "), what, screen.text_width());
@@ -270,7 +270,7 @@ pub(crate) fn looked_at(screen: &Screen, mark: (Tone, &str), name: &str, what: &
     format!("{}{rest}\n", screen.paint(tone, mark))
 }
 
-/// `text`, or so much of it as fits into `width` columns with a dot that tells.
+/// `text`, truncated to `width` columns with an ellipsis if it is longer.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Colours, and how wide a line may be, where stdout leads.
+//! Colours, and the width of the terminal.
 
 use std::{
     env,
@@ -9,42 +9,42 @@ use std::{
 use clap::ValueEnum;
 use virt_forward_policy::sanitize;
 
-/// What a terminal is wide that does not say, and a pipe.
+/// The width for a pipe, and for a terminal that does not report one.
 const USUAL: usize = 80;
-/// Longer lines of text are hard to read.
+/// The maximum width of prose; longer lines are hard to read.
 const READABLE: usize = 100;
 
-/// When to colour.
+/// When to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
     /// On a terminal, unless NO_COLOR is set or TERM is dumb
     Auto,
-    /// Into a pipe or a file too
+    /// Also into a pipe or a file
     Always,
-    /// No colours
+    /// Never
     Never,
 }
 
-/// What a piece of text means to the reader.
+/// The meaning of a piece of text, which determines its style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Nothing special.
+    /// Plain.
     #[default]
     Plain,
-    /// The head of a table.
+    /// A table header.
     Head,
-    /// As wanted, or open.
+    /// Correct, or open.
     Good,
-    /// In part.
+    /// Partial.
     Partial,
-    /// Wrong.
+    /// An error, or closed.
     Bad,
-    /// Of less interest.
+    /// Less important.
     Quiet,
 }
 
 impl Tone {
-    /// Of the terminal's own sixteen colours, which its user has made readable.
+    /// One of the terminal's sixteen colours, which the user has chosen to be readable.
     fn code(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
@@ -57,7 +57,7 @@ impl Tone {
     }
 }
 
-/// Where text is to be read.
+/// The properties of stdout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
     is_coloured: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Where stdout leads.
+    /// The properties of stdout and the environment.
     pub(crate) fn of_stdout(when: When) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let (no_color, term) = (env::var_os("NO_COLOR"), env::var_os("TERM"));
@@ -77,7 +77,7 @@ impl Screen {
         }
     }
 
-    /// Without colours.
+    /// A screen without colours.
     #[cfg(test)]
     pub(crate) fn plain(width: usize) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Screen {
         }
     }
 
-    /// With them.
+    /// A screen with colours.
     #[cfg(test)]
     pub(crate) fn coloured(width: usize) -> Self {
         Self {
@@ -95,12 +95,12 @@ impl Screen {
         }
     }
 
-    /// How wide sentences are written.
+    /// The width at which prose is wrapped.
     pub(crate) fn text_width(&self) -> usize {
         self.width.min(READABLE)
     }
 
-    /// `text` in the colour of `tone`; each line for itself, for pagers.
+    /// `text` in the style of `tone`. Each line is styled separately, as pagers need it.
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         let Some(code) = tone.code().filter(|_| self.is_coloured) else {
             return text.to_owned();
@@ -114,8 +114,8 @@ impl Screen {
 }
 
 impl Screen {
-    /// Lines for this screen: no control character but ends of lines, tabs and, where there are
-    /// colours, the codes that [`paint`](Self::paint) writes.
+    /// Escapes control characters other than newlines, tabs and, if colours are on, the codes that
+    /// [`paint`](Self::paint) writes.
     pub(crate) fn lines(&self, text: &str) -> String {
         let mut parts = text.split('\u{1b}');
         let mut out = sanitize::lines(parts.next().unwrap_or_default());
@@ -144,8 +144,7 @@ impl Screen {
     }
 }
 
-/// What was asked for on the command line goes before what the environment says
-/// (<https://no-color.org>).
+/// The command line takes precedence over the environment (<https://no-color.org>).
 fn colours(when: When, is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     let is_refused = no_color.is_some_and(|value| !value.is_empty());
     match when {
@@ -155,7 +154,7 @@ fn colours(when: When, is_terminal: bool, no_color: Option<&OsStr>, term: Option
     }
 }
 
-/// A terminal of no width, as on a serial line, does not know it.
+/// A serial line reports a width of zero, that is, unknown.
 fn width(terminal: Option<u16>, columns: Option<String>) -> usize {
     let terminal = terminal.map(usize::from).filter(|width| *width > 0);
     let columns = || columns?.parse().ok().filter(|width| *width > 0);

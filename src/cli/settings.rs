@@ -1,19 +1,19 @@
-//! What this kernel is set to.
+//! Sysctls of interfaces that decide about forwarded packets.
 
 use std::{fs, path::Path};
 
 use virt_forward_system::paths;
 
-/// Settings of interfaces.
+/// The effective sysctls of interfaces.
 pub(crate) trait Settings {
-    /// Whether IPv4 that comes in there is dropped if the answer would leave by another
-    /// (`rp_filter` = 1, strict).
+    /// Whether the kernel drops IPv4 packets that arrive on the interface if their reverse path
+    /// leads through another one (`rp_filter` = 1, strict).
     fn is_strict(&self, interface: &str) -> bool;
-    /// Whether what comes in there is forwarded.
+    /// Whether the kernel forwards packets that arrive on the interface.
     fn forwards(&self, interface: &str, is_ipv4: bool) -> bool;
 }
 
-/// Those of this host.
+/// The sysctls of this host.
 pub(crate) struct Kernel;
 
 impl Settings for Kernel {
@@ -26,7 +26,7 @@ impl Settings for Kernel {
     fn forwards(&self, interface: &str, is_ipv4: bool) -> bool {
         match is_ipv4 {
             true => setting("ipv4", interface, "forwarding") == Some(1),
-            // Since Linux 6.17 an interface can do so alone.
+            // Since Linux 6.17 a single interface can forward.
             false => {
                 setting("ipv6", "all", "forwarding").is_some_and(|value| value > 0)
                     || setting("ipv6", interface, "force_forwarding") == Some(1)

@@ -1,27 +1,27 @@
-//! Which way this host sends to a network.
+//! Checks that this host routes a network's subnets through its bridge.
 
 use ipnet::IpNet;
 
 use crate::{host::Host, settings::Settings};
 
-/// What its routes say.
+/// The route to a subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Way<'a> {
-    /// By the network's bridge.
+    /// Through the network's bridge.
     Right,
-    /// By another interface; what comes from the bridge is then dropped where rp_filter is 1.
+    /// Through another interface. Packets from the bridge are then dropped if rp_filter is 1.
     Astray {
         by: &'a str,
-        /// What the route is for: that subnet, a part of it, or more.
+        /// The destination of the route: the subnet, a part of it, or a larger one.
         to: IpNet,
         is_dropped: bool,
     },
-    /// None.
+    /// No route.
     None,
 }
 
 impl Host {
-    /// The way to that subnet of the network behind `bridge`.
+    /// Checks the route to a subnet of the network behind `bridge`.
     pub(crate) fn way_into(&self, net: &IpNet, bridge: &str, settings: &dyn Settings) -> Way<'_> {
         match self.way_to(net.network()) {
             Some(way) if way.interface == bridge => Way::Right,

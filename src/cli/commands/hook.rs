@@ -1,7 +1,7 @@
-//! `hook`: puts the hook's program where libvirtd looks for it.
+//! `hook`: installs the hook where libvirtd looks for it.
 //!
-//! A real file, not a link: AppArmor judges a link by its target, and SELinux by the target's
-//! type. A hook that may not be run stops every network's start.
+//! The hook is a regular file, not a link: AppArmor judges a link by its target, and SELinux by the
+//! type of the target. If libvirtd is not allowed to run the hook, no network can start.
 
 use std::{
     fs, io,
@@ -22,10 +22,10 @@ use crate::{
 };
 
 const PROGRAM: &str = "virt-forward-hook";
-/// Where packages keep the program.
+/// The directory in which packages install the hook binary.
 const PACKAGED: &str = "/usr/lib/virt-forward/virt-forward-hook";
 
-/// Installs or uninstalls.
+/// Installs or uninstalls the hook.
 pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
     let hooks = Path::new(paths::HOOKS);
     let said = match action {
@@ -39,7 +39,7 @@ pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Refuses where a hook would stop every network.
+/// Refuses to install a hook that would make every network start fail.
 fn may_be_run() -> Result<()> {
     match Confinement::look(&Root::host(), None).missing_for_hooks() {
         None => Ok(()),
@@ -81,7 +81,7 @@ fn uninstall(hooks: &Path) -> Result<String> {
     for name in [MAIN, BESIDE_ANOTHER] {
         let path = hooks.join(name);
         if remove_ours(&path)? {
-            // We may have made network.d; it stays where others use it.
+            // Removes network.d if it is empty; install may have created it.
             if name == BESIDE_ANOTHER {
                 let _ = fs::remove_dir(hooks.join("network.d"));
             }
@@ -101,7 +101,7 @@ fn source(from: Option<PathBuf>) -> Result<PathBuf> {
         }
         return Ok(path);
     }
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = std::env::current_exe().context("cannot determine the path of this program")?;
     let candidates = [program.with_file_name(PROGRAM), PathBuf::from(PACKAGED)];
     let found = candidates
         .iter()
@@ -115,13 +115,13 @@ fn source(from: Option<PathBuf>) -> Result<PathBuf> {
     })
 }
 
-/// Copies `source` to `target` at once: libvirtd may run the old or the new one meanwhile,
-/// never half of one, not even after a power cut. It keeps the note since when there has been a
-/// hook.
+/// Replaces `target` by a copy of `source` atomically: libvirtd runs either the old or the new
+/// hook, never a partial one, even after a power failure. Keeps the attribute that says since when
+/// a hook has existed.
 fn place(source: &Path, target: &Path, had_since: Option<SystemTime>) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
-    // Outside network.d, where libvirt would run it, whatever its name.
+    // Not in network.d, where libvirt would execute the temporary file.
     let new = Path::new(paths::HOOKS).join(".virt-forward.new");
     let placed = copy(source, &new).and_then(|()| {
         if let Some(since) = had_since {
@@ -130,7 +130,7 @@ fn place(source: &Path, target: &Path, had_since: Option<SystemTime>) -> io::Res
         fs::rename(&new, target)
     });
     if placed.is_err() {
-        // The first error says more than one of cleaning up could.
+        // An error of the cleanup would hide the first one.
         let _ = fs::remove_file(&new);
     }
     placed
@@ -142,7 +142,7 @@ fn copy(source: &Path, new: &Path) -> io::Result<()> {
     fs::File::open(new)?.sync_all()
 }
 
-/// Removes the file if it is our hook; whether it was.
+/// Removes the file if it is our hook. Returns whether it was.
 fn remove_ours(path: &Path) -> Result<bool> {
     let ours = is_ours(path)?;
     if ours {
@@ -151,7 +151,7 @@ fn remove_ours(path: &Path) -> Result<bool> {
     Ok(ours)
 }
 
-/// Whether something is there that is not our hook.
+/// Whether another program is installed at that path.
 fn has_another(path: &Path) -> bool {
     path.symlink_metadata().is_ok() && !is_ours(path).unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! A file for each subcommand.
+//! The subcommands, one per file.
 
 mod apply;
 mod check;
@@ -23,13 +23,13 @@ use crate::{
     probe,
 };
 
-/// A person waits longer than libvirtd may be kept waiting: hooks may be in front of us.
+/// The deadline of a command. It is longer than the hook's: hooks may hold the lock first.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Does what the command line says.
+/// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<Exit> {
     if !rustix::process::geteuid().is_root() {
-        bail!("only root may look at the rules and change them: try sudo");
+        bail!("cannot read or change rules without root privileges\nhint: run it with sudo");
     }
     probe::clear(deadline());
     match &args.command {

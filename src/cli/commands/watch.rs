@@ -1,4 +1,4 @@
-//! `watch`: becomes the program that does it, which needs no libvirt.
+//! `watch`: executes virt-forward-watch, which does not link libvirt.
 
 use std::{
     env,
@@ -12,21 +12,21 @@ use anyhow::{Result, bail};
 use crate::{args::Args, exit::Exit, output};
 
 const PROGRAM: &str = "virt-forward-watch";
-/// Where packages put it.
+/// The path in packages.
 const LIBRARY: &str = "/usr/lib/virt-forward";
 
-/// Keeps watch until it is ended.
+/// Replaces this process by the daemon.
 pub(crate) fn watch(args: &Args) -> Result<Exit> {
     if args.connect.is_some() {
-        output::complain("watch sees the networks of this host only: leave --connect out");
+        output::complain("watch handles the networks of this host only; remove --connect");
         return Ok(Exit::Wrong);
     }
     if let Some(program) = program() {
-        // Comes back only where it fails.
+        // exec returns only if it fails.
         let why = Command::new(&program).arg(&args.config).exec();
         bail!("cannot run {}: {why}", program.display());
     }
-    // The same, with more memory.
+    // Without the separate binary, run the daemon in this process; it needs more memory.
     virt_forward_watch::watch(&args.config)?;
     Ok(Exit::Done)
 }
