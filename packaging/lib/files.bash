@@ -63,7 +63,7 @@ files_of_notices() {
 
 files_of_documents() {
   local file
-  for file in "$REPO"/README*.md; do
+  for file in "$REPO"/README*.md "$REPO/CHANGELOG.md"; do
     echo "0644 $SHARE/doc/virt-forward/$(basename -- "$file") $file"
   done
   for file in "$REPO"/docs/*.{md,svg}; do
