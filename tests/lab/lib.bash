@@ -319,7 +319,7 @@ place_virt_forward() { # [CONFIG]
 # A checkout with what `cargo build --release` has made, as packaging/install wants it.
 furnish_tree() { # DIR
   mkdir -p -- "$(lab_path "$1/target/release")"
-  (cd -- "$LAB_REPO" && tar -c Cargo.toml Cargo.lock packaging docs README*.md CHANGELOG.md LICENSE-*) | tar -C "$(lab_path "$1")" -x
+  (cd -- "$LAB_REPO" && tar -c Cargo.toml Cargo.lock packaging docs examples README*.md CHANGELOG.md LICENSE-*) | tar -C "$(lab_path "$1")" -x
   cp -- "$LAB_TARGET"/release/virt-forward{,-hook,-watch} "$(lab_path "$1/target/release")"
 }
 
