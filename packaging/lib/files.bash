@@ -66,7 +66,7 @@ files_of_documents() {
   for file in "$REPO"/README*.md "$REPO/CHANGELOG.md"; do
     echo "0644 $SHARE/doc/virt-forward/$(basename -- "$file") $file"
   done
-  for file in "$REPO"/docs/*.{md,svg} "$REPO"/examples/*.toml; do
+  for file in "$REPO"/docs/*.{md,nft,svg} "$REPO"/examples/*.toml; do
     echo "0644 $SHARE/doc/virt-forward/${file#"$REPO/"} $file"
   done
 }
