@@ -27,8 +27,8 @@ end
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -s h -l help -d 'Print help'
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -s V -l version -d 'Print version'
 complete -c virt-forward -n "__fish_virt_forward_needs_command" -f -a "apply" -d 'Reconcile active networks with the config'
@@ -44,43 +44,43 @@ complete -c virt-forward -n "__fish_virt_forward_needs_command" -f -a "help" -d 
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand apply" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand apply" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand apply" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand apply" -l dry-run -d 'Print rules, gates and sysctls without changing anything'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand remove" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand remove" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand remove" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand remove" -l all -d 'Remove every rule, gate and sysctl change of virt-forward'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand remove" -s h -l help -d 'Print help'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l why -d 'Explain why pairs are open, limited or closed: all pairs, those of FROM, or FROM to TO. Endpoints are networks, external addresses, or internet' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l json -d 'Print JSON'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -l check -d 'Exit with status 3 if anything differs from the desired state'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l format -d 'Output format' -r -f -a "svg\t'A picture for a browser or a wiki'
-dot\t'For Graphviz: dot -Tpng'
-mermaid\t'A flowchart, as GitHub and GitLab draw it in a ```mermaid block'"
+complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l format -d 'Output format' -r -f -a "svg\t'An SVG image for a browser or a wiki'
+dot\t'A Graphviz graph: dot -Tpng'
+mermaid\t'A Mermaid flowchart, for a ```mermaid block on GitHub or GitLab'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l title -d 'Title [default: Virtual networks of HOSTNAME]' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand graph" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l tcp -d 'TCP to this port' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l udp -d 'UDP to this port' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l icmp -d 'An ICMP echo request [default]'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l probe -d 'Send a real packet and trace the rules that it hits'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -l json -d 'Print JSON'
@@ -88,8 +88,8 @@ complete -c virt-forward -n "__fish_virt_forward_using_subcommand check" -s h -l
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l format -d 'Program or file format to print routes for' -r -f -a "iproute2\t'A script of ip(8) commands, until the next boot: pipe it to a shell'
@@ -117,20 +117,20 @@ complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l nei
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand watch" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand watch" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand watch" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -f -a "install" -d 'Copy the hook to /etc/libvirt/hooks/network, or to /etc/libvirt/hooks/network.d/50-virt-forward if another hook exists'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and not __fish_seen_subcommand_from install uninstall help" -f -a "uninstall" -d 'Remove the hook; other hooks are left alone'
@@ -139,14 +139,14 @@ complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fi
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from install" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from install" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from install" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from uninstall" -l config -d 'Config file; a missing file means the defaults' -r -F
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from uninstall" -l connect -d 'libvirt connection URI' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from uninstall" -l color -d 'Use colors: auto, always or never; NO_COLOR in the environment means never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Into a pipe or a file too'
-never\t'No colours'"
+always\t'Also into a pipe or a file'
+never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from help" -f -a "install" -d 'Copy the hook to /etc/libvirt/hooks/network, or to /etc/libvirt/hooks/network.d/50-virt-forward if another hook exists'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand hook; and __fish_seen_subcommand_from help" -f -a "uninstall" -d 'Remove the hook; other hooks are left alone'

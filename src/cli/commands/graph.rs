@@ -1,4 +1,4 @@
-//! `graph`: a picture of networks, guests, and who reaches whom.
+//! `graph`: prints a diagram of the networks.
 
 use std::fs;
 
@@ -9,35 +9,39 @@ use super::{config, status::look};
 use crate::{
     args::{Args, GraphArgs},
     exit::Exit,
-    graph::{Graph, Source},
+    graph::{Graph, GraphInput},
     guests,
     networks::Networks,
     output,
 };
 
-/// Prints it.
-pub(crate) fn graph(args: &Args, wanted: &GraphArgs) -> Result<Exit> {
+/// Prints the diagram in the format that `options` asks for.
+pub(crate) fn graph(args: &Args, options: &GraphArgs) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
-    let inactive = networks.inactive.iter();
-    let inactive: Vec<Network> = inactive.filter_map(|one| one.definition.clone()).collect();
+    let inactive: Vec<Network> = networks
+        .inactive
+        .iter()
+        .filter_map(|network| network.definition.clone())
+        .collect();
     let seen = look(&config, networks)?;
     let records = &seen.inspection.wanted.records;
     let active: Vec<_> = records.iter().map(|record| &record.network).collect();
     let guests = guests::of(args.connect.as_deref(), &active);
-    let graph = Graph::of(&Source {
-        title: shown(&wanted.title.clone().unwrap_or_else(title)),
+    let title = options.title.clone().unwrap_or_else(default_title);
+    let graph = Graph::build(&GraphInput {
+        title: shown(&title),
         config: &seen.inspection.wanted.usable,
         records,
         status: &seen.status,
         inactive: &inactive,
         guests: &guests,
     });
-    output::print(&wanted.format.text(&graph))?;
+    output::print(&options.format.render(&graph))?;
     Ok(Exit::Done)
 }
 
-fn title() -> String {
+fn default_title() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "Virtual networks".to_owned(),

@@ -1,127 +1,132 @@
-//! For Graphviz.
+//! Graphviz.
 
 use std::fmt::Write;
 
-use super::model::{End, Graph, Kind, Link, Look};
+use super::{
+    model::{Edge, EdgeEnd, EdgeKind, Graph, NodeStyle},
+    text,
+};
 
-pub(super) fn text(graph: &Graph) -> String {
-    let mut text = String::from("digraph \"virt-forward\" {\n");
+const HEAD: &str = "    fontname=\"Helvetica\", nodesep=0.25, ranksep=0.9];
+  node [shape=box, style=\"rounded,filled\", fillcolor=white, color=\"#d1d9e0\",
+    fontname=\"Helvetica\", fontsize=11];
+  edge [fontname=\"Helvetica\", fontsize=10];
+";
+
+pub(super) fn render(graph: &Graph) -> String {
+    let mut out = String::from("digraph \"virt-forward\" {\n");
     let _ = writeln!(
-        text,
+        out,
         "  graph [label={}, labelloc=t, rankdir=LR, compound=true, bgcolor=white,",
         quoted(&graph.title)
     );
-    text.push_str(
-        "    fontname=\"Helvetica\", nodesep=0.25, ranksep=0.9];\n  \
-         node [shape=box, style=\"rounded,filled\", fillcolor=white, color=\"#d1d9e0\",\n    \
-         fontname=\"Helvetica\", fontsize=11];\n  edge [fontname=\"Helvetica\", fontsize=10];\n",
-    );
-    for (at, outside) in graph.outside.iter().enumerate() {
-        let label = quoted(&outside.names.join("\n"));
+    out.push_str(HEAD);
+    for (index, external) in graph.externals.iter().enumerate() {
+        let label = quoted(&text::external(external).join("\n"));
         let _ = writeln!(
-            text,
-            "  o{at} [label={label}, shape=ellipse, fillcolor=\"#f6f8fa\"];"
+            out,
+            "  o{index} [label={label}, shape=ellipse, fillcolor=\"#f6f8fa\"];"
         );
     }
-    for (at, group) in graph.groups.iter().enumerate() {
-        let label = quoted(&format!("group {}", group.name));
-        let _ = writeln!(text, "  subgraph cluster_g{at} {{");
-        let _ = writeln!(
-            text,
-            "    graph [label={label}, style=\"rounded,filled\", fillcolor=\"#eef6ff\", color=\"#54a3ff\"];"
+    for (index, group) in graph.groups.iter().enumerate() {
+        let label = quoted(&text::group(group));
+        // Graphviz has no edges to clusters: they lead to this point and are clipped at the box.
+        let _ = write!(
+            out,
+            "  subgraph cluster_g{index} {{\n    \
+             graph [label={label}, style=\"rounded,filled\", fillcolor=\"#eef6ff\", color=\"#54a3ff\"];\n    \
+             g{index} [shape=point, style=invis, width=0, height=0];\n"
         );
-        // What leads to the group leads to this, and ends at the box.
+        write_nodes(&mut out, "    ", graph, Some(index));
+        out.push_str("  }\n");
+    }
+    write_nodes(&mut out, "  ", graph, None);
+    if graph.nodes.is_empty() {
         let _ = writeln!(
-            text,
-            "    g{at} [shape=point, style=invis, width=0, height=0];"
+            out,
+            "  none [label={}, shape=plaintext];",
+            quoted(text::NO_NETWORK)
         );
-        nodes(&mut text, "    ", graph, Some(at));
-        text.push_str("  }\n");
     }
-    nodes(&mut text, "  ", graph, None);
-    if graph.networks.is_empty() {
-        text.push_str("  none [label=\"no network is active\", shape=plaintext];\n");
+    for (index, edge) in graph.edges.iter().enumerate() {
+        write_edge(&mut out, index, edge);
     }
-    for (at, link) in graph.links.iter().enumerate() {
-        edges(&mut text, at, link);
-    }
-    text.push_str("}\n");
-    text
+    out.push_str("}\n");
+    out
 }
 
-fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
-    let networks = graph.networks.iter().enumerate();
-    for (at, card) in networks.filter(|(_, card)| card.home == home) {
-        let style = match card.look {
-            Look::Open => "color=\"#1a7f37\"",
-            Look::Partial => "color=\"#9a6700\"",
-            Look::Closed => {
+fn write_nodes(out: &mut String, indent: &str, graph: &Graph, cluster: Option<usize>) {
+    for (index, node) in graph.nodes_in(cluster) {
+        let style = match node.state.style() {
+            NodeStyle::Open => "color=\"#1a7f37\"",
+            NodeStyle::Partial => "color=\"#9a6700\"",
+            NodeStyle::Closed => {
                 "color=\"#59636e\", fillcolor=\"#f6f8fa\", style=\"rounded,filled,dashed\""
             }
-            Look::Wrong => "color=\"#cf222e\", fillcolor=\"#ffebe9\"",
-            Look::Inactive => {
+            NodeStyle::Faulty => "color=\"#cf222e\", fillcolor=\"#ffebe9\"",
+            NodeStyle::Inactive => {
                 "color=\"#8c959f\", fontcolor=\"#59636e\", style=\"rounded,filled,dotted\""
             }
         };
-        let _ = writeln!(
-            text,
-            "{indent}n{at} [label={}, {style}];",
-            quoted(&card.lines().join("\n"))
-        );
+        let label = quoted(&text::node(node).join("\n"));
+        let _ = writeln!(out, "{indent}n{index} [label={label}, {style}];");
     }
 }
 
-/// One edge between two ends; else a node of its own that all lead to.
-fn edges(text: &mut String, at: usize, link: &Link) {
-    let label = quoted(&link.label);
-    let style = match link.kind {
-        Kind::Peers if link.is_dead => "dir=both, style=dashed, color=\"#8c959f\"",
-        Kind::Rule if link.is_dead => "style=dashed, color=\"#8c959f\"",
-        Kind::Peers => "dir=both, color=\"#0969da\"",
-        Kind::Rule => "color=\"#8250df\"",
-        Kind::Member => "dir=none, style=dashed, color=\"#8c959f\"",
+/// A pair of ends is one arrow. More ends meet in a node that carries the label.
+fn write_edge(out: &mut String, index: usize, edge: &Edge) {
+    let label = quoted(&text::edge(edge));
+    let style = match edge.kind {
+        EdgeKind::Peers { .. } if edge.is_inactive => "dir=both, style=dashed, color=\"#8c959f\"",
+        EdgeKind::Allow(_) if edge.is_inactive => "style=dashed, color=\"#8c959f\"",
+        EdgeKind::Peers { .. } => "dir=both, color=\"#0969da\"",
+        EdgeKind::Allow(_) => "color=\"#8250df\"",
+        EdgeKind::Member => "dir=none, style=dashed, color=\"#8c959f\"",
     };
-    if let ([from], [to]) = (link.from.as_slice(), link.to.as_slice()) {
-        let clip = clips([("ltail", from), ("lhead", to)]);
+    if let ([from], [to]) = (edge.from.as_slice(), edge.to.as_slice()) {
+        let (tail, head) = (clip("ltail", *from), clip("lhead", *to));
+        let (from, to) = (id(*from), id(*to));
         let _ = writeln!(
-            text,
-            "  {} -> {} [label={label}, {style}{clip}];",
-            id(from),
-            id(to)
+            out,
+            "  {from} -> {to} [label={label}, {style}{tail}{head}];"
         );
         return;
     }
     let _ = writeln!(
-        text,
-        "  r{at} [label={label}, color=\"#8250df\", fontsize=10, margin=\"0.08,0.04\"];"
+        out,
+        "  r{index} [label={label}, color=\"#8250df\", fontsize=10, margin=\"0.08,0.04\"];"
     );
-    for from in &link.from {
-        let clip = clips([("ltail", from)]);
-        let _ = writeln!(text, "  {} -> r{at} [dir=none, {style}{clip}];", id(from));
+    for from in &edge.from {
+        let tail = clip("ltail", *from);
+        let _ = writeln!(
+            out,
+            "  {} -> r{index} [dir=none, {style}{tail}];",
+            id(*from)
+        );
     }
-    for to in &link.to {
-        let clip = clips([("lhead", to)]);
-        let _ = writeln!(text, "  r{at} -> {} [{style}{clip}];", id(to));
+    for to in &edge.to {
+        let head = clip("lhead", *to);
+        let _ = writeln!(out, "  r{index} -> {} [{style}{head}];", id(*to));
     }
 }
 
-fn id(end: &End) -> String {
+fn id(end: EdgeEnd) -> String {
     match end {
-        End::Network(at) => format!("n{at}"),
-        End::Group(at) => format!("g{at}"),
-        End::Outside(at) => format!("o{at}"),
+        EdgeEnd::Node(index) => format!("n{index}"),
+        EdgeEnd::Group(index) => format!("g{index}"),
+        EdgeEnd::External(index) => format!("o{index}"),
     }
 }
 
-fn clips<const N: usize>(ends: [(&str, &End); N]) -> String {
-    let ends = ends.into_iter().filter_map(|(word, end)| match end {
-        End::Group(at) => Some(format!(", {word}=cluster_g{at}")),
-        End::Network(_) | End::Outside(_) => None,
-    });
-    ends.collect()
+/// The attribute that ends an edge at the box of a group.
+fn clip(attribute: &str, end: EdgeEnd) -> String {
+    match end {
+        EdgeEnd::Group(index) => format!(", {attribute}=cluster_g{index}"),
+        EdgeEnd::Node(_) | EdgeEnd::External(_) => String::new(),
+    }
 }
 
-/// A backslash begins an escape in a label, and an ampersand may begin an entity.
+/// A DOT string. A backslash starts an escape sequence in a label, and an ampersand an HTML entity.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_quoted_stays_what_it_is() {
+    fn a_quoted_string_keeps_its_text() {
         assert_eq!(quoted("a\"b\\N&lt;\nü<"), "\"a\\\"b\\\\N&amp;lt;\\nü<\"");
     }
 }

@@ -1,113 +1,101 @@
-//! A flowchart of Mermaid's, as wikis draw it.
+//! Mermaid flowcharts.
 
 use std::fmt::Write;
 
-use super::model::{End, Graph, Kind, Link, Look};
+use super::{
+    model::{Edge, EdgeEnd, EdgeKind, Graph, NodeStyle},
+    text,
+};
 
 const CLASSES: &str = "  classDef open fill:#dafbe1,stroke:#1a7f37,color:#1f2328
   classDef partial fill:#fff8c5,stroke:#9a6700,color:#1f2328
   classDef closed fill:#f6f8fa,stroke:#59636e,color:#1f2328,stroke-dasharray:4 3
-  classDef wrong fill:#ffebe9,stroke:#cf222e,color:#1f2328
+  classDef faulty fill:#ffebe9,stroke:#cf222e,color:#1f2328
   classDef inactive fill:#f6f8fa,stroke:#8c959f,color:#59636e,stroke-dasharray:2 2
-  classDef outside fill:#fff8e6,stroke:#d4a72c,color:#1f2328
-  classDef rule fill:#fbefff,stroke:#8250df,color:#1f2328
+  classDef external fill:#fff8e6,stroke:#d4a72c,color:#1f2328
+  classDef allow fill:#fbefff,stroke:#8250df,color:#1f2328
 ";
 
-pub(super) fn text(graph: &Graph) -> String {
-    let mut text = String::from("flowchart LR\n");
-    for (at, outside) in graph.outside.iter().enumerate() {
-        let label = label(&outside.names);
-        let _ = writeln!(text, "  o{at}([{label}]):::outside");
+pub(super) fn render(graph: &Graph) -> String {
+    let mut out = String::from("flowchart LR\n");
+    for (index, external) in graph.externals.iter().enumerate() {
+        let label = label(&text::external(external));
+        let _ = writeln!(out, "  o{index}([{label}]):::external");
     }
-    for (at, group) in graph.groups.iter().enumerate() {
-        let label = label(&[format!("group {}", group.name)]);
-        let _ = writeln!(text, "  subgraph g{at}[{label}]");
-        nodes(&mut text, "    ", graph, Some(at));
-        text.push_str("  end\n");
+    for (index, group) in graph.groups.iter().enumerate() {
+        let label = label(&[text::group(group)]);
+        let _ = writeln!(out, "  subgraph g{index}[{label}]");
+        write_nodes(&mut out, "    ", graph, Some(index));
+        out.push_str("  end\n");
     }
-    nodes(&mut text, "  ", graph, None);
-    if graph.networks.is_empty() {
-        let _ = writeln!(
-            text,
-            "  none[{}]",
-            label(&["no network is active".to_owned()])
-        );
+    write_nodes(&mut out, "  ", graph, None);
+    if graph.nodes.is_empty() {
+        let _ = writeln!(out, "  none[{}]", label(&[text::NO_NETWORK.to_owned()]));
     }
-    for (at, link) in graph.links.iter().enumerate() {
-        edges(&mut text, at, link);
+    for (index, edge) in graph.edges.iter().enumerate() {
+        write_edge(&mut out, index, edge);
     }
-    text.push_str(CLASSES);
-    text
+    out.push_str(CLASSES);
+    out
 }
 
-fn nodes(text: &mut String, indent: &str, graph: &Graph, home: Option<usize>) {
-    let networks = graph.networks.iter().enumerate();
-    for (at, card) in networks.filter(|(_, card)| card.home == home) {
-        let class = match card.look {
-            Look::Open => "open",
-            Look::Partial => "partial",
-            Look::Closed => "closed",
-            Look::Wrong => "wrong",
-            Look::Inactive => "inactive",
+fn write_nodes(out: &mut String, indent: &str, graph: &Graph, cluster: Option<usize>) {
+    for (index, node) in graph.nodes_in(cluster) {
+        let class = match node.state.style() {
+            NodeStyle::Open => "open",
+            NodeStyle::Partial => "partial",
+            NodeStyle::Closed => "closed",
+            NodeStyle::Faulty => "faulty",
+            NodeStyle::Inactive => "inactive",
         };
-        let _ = writeln!(text, "{indent}n{at}[{}]:::{class}", label(&card.lines()));
+        let label = label(&text::node(node));
+        let _ = writeln!(out, "{indent}n{index}[{label}]:::{class}");
     }
 }
 
-/// One edge between two ends; else a node of its own that all lead to.
-fn edges(text: &mut String, at: usize, link: &Link) {
-    let label = label(std::slice::from_ref(&link.label));
-    let (line, arrow) = match link.kind {
-        Kind::Peers if link.is_dead => ("-.-", "<-.->"),
-        Kind::Rule if link.is_dead => ("-.-", "-.->"),
-        Kind::Peers => ("---", "<-->"),
-        Kind::Rule => ("---", "-->"),
-        Kind::Member => ("-.-", "-.-"),
+/// A pair of ends is one arrow. More ends meet in a node that carries the label.
+fn write_edge(out: &mut String, index: usize, edge: &Edge) {
+    let label = label(&[text::edge(edge)]);
+    let (line, arrow) = match edge.kind {
+        EdgeKind::Peers { .. } if edge.is_inactive => ("-.-", "<-.->"),
+        EdgeKind::Allow(_) if edge.is_inactive => ("-.-", "-.->"),
+        EdgeKind::Peers { .. } => ("---", "<-->"),
+        EdgeKind::Allow(_) => ("---", "-->"),
+        EdgeKind::Member => ("-.-", "-.-"),
     };
-    if let ([from], [to]) = (link.from.as_slice(), link.to.as_slice()) {
-        let _ = writeln!(text, "  {} {arrow}|{label}| {}", id(from), id(to));
+    if let ([from], [to]) = (edge.from.as_slice(), edge.to.as_slice()) {
+        let _ = writeln!(out, "  {} {arrow}|{label}| {}", id(*from), id(*to));
         return;
     }
-    let _ = writeln!(text, "  r{at}([{label}]):::rule");
-    for from in &link.from {
-        let _ = writeln!(text, "  {} {line} r{at}", id(from));
+    let _ = writeln!(out, "  r{index}([{label}]):::allow");
+    for from in &edge.from {
+        let _ = writeln!(out, "  {} {line} r{index}", id(*from));
     }
-    for to in &link.to {
-        let _ = writeln!(text, "  r{at} {arrow} {}", id(to));
+    for to in &edge.to {
+        let _ = writeln!(out, "  r{index} {arrow} {}", id(*to));
     }
 }
 
-fn id(end: &End) -> String {
+fn id(end: EdgeEnd) -> String {
     match end {
-        End::Network(at) => format!("n{at}"),
-        End::Group(at) => format!("g{at}"),
-        End::Outside(at) => format!("o{at}"),
+        EdgeEnd::Node(index) => format!("n{index}"),
+        EdgeEnd::Group(index) => format!("g{index}"),
+        EdgeEnd::External(index) => format!("o{index}"),
     }
 }
 
-/// In quotes; what could be syntax, HTML or Markdown goes as a code, which Mermaid takes for
-/// any character.
+/// A quoted label. Characters that Mermaid, HTML or Markdown could interpret become entity codes.
 fn label(lines: &[String]) -> String {
     let mut out = String::from("\"");
-    for (at, line) in lines.iter().enumerate() {
-        if at > 0 {
+    for (row, line) in lines.iter().enumerate() {
+        if row > 0 {
             out.push_str("<br/>");
         }
-        // Mermaid looks for these words in front of a colon, and would end our codes early.
-        let is_word = line.contains("style") || line.contains("classDef");
-        let is_list = is_list(line);
-        for (at, c) in line.chars().enumerate() {
-            let is_safe = match c {
-                ':' => !is_word,
-                '0'..='9' => !(is_list && at == 0),
-                '.' | '_' | '-' | ' ' | '/' | ',' | '(' | ')' => at > 0,
-                c => c.is_alphanumeric() || c == '•',
-            };
-            match is_safe {
-                true => out.push(c),
-                false => {
-                    let _ = write!(out, "#{};", u32::from(c));
-                }
+        for (column, c) in line.chars().enumerate() {
+            if is_literal(line, column, c) {
+                out.push(c);
+            } else {
+                let _ = write!(out, "#{};", u32::from(c));
             }
         }
     }
@@ -115,8 +103,19 @@ fn label(lines: &[String]) -> String {
     out
 }
 
-/// Whether Markdown takes it for an item of a numbered list.
-fn is_list(line: &str) -> bool {
+/// Whether Mermaid keeps `c`, at this column of `line`, as it is.
+fn is_literal(line: &str, column: usize, c: char) -> bool {
+    match c {
+        // Mermaid searches for these keywords before a colon, and then cuts entity codes short.
+        ':' => !line.contains("style") && !line.contains("classDef"),
+        '0'..='9' => column > 0 || !is_numbered_item(line),
+        '.' | '_' | '-' | ' ' | '/' | ',' | '(' | ')' => column > 0,
+        c => c.is_alphanumeric() || c == '•',
+    }
+}
+
+/// Whether Markdown takes the line for an item of a numbered list.
+fn is_numbered_item(line: &str) -> bool {
     let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
     rest.len() < line.len() && (rest.starts_with(". ") || rest.starts_with(") "))
 }
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_nothing_but_text() {
+    fn a_label_is_plain_text_to_mermaid() {
         let label = |line: &str| label(&[line.to_owned()]);
         assert_eq!(label("kube02 (open)"), "\"kube02 (open)\"");
         assert_eq!(label("1. a"), "\"#49;. a\"");
