@@ -92,26 +92,26 @@ always\t'Also into a pipe or a file'
 never\t'Never'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l format -d 'Program or file format to print routes for' -r -f -a "iproute2\t'A script of ip(8) commands, until the next boot: pipe it to a shell'
-networkmanager\t'A script of nmcli(1) commands, for good'
+complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l format -d 'Program or file format to print routes for' -r -f -a "iproute2\t'A script of ip(8) commands, until the next reboot: pipe it to a shell'
+networkmanager\t'A script of nmcli(1) commands, persistent: pipe it to a shell'
 netplan\t'A file for /etc/netplan'
 networkd\t'A drop-in for a .network file of systemd-networkd'
 ifcfg\t'Files for /etc/sysconfig/network-scripts'
 ifupdown\t'A file for /etc/network/interfaces.d'
 dnsmasq\t'DHCP options 121 and 249, for the LAN\'s dnsmasq'
-openwrt\t'A part of /etc/config/network, for a router'
-routeros\t'Commands for a router of MikroTik\'s'
-windows\t'Commands for an administrator\'s prompt'
-frr\t'Static routes for FRR; with --announce, this host\'s own configuration'
-bird\t'The same for BIRD 2'
-json\t'For programs'"
+openwrt\t'Sections of /etc/config/network, for an OpenWrt router'
+routeros\t'Commands for a MikroTik router'
+windows\t'Commands for an administrator\'s command prompt'
+frr\t'Static routes for FRR; with --announce, the configuration of this host\'s FRR'
+bird\t'Static routes for BIRD 2; with --announce, the configuration of this host\'s BIRD'
+json\t'Routes and warnings for programs'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l via -d 'This host\'s address in the LAN, at most one per family [default: the source address of its route to the peers, else to the Internet]' -r
-complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l gateway -d 'Print a default route via this host or the router, too [default: none]' -r -f -a "host\t'To this host, which knows the networks and the router'
-router\t'To the router, with routes for the networks beside it'"
+complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l gateway -d 'Print a default route via this host or the router, too [default: none]' -r -f -a "host\t'This host, which routes to the networks and to the router'
+router\t'The router, beside routes to the networks via this host'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l router -d 'The router\'s address, at most one per family [default: this host\'s gateway]' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l interface -d 'Interface of the host that gets the routes, for formats that need it [default: eth0, or lan on OpenWrt]' -r
-complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l announce -d 'Print a config for FRR or BIRD on this host that announces the routes to its neighbors' -r -f -a "ospf\t'Neighbours find each other on the LAN, which has to be trusted'
-bgp\t'Each neighbour is named with --neighbor'"
+complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l announce -d 'Print a config for FRR or BIRD on this host that announces the routes to its neighbors' -r -f -a "ospf\t'Neighbors discover each other: only for a trusted LAN'
+bgp\t'Each neighbor is named with --neighbor'"
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l as -d 'This host\'s autonomous system number, for BGP' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l neighbor -d 'BGP neighbor, with its autonomous system number if it differs; may be repeated' -r
 complete -c virt-forward -n "__fish_virt_forward_using_subcommand routes" -l config -d 'Config file; a missing file means the defaults' -r -F

@@ -9,11 +9,7 @@ use virt_forward_system::paths;
 use crate::{
     graph,
     paint::When,
-    routes::{
-        Gateway,
-        announce::{Neighbor, Protocol},
-        formats::Format,
-    },
+    routes::{Format, Gateway, Neighbor, Protocol},
 };
 
 const EXAMPLES: &str = "\

@@ -1,9 +1,6 @@
-//! `routes`: what others need to reach the networks.
-
-use std::net::IpAddr;
+//! `routes`: prints the routes that LAN hosts and routers need.
 
 use anyhow::{Result, bail};
-use ipnet::IpNet;
 use virt_forward_policy::{config::Config, network::BridgeName};
 use virt_forward_reconcile as reconcile;
 
@@ -15,123 +12,92 @@ use crate::{
     networks::Networks,
     output,
     routes::{
-        Plan, Wish,
-        announce::{Announcement, Daemon, Neighbor, Protocol},
-        formats::Format,
-        listed, own_address,
+        Announcement, AnnouncementOptions, Format, Plan, Protocol, RouteOptions, RoutingDaemon,
     },
     settings::Kernel,
 };
 
-/// Prints them.
-pub(crate) fn routes(args: &Args, wanted: &RoutesArgs) -> Result<Exit> {
+/// Prints the routes, or the configuration of this host's routing daemon.
+pub(crate) fn routes(args: &Args, options: &RoutesArgs) -> Result<Exit> {
     let config = config(args)?;
-    let interface = match &wanted.interface {
-        None => wanted.format.usual_interface(),
-        Some(name) => match name.parse::<BridgeName>() {
-            Ok(_) => name,
-            Err(_) => {
-                return Ok(misused(&format!(
-                    "--interface {name}: no name of an interface"
-                )));
-            }
-        },
+    let interface = match &options.interface {
+        None => options.format.default_interface(),
+        Some(name) if name.parse::<BridgeName>().is_ok() => name,
+        Some(name) => {
+            let error = format!("--interface {name}: not a valid interface name");
+            return Ok(usage_error(&error));
+        }
     };
     let networks = Networks::find(args.connect.as_deref())?;
     let config = reconcile::usable(&config, &networks.active, deadline())?;
     let host = Host::ask()?;
-    let wish = Wish {
-        via: wanted.via.clone(),
-        gateway: wanted.gateway,
-        router: wanted.router.clone(),
-    };
-    if let Some(protocol) = wanted.announce {
-        return announce(&config, networks, &host, &wish, wanted, protocol);
+    if let Some(protocol) = options.announce {
+        return announce(&config, networks, &host, options, protocol);
     }
-    let plan = match Plan::new(&config, &networks.active, &host, &wish, &Kernel) {
-        Ok(plan) if wanted.format.is_for_routers() => plan.without_defaults(),
+    let route_options = route_options(options);
+    let plan = match Plan::new(&config, &networks.active, &host, &route_options, &Kernel) {
+        Ok(plan) if options.format.is_for_routers() => plan.without_defaults(),
         Ok(plan) => plan,
-        Err(why) if why.is_usage() => return Ok(misused(&why.to_string())),
-        Err(why) => bail!("{why}"),
+        Err(error) if error.is_usage() => return Ok(usage_error(&error.to_string())),
+        Err(error) => bail!(error),
     };
-    output::print(&wanted.format.text(&plan, interface)?)?;
-    if !wanted.format.has_warnings() {
+    output::print(&options.format.render(&plan, interface)?)?;
+    if !options.format.embeds_warnings() {
         for warning in &plan.warnings {
-            output::complain(warning);
+            output::complain(&warning.to_string());
         }
     }
     Ok(Exit::Done)
 }
 
-/// Prints the configuration of this host's own daemon.
 fn announce(
     config: &Config,
     networks: Networks,
     host: &Host,
-    wish: &Wish,
-    wanted: &RoutesArgs,
+    options: &RoutesArgs,
     protocol: Protocol,
 ) -> Result<Exit> {
-    let daemon = match wanted.format {
-        Format::Frr => Daemon::Frr,
-        Format::Bird => Daemon::Bird,
+    let daemon = match options.format {
+        Format::Frr => RoutingDaemon::Frr,
+        Format::Bird => RoutingDaemon::Bird,
         _ => {
-            return Ok(misused(
-                "--announce goes with --format frr or --format bird",
-            ));
+            let error = "--announce requires --format frr or --format bird";
+            return Ok(usage_error(error));
         }
     };
-    match (protocol, wanted.neighbor.is_empty()) {
-        (Protocol::Bgp, true) => {
-            return Ok(misused("--announce bgp needs a --neighbor, or several"));
-        }
-        (Protocol::Ospf, false) => {
-            return Ok(misused(
-                "--neighbor is for BGP: OSPF finds its neighbours by itself",
-            ));
-        }
-        _ => {}
-    }
-    // Those that are stopped now are announced when they start.
-    let inactive = networks
-        .inactive
-        .into_iter()
-        .filter_map(|one| one.definition);
+    // The daemon announces a network that is inactive now once it starts.
+    let inactive = networks.inactive.into_iter();
+    let inactive = inactive.filter_map(|network| network.definition);
     let networks: Vec<_> = networks.active.into_iter().chain(inactive).collect();
-    let networks = listed(config, &networks);
-    let address = match own_address(config, &networks, host, wish) {
-        Ok(address) => address,
-        Err(why) if why.is_usage() => return Ok(misused(&why.to_string())),
-        Err(why) => bail!("{why}"),
-    };
-    let has = |net: &IpNet| net.addr() == IpAddr::V4(address);
-    let mut interfaces = host.interfaces.iter();
-    let Some(uplink) = interfaces.find(|one| one.addresses.iter().any(has)) else {
-        bail!("this host has no interface with the address {address}");
-    };
-    let lan: Vec<_> = uplink.addresses.iter().map(IpNet::trunc).collect();
-    let is_beside = |neighbor: &&Neighbor| !lan.iter().any(|net| net.contains(&neighbor.address));
-    if let Some(stranger) = wanted.neighbor.iter().find(is_beside) {
-        let address = stranger.address;
-        return Ok(misused(&format!(
-            "--neighbor {address} is not in the LAN of {}",
-            uplink.name
-        )));
-    }
-    let announcement = Announcement {
+    let announcement_options = AnnouncementOptions {
         protocol,
-        router_id: address,
-        uplink: uplink.name.clone(),
-        lan,
-        networks,
-        asn: wanted.asn,
-        neighbors: wanted.neighbor.clone(),
+        asn: options.asn,
+        neighbors: options.neighbor.clone(),
     };
-    output::print(&announcement.text(daemon))?;
+    let route_options = route_options(options);
+    match Announcement::new(
+        config,
+        &networks,
+        host,
+        &route_options,
+        announcement_options,
+    ) {
+        Ok(announcement) => output::print(&announcement.render(daemon))?,
+        Err(error) if error.is_usage() => return Ok(usage_error(&error.to_string())),
+        Err(error) => bail!(error),
+    }
     Ok(Exit::Done)
 }
 
-fn misused(why: &str) -> Exit {
-    output::complain(why);
+fn route_options(options: &RoutesArgs) -> RouteOptions {
+    RouteOptions {
+        via: options.via.clone(),
+        gateway: options.gateway,
+        router: options.router.clone(),
+    }
+}
+
+fn usage_error(error: &str) -> Exit {
+    output::complain(error);
     Exit::Wrong
 }

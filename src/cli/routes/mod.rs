@@ -1,10 +1,25 @@
-//! What machines outside need to reach the networks: [`plan`] finds out which routes, from
-//! values, [`warnings`] what will not work with them, and [`formats`] writes them down for a
-//! program. [`announce`] is for hosts that tell their routes to each other.
+//! Routes to the networks for hosts and routers of the LAN.
+//!
+//! [`plan`] decides which routes are needed and [`checks`] what will not work with them, from
+//! values alone; [`lan`] finds the addresses of this host and of the router. [`formats`] writes a
+//! plan for the program that takes it. [`routing_daemon`] configures FRR or BIRD on this host
+//! instead, which announce the networks. [`text`] words warnings and errors.
 
-pub(crate) mod announce;
-pub(crate) mod formats;
+mod checks;
+mod family;
+mod formats;
+mod lan;
+mod model;
 mod plan;
-mod warnings;
+mod routing_daemon;
+mod text;
+mod warning;
 
-pub(crate) use plan::{Gateway, Plan, Wish, listed, own_address};
+#[cfg(test)]
+mod fixtures;
+
+pub(crate) use formats::Format;
+pub(crate) use model::{Gateway, Plan, PlanError, RouteOptions};
+pub(crate) use routing_daemon::{
+    AnnounceError, Announcement, AnnouncementOptions, Neighbor, Protocol, RoutingDaemon,
+};

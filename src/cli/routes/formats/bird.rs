@@ -2,34 +2,35 @@
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, comment, default_note, lines};
-use crate::routes::plan::Plan;
+use super::entry::{ASYMMETRIC_ROUTING_NOTE, comment, default_note, entries_of};
+use crate::routes::{family::IpFamily, model::Plan};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host or router that runs BIRD 2: include this file in
+bird.conf, which needs a kernel protocol that exports static routes. To announce the networks from
+the KVM host instead, use --announce.
+";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("#", &format!("{HEAD}\n{ASYMMETRIC_ROUTING_NOTE}"));
+    text.push_str(&default_note(
         "#",
-        &format!(
-            "Routes to libvirt networks, for a machine or router of the LAN that runs BIRD 2: include\n\
-             it in bird.conf, which has to have a kernel protocol that exports them.\n\
-             With --announce, the KVM host itself tells them to its neighbours.\n\n{HALF_SEEN}"
-        ),
-    );
-    text.push_str(&default_note("#", plan, "the kernel's, whoever set it,"));
-    for (is_ipv4, family) in [(true, 4), (false, 6)] {
-        let lines = lines(plan, is_ipv4);
-        if lines.is_empty() {
+        plan,
+        "it from the kernel's routing table",
+    ));
+    for family in IpFamily::BOTH {
+        let entries = entries_of(plan, family);
+        if entries.is_empty() {
             continue;
         }
+        let digit = family.digit();
         let _ = write!(
             text,
-            "\nprotocol static virt_forward{family} {{\n    ipv{family};\n"
+            "\nprotocol static virt_forward{digit} {{\n    ipv{digit};\n"
         );
-        for line in lines {
-            let _ = writeln!(
-                text,
-                "    route {} via {};  # {}",
-                line.to, line.via, line.what
-            );
+        for entry in entries {
+            let (to, via, comment) = (entry.to, entry.via, entry.comment);
+            let _ = writeln!(text, "    route {to} via {via};  # {comment}");
         }
         text.push_str("}\n");
     }

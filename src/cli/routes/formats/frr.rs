@@ -2,29 +2,28 @@
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, all_lines, comment, default_note};
-use crate::routes::plan::Plan;
+use super::entry::{ASYMMETRIC_ROUTING_NOTE, comment, default_note, entries};
+use crate::routes::{family::IpFamily, model::Plan};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host or router that runs FRR: add to /etc/frr/frr.conf, or
+run vtysh -f FILE. To announce the networks from the KVM host instead, use --announce.
+";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("!", &format!("{HEAD}\n{ASYMMETRIC_ROUTING_NOTE}"));
+    text.push_str(&default_note(
         "!",
-        &format!(
-            "Routes to libvirt networks, for a machine or router of the LAN that runs FRR: add to\n\
-             /etc/frr/frr.conf, or: vtysh -f FILE\n\
-             With --announce, the KVM host itself tells them to its neighbours.\n\n{HALF_SEEN}"
-        ),
-    );
-    text.push_str(&default_note("!", plan, "the kernel's, whoever set it,"));
-    for line in all_lines(plan) {
-        let family = match line.via.is_ipv4() {
-            true => "ip",
-            false => "ipv6",
+        plan,
+        "it from the kernel's routing table",
+    ));
+    for entry in entries(plan) {
+        let command = match entry.family() {
+            IpFamily::V4 => "ip route",
+            IpFamily::V6 => "ipv6 route",
         };
-        let _ = writeln!(
-            text,
-            "! {}\n{family} route {} {}",
-            line.what, line.to, line.via
-        );
+        let (to, via, comment) = (entry.to, entry.via, entry.comment);
+        let _ = writeln!(text, "! {comment}\n{command} {to} {via}");
     }
     text
 }

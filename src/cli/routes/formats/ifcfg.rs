@@ -1,36 +1,36 @@
-//! Red Hat's network-scripts, and SUSE's old ones: a file for each family.
+//! The network-scripts of Red Hat, and of older SUSE systems: one file for each family.
 
 use std::fmt::Write;
 
-use super::{comment, default_note, lines};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{comment, default_note, entries_of};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-pub(super) fn text(plan: &Plan, interface: &str) -> String {
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN. Then: ifup, of that interface.",
-    );
-    text.push_str(&default_note(
-        "#",
-        plan,
-        &format!("GATEWAY in ifcfg-{interface}"),
-    ));
-    for (is_ipv4, file) in [(true, "route"), (false, "route6")] {
-        let lines = lines(plan, is_ipv4);
-        if lines.is_empty() {
+pub(super) fn render(plan: &Plan, interface: &str) -> String {
+    let head =
+        format!("Routes to libvirt networks, for a LAN host. Activate with: ifup {interface}");
+    let mut text = comment("#", &head);
+    let existing = format!("GATEWAY in ifcfg-{interface}");
+    text.push_str(&default_note("#", plan, &existing));
+    for family in IpFamily::BOTH {
+        let entries = entries_of(plan, family);
+        if entries.is_empty() {
             continue;
         }
+        let file = match family {
+            IpFamily::V4 => "route",
+            IpFamily::V6 => "route6",
+        };
         let _ = writeln!(
             text,
             "\n# ---- /etc/sysconfig/network-scripts/{file}-{interface}"
         );
-        for line in lines {
-            let to = match line.is_default() {
-                true => "default".to_owned(),
-                false => line.to.to_string(),
-            };
-            let (via, what) = (line.via, line.what);
-            let _ = writeln!(text, "# {what}\n{to} via {via} metric {METRIC}");
+        for entry in entries {
+            let (to, via) = (entry.destination(), entry.via);
+            let comment = entry.comment;
+            let _ = writeln!(text, "# {comment}\n{to} via {via} metric {METRIC}");
         }
     }
     text

@@ -2,50 +2,43 @@
 
 use std::fmt::Write;
 
-use super::{Line, comment, default_note, lines};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{Entry, comment, default_note, entries_of};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-pub(super) fn text(plan: &Plan, interface: &str) -> String {
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN: /etc/network/interfaces.d/virt-forward\n\
-         These stanzas add to those that the interface has already.",
-    );
-    text.push_str(&default_note(
-        "#",
-        plan,
-        "the line \"gateway\" of its own stanza",
-    ));
-    for (is_ipv4, family) in [(true, "inet"), (false, "inet6")] {
-        let lines = lines(plan, is_ipv4);
-        if lines.is_empty() {
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host: /etc/network/interfaces.d/virt-forward
+These stanzas extend the interface's existing ones.";
+
+pub(super) fn render(plan: &Plan, interface: &str) -> String {
+    let mut text = comment("#", HEAD);
+    let existing = "the \"gateway\" line of the interface's stanza";
+    text.push_str(&default_note("#", plan, existing));
+    for family in IpFamily::BOTH {
+        let entries = entries_of(plan, family);
+        if entries.is_empty() {
             continue;
         }
-        let _ = writeln!(text, "\niface {interface} {family} manual");
-        for line in lines {
-            let _ = write!(
-                text,
-                "    # {}\n    up {}\n",
-                line.what,
-                command(&line, interface)
-            );
+        let method = match family {
+            IpFamily::V4 => "inet",
+            IpFamily::V6 => "inet6",
+        };
+        let _ = writeln!(text, "\niface {interface} {method} manual");
+        for entry in entries {
+            let command = command(&entry, interface);
+            let comment = entry.comment;
+            let _ = write!(text, "    # {comment}\n    up {command}\n");
         }
     }
     text
 }
 
-/// These stanzas may come before the one that gives the interface its address, so the way is told
-/// by the interface; and ifup gives the whole interface up where a command fails.
-fn command(line: &Line, interface: &str) -> String {
-    let Line { to, via, .. } = line;
-    let family = match via.is_ipv4() {
-        true => 4,
-        false => 6,
-    };
-    let to = match line.is_default() {
-        true => "default".to_owned(),
-        false => to.to_string(),
-    };
+/// The stanza may be read before the one that sets the interface's address, so the command names
+/// the interface; and ifup does not bring an interface up if a command of it fails.
+fn command(entry: &Entry, interface: &str) -> String {
+    let (family, to, via) = (entry.family().digit(), entry.destination(), entry.via);
     format!(
         "ip -{family} route replace {to} via {via} dev {interface} onlink proto static \
          metric {METRIC} || true"

@@ -1,35 +1,35 @@
-//! ip(8), for a shell.
+//! ip(8) commands.
 
 use std::fmt::Write;
 
-use super::{Line, all_lines, comment};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{Entry, comment, entries};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN. Until its next boot: pipe to sh, as\n\
-         root. It can be run again.",
-    );
-    for line in all_lines(plan) {
-        let command = command(&line);
-        let _ = writeln!(text, "{command}  # {}", line.what);
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host, until its next reboot: pipe to sh as root.
+The script can be run again.";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("#", HEAD);
+    for entry in entries(plan) {
+        let command = command(&entry);
+        let _ = writeln!(text, "{command}  # {}", entry.comment);
     }
     text
 }
 
-/// The command that sets a route, whatever was there for the same subnet.
-fn command(line: &Line) -> String {
-    let Line { to, via, .. } = line;
-    match (via.is_ipv4(), line.is_default()) {
-        (true, false) => format!("ip -4 route replace {to} via {via} proto static metric {METRIC}"),
-        // Of several default routes the one without a metric wins: this takes its place.
-        (true, true) => format!("ip -4 route replace default via {via} proto static"),
-        (false, true) => {
-            format!("ip -6 route replace default via {via} proto static metric {METRIC}")
-        }
-        (false, false) => {
-            format!("ip -6 route replace {to} via {via} proto static metric {METRIC}")
-        }
+/// A command that replaces any route to the same subnet with the same metric.
+fn command(entry: &Entry) -> String {
+    let (family, to, via) = (entry.family(), entry.destination(), entry.via);
+    let digit = family.digit();
+    let command = format!("ip -{digit} route replace {to} via {via} proto static");
+    // An IPv4 default route without a metric takes precedence over all others, so this one has
+    // none and replaces it.
+    if entry.is_default() && family == IpFamily::V4 {
+        return command;
     }
+    format!("{command} metric {METRIC}")
 }

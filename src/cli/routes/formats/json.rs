@@ -1,27 +1,35 @@
-//! For programs.
+//! JSON for programs.
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::output;
-use crate::routes::plan::{METRIC, Plan, Route};
+use crate::{
+    output,
+    routes::{
+        model::{METRIC, Plan, Route},
+        warning::Warning,
+    },
+};
+
+const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct Document<'a> {
+    schema: u32,
     routes: &'a [Route],
-    /// Where the default routes lead that were asked for.
+    /// The next hops of the requested default routes.
     defaults: &'a [IpAddr],
     metric: u32,
-    warnings: &'a [String],
+    warnings: &'a [Warning],
 }
 
-pub(super) fn text(plan: &Plan) -> serde_json::Result<String> {
-    let json = Json {
+pub(super) fn render(plan: &Plan) -> serde_json::Result<String> {
+    output::json(&Document {
+        schema: SCHEMA,
         routes: &plan.routes,
         defaults: &plan.defaults,
         metric: METRIC,
         warnings: &plan.warnings,
-    };
-    output::json(&json)
+    })
 }

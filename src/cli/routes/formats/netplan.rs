@@ -2,34 +2,30 @@
 
 use std::fmt::Write;
 
-use super::{all_lines, comment, default_note};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{comment, default_note, entries};
+use crate::routes::model::{METRIC, Plan};
 
-pub(super) fn text(plan: &Plan, interface: &str) -> String {
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN: /etc/netplan/60-virt-forward.yaml,\n\
-         with mode 0600, and then: netplan apply",
-    );
-    let lines = all_lines(plan);
-    if lines.is_empty() {
-        // An empty list is an error to netplan.
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host: /etc/netplan/60-virt-forward.yaml, mode 0600.
+Activate with: netplan apply";
+
+pub(super) fn render(plan: &Plan, interface: &str) -> String {
+    let mut text = comment("#", HEAD);
+    let entries = entries(plan);
+    if entries.is_empty() {
+        // netplan rejects an empty list.
         return text;
     }
-    text.push_str(&default_note("#", plan, "\"to: default\", or gateway4,"));
+    text.push_str(&default_note("#", plan, "\"to: default\" or gateway4"));
     let _ = write!(
         text,
         "network:\n  version: 2\n  ethernets:\n    {interface}:\n      routes:\n"
     );
-    for line in lines {
-        let (to, via) = match line.is_default() {
-            true => ("default".to_owned(), line.via),
-            false => (line.to.to_string(), line.via),
-        };
+    for entry in entries {
+        let (to, via, comment) = (entry.destination(), entry.via, entry.comment);
         let _ = write!(
             text,
-            "        - to: \"{to}\"  # {}\n          via: \"{via}\"\n          metric: {METRIC}\n",
-            line.what
+            "        - to: \"{to}\"  # {comment}\n          via: \"{via}\"\n          metric: {METRIC}\n"
         );
     }
     text

@@ -2,22 +2,22 @@
 
 use std::fmt::Write;
 
-use super::{Line, all_lines, comment, default_note};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{comment, default_note, entries};
+use crate::routes::model::{METRIC, Plan};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN. If the file of its interface is\n\
-         NAME.network: /etc/systemd/network/NAME.network.d/virt-forward.conf, and then:\n\
-         networkctl reload",
-    );
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host whose interface is configured in NAME.network:
+/etc/systemd/network/NAME.network.d/virt-forward.conf
+Activate with: networkctl reload";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("#", HEAD);
     text.push_str(&default_note("#", plan, "Gateway= in NAME.network"));
-    for line in all_lines(plan) {
-        let Line { to, via, what } = line;
+    for entry in entries(plan) {
+        let (to, via, comment) = (entry.to, entry.via, entry.comment);
         let _ = write!(
             text,
-            "\n# {what}\n[Route]\nDestination={to}\nGateway={via}\nMetric={METRIC}\n"
+            "\n# {comment}\n[Route]\nDestination={to}\nGateway={via}\nMetric={METRIC}\n"
         );
     }
     text

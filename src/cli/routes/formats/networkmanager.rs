@@ -1,20 +1,23 @@
-//! nmcli(1), for a shell.
+//! nmcli(1) commands.
 
 use std::{fmt::Write, net::IpAddr};
 
-use super::{all_lines, comment};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{comment, entries};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let lines = all_lines(plan);
-    let Some(first) = lines.first() else {
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host with NetworkManager, persistent: pipe to sh as root.
+The script can be run again. DEVICE and CONNECTION override the detected ones.";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let entries = entries(plan);
+    let Some(first) = entries.first() else {
         return String::new();
     };
-    let mut text = comment(
-        "#",
-        "Routes to libvirt networks, for a machine of the LAN that NetworkManager configures, for\n\
-         good: pipe to sh, as root. It can be run again. CONNECTION and DEVICE may be given.",
-    );
+    let mut text = comment("#", HEAD);
     let via = first.via;
     let _ = write!(
         text,
@@ -22,28 +25,24 @@ pub(super) fn text(plan: &Plan) -> String {
          : \"${{DEVICE:=$(ip -o route get {via} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')}}\"\n\
          : \"${{CONNECTION:=$(nmcli -g GENERAL.CONNECTION device show \"$DEVICE\")}}\"\n"
     );
-    // What --gateway gave before, if it gave the other: nmcli adds, and takes away in silence
-    // what is not there.
-    for old in &plan.replaced {
-        let (family, all) = match old {
-            IpAddr::V4(_) => ("ipv4", "0.0.0.0/0"),
-            IpAddr::V6(_) => ("ipv6", "::/0"),
+    // nmcli adds routes: a default route of the other --gateway would remain. It ignores the
+    // removal of a route that does not exist.
+    for old in &plan.replaced_defaults {
+        let (setting, to) = match old {
+            IpAddr::V4(_) => ("ipv4", IpFamily::V4.default_destination()),
+            IpAddr::V6(_) => ("ipv6", IpFamily::V6.default_destination()),
         };
         let _ = writeln!(
             text,
-            "nmcli connection modify \"$CONNECTION\" -{family}.routes \"{all} {old} {METRIC}\""
+            "nmcli connection modify \"$CONNECTION\" -{setting}.routes \"{to} {old} {METRIC}\""
         );
     }
-    for line in lines {
-        let family = match line.via {
-            IpAddr::V4(_) => "ipv4",
-            IpAddr::V6(_) => "ipv6",
-        };
-        let (to, via) = (line.to, line.via);
+    for entry in entries {
+        let (digit, to, via) = (entry.family().digit(), entry.to, entry.via);
+        let comment = entry.comment;
         let _ = writeln!(
             text,
-            "nmcli connection modify \"$CONNECTION\" +{family}.routes \"{to} {via} {METRIC}\"  # {}",
-            line.what
+            "nmcli connection modify \"$CONNECTION\" +ipv{digit}.routes \"{to} {via} {METRIC}\"  # {comment}"
         );
     }
     text.push_str("nmcli device reapply \"$DEVICE\"\n");

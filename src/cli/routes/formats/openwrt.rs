@@ -1,27 +1,29 @@
-//! OpenWrt's /etc/config/network.
+//! /etc/config/network of OpenWrt.
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, all_lines, comment};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{ASYMMETRIC_ROUTING_NOTE, comment, entries};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-pub(super) fn text(plan: &Plan, interface: &str) -> String {
-    let mut text = comment(
-        "#",
-        &format!(
-            "Routes to libvirt networks, for the router: add to /etc/config/network, and then:\n\
-             service network reload\n\n{HALF_SEEN}"
-        ),
-    );
-    for line in all_lines(plan) {
-        let section = match line.via.is_ipv4() {
-            true => "route",
-            false => "route6",
+const HEAD: &str = "\
+Routes to libvirt networks, for the router: add to /etc/config/network.
+Activate with: service network reload
+";
+
+pub(super) fn render(plan: &Plan, interface: &str) -> String {
+    let mut text = comment("#", &format!("{HEAD}\n{ASYMMETRIC_ROUTING_NOTE}"));
+    for entry in entries(plan) {
+        let section = match entry.family() {
+            IpFamily::V4 => "route",
+            IpFamily::V6 => "route6",
         };
-        let (to, via, what) = (line.to, line.via, line.what);
+        let (to, via, comment) = (entry.to, entry.via, entry.comment);
         let _ = write!(
             text,
-            "\n# {what}\nconfig {section}\n\toption interface '{interface}'\n\toption target '{to}'\n\
+            "\n# {comment}\nconfig {section}\n\toption interface '{interface}'\n\toption target '{to}'\n\
              \toption gateway '{via}'\n\toption metric '{METRIC}'\n"
         );
     }

@@ -1,35 +1,42 @@
-//! RouterOS, of MikroTik's routers.
+//! RouterOS of MikroTik routers.
 
 use std::fmt::Write;
 
-use super::{HALF_SEEN, all_lines, comment};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{ASYMMETRIC_ROUTING_NOTE, comment, entries_of};
+use crate::routes::{
+    family::IpFamily,
+    model::{METRIC, Plan},
+};
 
-/// What is written here before, and nothing else, has a comment that begins so.
-const MARK: &str = "virt-forward";
+const HEAD: &str = "\
+Routes to libvirt networks, for the router: paste into its terminal. The commands can be run again.
+";
+/// The start of the comments that identify routes of an earlier run.
+const COMMENT_PREFIX: &str = "virt-forward";
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
-        "#",
-        &format!(
-            "Routes to libvirt networks, for the router: paste into its terminal. It can be run\n\
-             again.\n\n{HALF_SEEN}"
-        ),
-    );
-    let lines = all_lines(plan);
-    for (is_ipv4, menu) in [(true, "/ip route"), (false, "/ipv6 route")] {
-        let mine = lines.iter().filter(|line| line.via.is_ipv4() == is_ipv4);
-        let mine: Vec<_> = mine.collect();
-        if !mine.is_empty() {
-            let _ = writeln!(text, "{menu} remove [find where comment~\"^{MARK}\"]");
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("#", &format!("{HEAD}\n{ASYMMETRIC_ROUTING_NOTE}"));
+    for family in IpFamily::BOTH {
+        let entries = entries_of(plan, family);
+        if entries.is_empty() {
+            continue;
         }
-        for line in mine {
-            // In quotes, where "$" and "[" begin what is carried out.
-            let what = virt_forward_policy::sanitize::comment(&line.what);
+        let menu = match family {
+            IpFamily::V4 => "/ip route",
+            IpFamily::V6 => "/ipv6 route",
+        };
+        let _ = writeln!(
+            text,
+            "{menu} remove [find where comment~\"^{COMMENT_PREFIX}\"]"
+        );
+        for entry in entries {
+            // RouterOS expands "$" and "[" in a quoted string.
+            let comment = virt_forward_policy::sanitize::comment(&entry.comment);
+            let (to, via) = (entry.to, entry.via);
             let _ = writeln!(
                 text,
-                "{menu} add dst-address={} gateway={} distance={METRIC} comment=\"{MARK} {what}\"",
-                line.to, line.via
+                "{menu} add dst-address={to} gateway={via} distance={METRIC} \
+                 comment=\"{COMMENT_PREFIX} {comment}\""
             );
         }
     }

@@ -1,29 +1,29 @@
-//! route.exe.
+//! route.exe of Windows.
 
 use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{all_lines, comment};
-use crate::routes::plan::{METRIC, Plan};
+use super::entry::{comment, entries};
+use crate::routes::model::{METRIC, Plan};
 
-pub(super) fn text(plan: &Plan) -> String {
-    let mut text = comment(
-        "rem",
-        "Routes to libvirt networks, for a machine of the LAN, for good: in an administrator's\n\
-         prompt. What is there already is said to be, and stays.",
-    );
-    for line in all_lines(plan) {
-        let (via, what) = (line.via, line.what);
-        let subnet = match line.to {
+const HEAD: &str = "\
+Routes to libvirt networks, for a LAN host, persistent: run in an administrator's command prompt.
+A route that exists already is reported and left unchanged.";
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = comment("rem", HEAD);
+    for entry in entries(plan) {
+        let destination = match entry.to {
             IpNet::V4(net) => format!("{} MASK {}", net.network(), net.netmask()),
             IpNet::V6(net) => net.to_string(),
         };
-        // Percent signs mean something even in a remark.
-        let what = virt_forward_policy::sanitize::comment(&what);
+        // The command prompt expands percent signs even in a remark.
+        let comment = virt_forward_policy::sanitize::comment(&entry.comment);
+        let via = entry.via;
         let _ = writeln!(
             text,
-            "rem {what}\nroute -p ADD {subnet} {via} METRIC {METRIC}"
+            "rem {comment}\nroute -p ADD {destination} {via} METRIC {METRIC}"
         );
     }
     text

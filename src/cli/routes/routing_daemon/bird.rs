@@ -4,17 +4,19 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Announcement, Family, Protocol};
+use super::{Announcement, Protocol};
+use crate::routes::family::IpFamily;
 
 const HEAD: &str = "\
-# This KVM host tells its libvirt networks to the LAN: /etc/bird/bird.conf, and then: birdc configure
-# Where there is one already, include this without the router id and the protocols device and kernel,
-# of which BIRD takes no second. Its own kernel protocols then have to export what is learned and, for
-# subnets behind guests, to learn them.
-# To be made again when networks are defined or undefined; those that stop and start need nothing.
+# Announces the libvirt networks of this KVM host to the LAN: /etc/bird/bird.conf
+# Activate with: birdc configure
+# If bird.conf exists, include this file there without the router id and the protocols device and
+# kernel, which BIRD accepts only once. The existing kernel protocols must export learned routes and,
+# for subnets behind guests, learn routes.
+# Generate it again after a network was defined or undefined; starting or stopping one needs nothing.
 ";
 
-pub(super) fn text(announcement: &Announcement) -> String {
+pub(super) fn render(announcement: &Announcement) -> String {
     let mut text = HEAD.to_owned();
     let _ = write!(
         text,
@@ -32,28 +34,26 @@ pub(super) fn text(announcement: &Announcement) -> String {
         let _ = writeln!(text, "  interface {};", bridges.join(", "));
     }
     text.push_str("}\n");
+    let protocol = announcement.options.protocol;
     for family in announcement.families() {
-        filters(&mut text, announcement, family);
-        kernel(&mut text, announcement.protocol, family);
+        write_filters(&mut text, announcement, family);
+        write_kernel(&mut text, protocol, family);
     }
-    match announcement.protocol {
-        Protocol::Ospf => ospf(&mut text, announcement),
-        Protocol::Bgp => bgp(&mut text, announcement),
+    match protocol {
+        Protocol::Ospf => write_ospf(&mut text, announcement),
+        Protocol::Bgp => write_bgp(&mut text, announcement),
     }
     text
 }
 
-/// What is told, and what is not believed of others.
-fn filters(text: &mut String, announcement: &Announcement, family: Family) {
+/// The filters of announced and of learned routes.
+fn write_filters(text: &mut String, announcement: &Announcement, family: IpFamily) {
     let digit = family.digit();
     let own = announcement.subnets(family);
-    let all_within = |net: &IpNet| format!("{net}+");
-    let refused = announcement.lan(family).chain(&own).map(all_within);
-    let refused: Vec<_> = [family.everything().to_owned()]
-        .into_iter()
-        .chain(refused)
-        .collect();
     let own: Vec<_> = own.iter().map(ToString::to_string).collect();
+    let or_longer = |net: &IpNet| format!("{net}+");
+    let mut refused = vec![family.default_destination().to_string()];
+    refused.extend(announcement.protected_subnets(family).iter().map(or_longer));
     let _ = write!(
         text,
         "\ndefine virt_forward_own{digit} = [ {} ];\ndefine virt_forward_refused{digit} = [ {} ];\n\n\
@@ -64,9 +64,9 @@ fn filters(text: &mut String, announcement: &Announcement, family: Family) {
     );
 }
 
-/// Learns the subnets behind guests, which are routes of libvirt's, and puts into the kernel
-/// what others tell.
-fn kernel(text: &mut String, protocol: Protocol, family: Family) {
+/// Imports the subnets behind guests, which are routes of libvirt, and exports learned routes to
+/// the kernel.
+fn write_kernel(text: &mut String, protocol: Protocol, family: IpFamily) {
     let digit = family.digit();
     let sources = match protocol {
         Protocol::Ospf => "RTS_OSPF, RTS_OSPF_IA, RTS_OSPF_EXT1, RTS_OSPF_EXT2",
@@ -79,20 +79,20 @@ fn kernel(text: &mut String, protocol: Protocol, family: Family) {
     );
 }
 
-/// What a neighbour is told, and believed.
-fn channel(family: Family, more: &str) -> String {
+/// The channel of a family to a neighbor.
+fn channel(family: IpFamily, options: &str) -> String {
     let digit = family.digit();
     format!(
         "  ipv{digit} {{\n    import filter virt_forward_in{digit};\n    \
-         export filter virt_forward_out{digit};\n{more}  }};\n"
+         export filter virt_forward_out{digit};\n{options}  }};\n"
     )
 }
 
-fn ospf(text: &mut String, announcement: &Announcement) {
+fn write_ospf(text: &mut String, announcement: &Announcement) {
     for family in announcement.families() {
         let version = match family {
-            Family::V4 => "v2",
-            Family::V6 => "v3",
+            IpFamily::V4 => "v2",
+            IpFamily::V6 => "v3",
         };
         let (digit, uplink) = (family.digit(), &announcement.uplink);
         let _ = write!(
@@ -104,18 +104,16 @@ fn ospf(text: &mut String, announcement: &Announcement) {
     }
 }
 
-fn bgp(text: &mut String, announcement: &Announcement) {
+fn write_bgp(text: &mut String, announcement: &Announcement) {
+    let own_asn = announcement.options.asn;
     let mut number = 0;
     for family in announcement.families() {
-        for neighbor in announcement.neighbors(family) {
+        for (address, asn) in announcement.neighbors(family) {
             number += 1;
             let _ = write!(
                 text,
-                "\nprotocol bgp virt_forward_bgp{number} {{\n  local as {};\n  neighbor {} as {};\n  \
-                 direct;\n{}}}\n",
-                announcement.asn,
-                neighbor.address,
-                announcement.asn_of(neighbor),
+                "\nprotocol bgp virt_forward_bgp{number} {{\n  local as {own_asn};\n  \
+                 neighbor {address} as {asn};\n  direct;\n{}}}\n",
                 channel(family, "    next hop self;\n")
             );
         }
