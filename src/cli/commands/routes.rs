@@ -66,22 +66,16 @@ fn announce(
         }
     };
     // The daemon announces a network that is inactive now once it starts.
+    let mut defined = networks.active;
     let inactive = networks.inactive.into_iter();
-    let inactive = inactive.filter_map(|network| network.definition);
-    let networks: Vec<_> = networks.active.into_iter().chain(inactive).collect();
+    defined.extend(inactive.filter_map(|network| network.definition));
     let announcement_options = AnnouncementOptions {
         protocol,
         asn: options.asn,
         neighbors: options.neighbor.clone(),
     };
     let route_options = route_options(options);
-    match Announcement::new(
-        config,
-        &networks,
-        host,
-        &route_options,
-        announcement_options,
-    ) {
+    match Announcement::new(config, &defined, host, &route_options, announcement_options) {
         Ok(announcement) => output::print(&announcement.render(daemon))?,
         Err(error) if error.is_usage() => return Ok(usage_error(&error.to_string())),
         Err(error) => bail!(error),

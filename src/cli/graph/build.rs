@@ -106,18 +106,16 @@ impl Graph {
         let mut externals = Vec::new();
         for net in policy::ends_outside(input.config, networks) {
             let role = roles_of(input.config, &net);
-            let node = roles.iter().position(|known| *known == role);
-            let node = node.unwrap_or_else(|| {
-                roles.push(role);
-                self.externals.push(ExternalNode {
-                    subnets: Vec::new(),
-                });
-                roles.len() - 1
-            });
-            if let Some(external) = self.externals.get_mut(node) {
-                external.subnets.push(net);
+            let known = roles.iter().position(|known| *known == role);
+            let index = known.unwrap_or(roles.len());
+            match self.externals.get_mut(index) {
+                Some(external) => external.subnets.push(net),
+                None => {
+                    roles.push(role);
+                    self.externals.push(ExternalNode { subnets: vec![net] });
+                }
             }
-            externals.push((net, node));
+            externals.push((net, index));
         }
         externals
     }
@@ -150,8 +148,8 @@ impl Graph {
         allow: &Allow,
     ) {
         let positions = |is_member: &dyn Fn(&Record) -> bool| -> Vec<usize> {
-            let records = records.iter().enumerate();
-            let members = records.filter(|(_, record)| is_member(record));
+            let indexed = records.iter().enumerate();
+            let members = indexed.filter(|(_, record)| is_member(record));
             members.map(|(index, _)| index).collect()
         };
         let from = positions(&|record| record.access.from.contains(&number));
@@ -186,10 +184,8 @@ impl Graph {
             Who::Group(name) => self.group(name).map(EdgeEnd::Group).into_iter().collect(),
             Who::Networks(_) => self.collapse_groups(nodes),
             Who::Subnet(subnet) | Who::Outside(subnet) => {
-                let externals = externals.iter().filter(|(net, _)| net == subnet);
-                let mut ends: Vec<_> = externals
-                    .map(|(_, node)| EdgeEnd::External(*node))
-                    .collect();
+                let same = externals.iter().filter(|(net, _)| net == subnet);
+                let mut ends: Vec<_> = same.map(|(_, node)| EdgeEnd::External(*node)).collect();
                 ends.extend(self.collapse_groups(nodes));
                 ends
             }

@@ -112,8 +112,7 @@ pub(super) fn layout(graph: &Graph) -> Layout {
     }
     x += layout.labels.first().map_or(0, |one| one.rect.w + GUTTER);
     layout.place_clusters(graph, x);
-    layout.place_labels(graph);
-    layout.place_externals(graph);
+    layout.place_columns(graph);
     layout.add_wires(graph, x);
     let clusters = layout.clusters.iter().map(|cluster| cluster.rect);
     let rects: Vec<_> = clusters.chain(layout.boxes().map(|one| one.rect)).collect();
@@ -142,10 +141,10 @@ impl Layout {
             let slots = self.slots(EdgeEnd::External(index));
             text_box(&text::external(external), BOX_COLUMNS, slots)
         });
-        let labels = graph.edges.iter();
-        let labels = labels.map(|edge| text_box(&[text::edge(edge)], LABEL_COLUMNS, 0));
-        let (nodes, externals, labels) = (aligned(nodes), aligned(externals), aligned(labels));
-        (self.nodes, self.externals, self.labels) = (nodes, externals, labels);
+        let edges = graph.edges.iter().map(text::edge);
+        let labels = edges.map(|label| text_box(&[label], LABEL_COLUMNS, 0));
+        (self.nodes, self.externals, self.labels) =
+            (aligned(nodes), aligned(externals), aligned(labels));
     }
 
     /// Stacks the groups, and in each of them rows of networks. The image is about as wide as high.
@@ -187,29 +186,29 @@ impl Layout {
         }
     }
 
-    fn place_labels(&mut self, graph: &Graph) {
-        let heights = graph.edges.iter().map(|edge| {
+    /// Places each label beside its ends in the clusters, and each external beside its labels.
+    fn place_columns(&mut self, graph: &Graph) {
+        let mut heights = Vec::new();
+        for edge in &graph.edges {
             let targets = edge.ends().filter_map(|(end, _)| self.targets.get(&end));
-            mean(targets.map(Rect::center).collect())
-        });
-        let heights = heights.collect();
+            heights.push(mean(targets.map(Rect::center).collect()));
+        }
         stack(&mut self.labels, heights);
-    }
-
-    fn place_externals(&mut self, graph: &Graph) {
-        let heights = (0..self.externals.len()).map(|index| {
-            let edges = graph.edges.iter().zip(&self.labels);
-            let own = edges.filter(|(edge, _)| {
-                let mut ends = edge.ends();
-                ends.any(|(end, _)| end == EdgeEnd::External(index))
-            });
-            mean(own.map(|(_, label)| label.rect.center()).collect())
-        });
-        let heights = heights.collect();
-        stack(&mut self.externals, heights);
-        let externals = self.externals.iter().enumerate();
-        let targets = externals.map(|(index, one)| (EdgeEnd::External(index), one.rect));
-        self.targets.extend(targets);
+        let mut labels = vec![Vec::new(); graph.externals.len()];
+        for (edge, label) in graph.edges.iter().zip(&self.labels) {
+            for (end, _) in edge.ends() {
+                if let EdgeEnd::External(index) = end
+                    && let Some(heights) = labels.get_mut(index)
+                {
+                    heights.push(label.rect.center());
+                }
+            }
+        }
+        stack(&mut self.externals, labels.into_iter().map(mean).collect());
+        for (index, external) in self.externals.iter().enumerate() {
+            let end = EdgeEnd::External(index);
+            self.targets.insert(end, external.rect);
+        }
     }
 
     fn add_wires(&mut self, graph: &Graph, clusters_x: usize) {

@@ -14,14 +14,6 @@ use super::{
 
 const INK: &str = "#1f2328";
 const MUTED: &str = "#59636e";
-/// The fill and the border of group boxes, in turn.
-const GROUP_COLORS: [(&str, &str); 4] = [
-    ("#eef6ff", "#54a3ff"),
-    ("#fff9e8", "#d4a72c"),
-    ("#faf2ff", "#c297ff"),
-    ("#ecfbfb", "#33b3ae"),
-];
-
 pub(super) fn render(graph: &Graph) -> String {
     let layout = layout(graph);
     let (title, legend) = (escaped(&graph.title), text::legend(graph));
@@ -76,12 +68,11 @@ pub(super) fn render(graph: &Graph) -> String {
 }
 
 fn draw_cluster(svg: &mut String, graph: &Graph, cluster: &Cluster) {
-    let colors = GROUP_COLORS.iter().cycle();
-    let style = match cluster.group.and_then(|group| colors.clone().nth(group)) {
-        Some((fill, stroke)) => format!("fill=\"{fill}\" stroke=\"{stroke}\" rx=\"10\""),
-        None => "fill=\"none\" stroke=\"#d1d9e0\" stroke-dasharray=\"2 4\" rx=\"10\"".to_owned(),
+    let style = match cluster.group {
+        Some(_) => "fill=\"#eef6ff\" stroke=\"#54a3ff\" rx=\"10\"",
+        None => "fill=\"none\" stroke=\"#d1d9e0\" stroke-dasharray=\"2 4\" rx=\"10\"",
     };
-    write_rect(svg, cluster.rect, &style);
+    write_rect(svg, cluster.rect, style);
     let (x, y) = (cluster.rect.x + PADDING, cluster.rect.y + 20);
     let fill = format!("{MUTED}\" font-weight=\"600");
     write_text(svg, (x, y), &fill, &cluster_title(graph, cluster.group));
@@ -167,19 +158,9 @@ fn write_text(svg: &mut String, (x, y): (usize, usize), fill: &str, text: &str) 
     );
 }
 
-/// XML text. XML 1.0 has no form, escaped or not, of most control characters.
+/// XML 1.0 has no form, escaped or not, of most control characters.
 fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    let is_excluded = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let text = text.replace(is_excluded, "\u{fffd}");
+    quick_xml::escape::escape(text).into_owned()
 }

@@ -214,13 +214,13 @@ proptest! {
         graph in fixtures::any_graph(),
         index in any::<prop::sample::Index>(),
     ) {
-        let index = index.index(graph.nodes.len());
+        let node = index.index(graph.nodes.len());
         let before = layout(&graph);
-        let mut graph = graph;
+        let mut grown = graph;
         let long = "fd00:1111:2222:3333:4444:5555:6666:7777/128";
-        graph.nodes[index].subnets.extend([long.to_owned(), long.to_owned()]);
-        let after = layout(&graph);
-        let (smaller, larger) = (before.nodes[index].rect, after.nodes[index].rect);
+        grown.nodes[node].subnets.extend([long.to_owned(), long.to_owned()]);
+        let after = layout(&grown);
+        let (smaller, larger) = (before.nodes[node].rect, after.nodes[node].rect);
         assert!(larger.h >= smaller.h && larger.w >= smaller.w && larger.w >= text_width(long));
         assert!(after.height >= before.height && after.width >= before.width);
     }

@@ -61,8 +61,8 @@ impl LanInfo {
 }
 
 fn of_family(addresses: &[IpAddr], family: IpFamily) -> Option<IpAddr> {
-    let mut addresses = addresses.iter();
-    addresses.find(|address| family.contains(address)).copied()
+    let found = addresses.iter().find(|address| family.contains(address));
+    found.copied()
 }
 
 fn named_address(
@@ -70,9 +70,11 @@ fn named_address(
     family: IpFamily,
     option: AddressOption,
 ) -> Result<Option<IpAddr>, PlanError> {
-    let mut addresses = addresses.iter().filter(|address| family.contains(address));
-    let (first, second) = (addresses.next(), addresses.next());
-    match (first.copied(), second.copied()) {
+    let mut of_family = addresses
+        .iter()
+        .copied()
+        .filter(|address| family.contains(address));
+    match (of_family.next(), of_family.next()) {
         (None, _) => Ok(None),
         (Some(first), Some(second)) => Err(PlanError::TwoAddresses {
             option,
@@ -108,8 +110,8 @@ fn own_address(
         let access = policy::access_of(config, network);
         policy::outside_of(config, &access)
     });
-    let targets = external.map(|net| net.network());
-    let mut targets = targets
+    let mut targets = external
+        .map(|net| net.network())
         .filter(|address| family.contains(address))
         .chain([family.unspecified()]);
     targets.find_map(|target| {
@@ -137,6 +139,6 @@ fn source_address(host: &Host, route: &Route, family: IpFamily) -> Option<IpAddr
     {
         return Some(own.addr());
     }
-    let mut addresses = addresses.iter().map(IpNet::addr);
-    addresses.find(|address| family.contains(address))
+    let mut all = addresses.iter().map(IpNet::addr);
+    all.find(|address| family.contains(address))
 }

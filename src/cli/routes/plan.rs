@@ -51,16 +51,18 @@ impl Plan {
             Gateway::Host => Gateway::Router,
             Gateway::Router => Gateway::Host,
         };
-        let mut families = Vec::new();
-        if options.gateway.is_some() {
-            let has_route = |family: &IpFamily| routes.iter().any(|one| family.contains(&one.via));
-            families.extend(IpFamily::BOTH.into_iter().filter(has_route));
-        }
-        let next_hops = |gateway| -> Vec<_> {
-            let families = families.iter();
-            families
-                .filter_map(|family| default_next_hop(&lan, gateway, *family))
-                .collect()
+        let next_hops = |gateway| {
+            let mut addresses = Vec::new();
+            for family in IpFamily::BOTH {
+                if routes.iter().any(|route| family.contains(&route.via)) {
+                    addresses.extend(default_next_hop(&lan, gateway, family));
+                }
+            }
+            addresses
+        };
+        let (defaults, replaced_defaults) = match options.gateway {
+            Some(_) => (next_hops(gateway), next_hops(other)),
+            None => (Vec::new(), Vec::new()),
         };
         let default4 = match default_next_hop(&lan, gateway, IpFamily::V4) {
             Some(IpAddr::V4(address)) => Some(address),
@@ -76,8 +78,8 @@ impl Plan {
         };
         Ok(Self {
             warnings: inputs.warnings(),
-            defaults: next_hops(gateway),
-            replaced_defaults: next_hops(other),
+            defaults,
+            replaced_defaults,
             default4,
             routes,
         })
@@ -89,8 +91,11 @@ fn routes(networks: &[Network], lan: &LanInfo) -> Vec<Route> {
     for network in networks {
         for to in network.subnets() {
             if let Some(via) = lan.next_hop(&to) {
-                let network = network.name.clone();
-                routes.push(Route { network, to, via });
+                routes.push(Route {
+                    network: network.name.clone(),
+                    to,
+                    via,
+                });
             }
         }
     }

@@ -19,8 +19,8 @@ impl Display for NetworkSubnet {
 }
 
 fn joined<T: Display>(items: impl IntoIterator<Item = T>) -> String {
-    let items = items.into_iter().map(|item| item.to_string());
-    items.collect::<Vec<_>>().join(", ")
+    let texts: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    texts.join(", ")
 }
 
 impl Display for Warning {

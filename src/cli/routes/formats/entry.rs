@@ -40,18 +40,22 @@ impl Entry {
 /// The entries of one family. The default route is the last: a host that loses its connection by
 /// the change has the other routes by then.
 pub(super) fn entries_of(plan: &Plan, family: IpFamily) -> Vec<Entry> {
-    let routes = plan.routes_of(family).map(|route| Entry {
-        to: route.to,
-        via: route.via,
-        comment: shown(&route.network),
-    });
-    let defaults = plan.defaults.iter().filter(|via| family.contains(via));
-    let defaults = defaults.map(|via| Entry {
-        to: family.default_destination(),
-        via: *via,
-        comment: "default route".to_owned(),
-    });
-    routes.chain(defaults).collect()
+    let mut entries = Vec::new();
+    for route in plan.routes_of(family) {
+        entries.push(Entry {
+            to: route.to,
+            via: route.via,
+            comment: shown(&route.network),
+        });
+    }
+    for via in plan.defaults.iter().filter(|via| family.contains(via)) {
+        entries.push(Entry {
+            to: family.default_destination(),
+            via: *via,
+            comment: "default route".to_owned(),
+        });
+    }
+    entries
 }
 
 pub(super) fn entries(plan: &Plan) -> Vec<Entry> {

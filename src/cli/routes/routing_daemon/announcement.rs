@@ -102,8 +102,8 @@ impl Announcement {
             (Protocol::Bgp, false) | (Protocol::Ospf, true) => {}
         }
         let networks = exported_networks(config, networks);
-        let info = LanInfo::determine(config, &networks, host, routes);
-        let info = info.map_err(AnnounceError::Plan)?;
+        let info =
+            LanInfo::determine(config, &networks, host, routes).map_err(AnnounceError::Plan)?;
         let Some(IpAddr::V4(router_id)) = info.host(IpFamily::V4) else {
             return Err(AnnounceError::Plan(PlanError::NoAddress));
         };
@@ -156,16 +156,19 @@ impl Announcement {
 
     /// The subnets within which the daemon must not learn routes: the LAN and the networks.
     pub(super) fn protected_subnets(&self, family: IpFamily) -> Vec<IpNet> {
-        let lan = self.lan.iter().copied();
-        let lan = lan.filter(|net| family.contains(&net.addr()));
-        lan.chain(self.subnets(family)).collect()
+        let mut protected = self.lan.clone();
+        protected.retain(|net| family.contains(&net.addr()));
+        protected.extend(self.subnets(family));
+        protected
     }
 
     /// The neighbors of a family, each with its autonomous system.
     pub(super) fn neighbors(&self, family: IpFamily) -> impl Iterator<Item = (IpAddr, u32)> {
-        let neighbors = self.options.neighbors.iter();
-        let neighbors = neighbors.filter(move |neighbor| family.contains(&neighbor.address));
-        neighbors.map(|neighbor| (neighbor.address, neighbor.asn.unwrap_or(self.options.asn)))
+        self.options
+            .neighbors
+            .iter()
+            .filter(move |neighbor| family.contains(&neighbor.address))
+            .map(|neighbor| (neighbor.address, neighbor.asn.unwrap_or(self.options.asn)))
     }
 
     /// The families in which there is something to announce.

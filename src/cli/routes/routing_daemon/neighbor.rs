@@ -25,9 +25,10 @@ impl FromStr for Neighbor {
             Some((address, asn)) => (address, Some(parse_asn(asn)?)),
             None => (text, None),
         };
-        let error = |_| NeighborError::Address(address.to_owned());
-        let address = address.parse().map_err(error)?;
-        Ok(Self { address, asn })
+        match address.parse() {
+            Ok(address) => Ok(Self { address, asn }),
+            Err(_) => Err(NeighborError::Address(address.to_owned())),
+        }
     }
 }
 
