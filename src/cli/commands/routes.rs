@@ -76,7 +76,7 @@ fn announce(
     };
     let route_options = route_options(options);
     match Announcement::new(config, &defined, host, &route_options, announcement_options) {
-        Ok(announcement) => output::print(&announcement.render(daemon))?,
+        Ok(announcement) => output::print(&daemon.render(&announcement))?,
         Err(error) if error.is_usage() => return Ok(usage_error(&error.to_string())),
         Err(error) => bail!(error),
     }

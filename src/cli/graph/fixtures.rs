@@ -6,8 +6,10 @@ use virt_forward_policy::{config::Config, network::Network};
 use virt_forward_system::state::Record;
 
 use super::{
-    Graph, GraphInput,
-    model::{AllowLabel, Edge, EdgeEnd, EdgeKind, ExternalNode, GuestLabel, Node, NodeState, Note},
+    build::GraphInput,
+    model::{
+        AllowLabel, Edge, EdgeEnd, EdgeKind, ExternalNode, Graph, GuestLabel, Node, NodeState, Note,
+    },
 };
 use crate::{
     guests::{Guest, Guests},

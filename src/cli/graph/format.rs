@@ -2,11 +2,11 @@
 
 use clap::ValueEnum;
 
-use super::{Graph, dot, mermaid, svg};
+use super::{dot, mermaid, model::Graph, svg};
 
 /// The language of the diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum GraphFormat {
     /// An SVG image for a browser or a wiki
     Svg,
     /// A Graphviz graph: dot -Tpng
@@ -15,7 +15,7 @@ pub(crate) enum Format {
     Mermaid,
 }
 
-impl Format {
+impl GraphFormat {
     /// Renders `graph` in this format.
     pub(crate) fn render(self, graph: &Graph) -> String {
         match self {

@@ -22,5 +22,5 @@ mod fixtures;
 mod tests;
 
 pub(crate) use build::GraphInput;
-pub(crate) use format::Format;
+pub(crate) use format::GraphFormat as Format;
 pub(crate) use model::Graph;

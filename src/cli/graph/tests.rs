@@ -6,9 +6,10 @@ use clap::ValueEnum;
 use proptest::prelude::*;
 
 use super::{
-    Format, Graph, fixtures,
-    layout::{Layout, Rect, layout, text_width},
-    model::EdgeKind,
+    fixtures,
+    format::GraphFormat,
+    layout::{LINE_HEIGHT, Layout, Rect, layout, text_width},
+    model::{EdgeKind, Graph},
     text,
 };
 
@@ -22,7 +23,7 @@ fn every_format_names_every_network_and_external_host() {
         // Each format has its own escapes for other characters.
         let is_plain = |text: &String| text.chars().all(|c| c.is_alphanumeric() || c == '.');
         for part in nodes.chain(externals).filter(is_plain) {
-            for format in Format::value_variants() {
+            for format in GraphFormat::value_variants() {
                 assert!(
                     format.render(&graph).contains(&part),
                     "{name}, {format:?}: {part}"
@@ -41,7 +42,7 @@ fn every_format_has_each_rule_once() {
             .iter()
             .filter(|edge| is_rule(&edge.kind))
             .count();
-        for format in Format::value_variants() {
+        for format in GraphFormat::value_variants() {
             let rendered = format.render(&graph);
             for number in 1..=4 {
                 let label = format!("allow {number}:");
@@ -63,7 +64,7 @@ fn names_with_special_characters_remain_text() {
         .iter()
         .find(|(name, _)| *name == "odd names")
         .unwrap();
-    let svg = Format::Svg.render(odd);
+    let svg = GraphFormat::Svg.render(odd);
     let mut reader = quick_xml::Reader::from_str(&svg);
     while !matches!(reader.read_event().unwrap(), quick_xml::events::Event::Eof) {}
     assert!(
@@ -71,9 +72,9 @@ fn names_with_special_characters_remain_text() {
         "{svg}"
     );
     assert!(svg.contains(">größe-網絡 (open)</text>"), "{svg}");
-    let dot = Format::Dot.render(odd);
+    let dot = GraphFormat::Dot.render(odd);
     assert!(dot.contains("[label=\"a\\\"b<c>&amp;d (open)\\n"), "{dot}");
-    let mermaid = Format::Mermaid.render(odd);
+    let mermaid = GraphFormat::Mermaid.render(odd);
     assert!(
         mermaid.contains("[\"a#34;b#60;c#62;#38;d (open)<br/>"),
         "{mermaid}"
@@ -86,7 +87,7 @@ fn edges_do_not_grow_with_the_square_of_the_networks() {
     let graphs = fixtures::all();
     let edges = |wanted: &str| {
         let (_, graph) = graphs.iter().find(|(name, _)| *name == wanted).unwrap();
-        Format::Dot.render(graph).matches(" -> ").count()
+        GraphFormat::Dot.render(graph).matches(" -> ").count()
     };
     assert_eq!(edges("forty networks"), 0);
     assert_eq!(edges("reference"), 3);
@@ -98,15 +99,15 @@ fn edges_do_not_grow_with_the_square_of_the_networks() {
 #[test]
 fn the_reference_graph_has_its_snapshots() {
     let graph = fixtures::reference();
-    insta::assert_snapshot!("reference.dot", Format::Dot.render(&graph));
-    insta::assert_snapshot!("reference.mermaid", Format::Mermaid.render(&graph));
+    insta::assert_snapshot!("reference.dot", GraphFormat::Dot.render(&graph));
+    insta::assert_snapshot!("reference.mermaid", GraphFormat::Mermaid.render(&graph));
 }
 
 /// Set UPDATE_DOCS=1 to write the file.
 #[test]
 fn the_picture_of_the_documentation_is_current() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/graph.svg");
-    let svg = Format::Svg.render(&fixtures::reference());
+    let svg = GraphFormat::Svg.render(&fixtures::reference());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(file, &svg).unwrap();
     }
@@ -158,7 +159,7 @@ fn assert_legible(graph: &Graph, layout: &Layout) {
         assert_eq!(overlapping.count(), 1, "a cluster overlaps itself alone");
     }
     for one in layout.boxes() {
-        let height = one.lines.len() * super::layout::LINE_HEIGHT;
+        let height = one.lines.len() * LINE_HEIGHT;
         assert!(height <= one.rect.h, "{one:?}");
         for line in &one.lines {
             assert!(text_width(line) <= one.rect.w, "{one:?}");
@@ -206,7 +207,7 @@ proptest! {
         assert_legible(&graph, &first);
         assert_distinct_lines(&graph, &first);
         assert_eq!(first, layout(&graph));
-        assert_eq!(Format::Svg.render(&graph), Format::Svg.render(&graph));
+        assert_eq!(GraphFormat::Svg.render(&graph), GraphFormat::Svg.render(&graph));
     }
 
     #[test]

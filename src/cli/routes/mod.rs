@@ -18,8 +18,8 @@ mod warning;
 #[cfg(test)]
 mod fixtures;
 
-pub(crate) use formats::Format;
-pub(crate) use model::{Gateway, Plan, PlanError, RouteOptions};
+pub(crate) use formats::RouteFormat as Format;
+pub(crate) use model::{Gateway, Plan, RouteOptions};
 pub(crate) use routing_daemon::{
-    AnnounceError, Announcement, AnnouncementOptions, Neighbor, Protocol, RoutingDaemon,
+    Announcement, AnnouncementOptions, Neighbor, Protocol, RoutingDaemon,
 };

@@ -36,7 +36,7 @@ pub(crate) struct RouteOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// One for each subnet of each network.
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<PlannedRoute>,
     /// The next hop of a new default route, for each family that has a route; empty unless
     /// requested.
     pub(crate) defaults: Vec<IpAddr>,
@@ -58,7 +58,7 @@ impl Plan {
         self
     }
 
-    pub(super) fn routes_of(&self, family: IpFamily) -> impl Iterator<Item = &Route> {
+    pub(super) fn routes_of(&self, family: IpFamily) -> impl Iterator<Item = &PlannedRoute> {
         let routes = self.routes.iter();
         routes.filter(move |route| family.contains(&route.via))
     }
@@ -66,7 +66,7 @@ impl Plan {
 
 /// A route to a subnet of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Route {
+pub(crate) struct PlannedRoute {
     /// The name of the libvirt network, unescaped.
     pub(crate) network: String,
     pub(crate) to: IpNet,

@@ -12,7 +12,7 @@ use super::{
     checks::Inputs,
     family::IpFamily,
     lan::LanInfo,
-    model::{Gateway, Plan, PlanError, Route, RouteOptions},
+    model::{Gateway, Plan, PlanError, PlannedRoute, RouteOptions},
 };
 use crate::{host::Host, settings::Settings};
 
@@ -86,12 +86,12 @@ impl Plan {
     }
 }
 
-fn routes(networks: &[Network], lan: &LanInfo) -> Vec<Route> {
+fn routes(networks: &[Network], lan: &LanInfo) -> Vec<PlannedRoute> {
     let mut routes = Vec::new();
     for network in networks {
         for to in network.subnets() {
             if let Some(via) = lan.next_hop(&to) {
-                routes.push(Route {
+                routes.push(PlannedRoute {
                     network: network.name.clone(),
                     to,
                     via,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn routes(plan: &Plan) -> Vec<String> {
-        let text = |route: &Route| format!("{} via {}", route.to, route.via);
+        let text = |route: &PlannedRoute| format!("{} via {}", route.to, route.via);
         plan.routes.iter().map(text).collect()
     }
 

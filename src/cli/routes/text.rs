@@ -5,10 +5,9 @@ use std::fmt::{Display, Formatter, Result};
 use virt_forward_policy::sanitize::shown;
 
 use super::{
-    AnnounceError, PlanError,
     formats::FormatError,
-    model::AddressOption,
-    routing_daemon::NeighborError,
+    model::{AddressOption, PlanError},
+    routing_daemon::{AnnounceError, NeighborError},
     warning::{NetworkSubnet, Warning},
 };
 

@@ -1,7 +1,7 @@
 //! DHCP options for dnsmasq(8), which passes routes to LAN hosts together with their addresses
 //! (RFC 3442).
 
-use super::{FormatError, entry::comment};
+use super::{entry::comment, error::FormatError};
 use crate::routes::{family::IpFamily, model::Plan};
 
 const HEAD: &str = "\

@@ -8,14 +8,14 @@ use virt_forward_policy::sanitize::shown;
 use crate::routes::{family::IpFamily, model::Plan};
 
 /// A route of a plan, or a default route.
-pub(super) struct Entry {
+pub(super) struct RouteEntry {
     pub(super) to: IpNet,
     pub(super) via: IpAddr,
     /// The network's name, safe in a comment up to the end of its line.
     pub(super) comment: String,
 }
 
-impl Entry {
+impl RouteEntry {
     pub(super) fn is_default(&self) -> bool {
         self.to.prefix_len() == 0
     }
@@ -39,17 +39,17 @@ impl Entry {
 
 /// The entries of one family. The default route is the last: a host that loses its connection by
 /// the change has the other routes by then.
-pub(super) fn entries_of(plan: &Plan, family: IpFamily) -> Vec<Entry> {
+pub(super) fn entries_of(plan: &Plan, family: IpFamily) -> Vec<RouteEntry> {
     let mut entries = Vec::new();
     for route in plan.routes_of(family) {
-        entries.push(Entry {
+        entries.push(RouteEntry {
             to: route.to,
             via: route.via,
             comment: shown(&route.network),
         });
     }
     for via in plan.defaults.iter().filter(|via| family.contains(via)) {
-        entries.push(Entry {
+        entries.push(RouteEntry {
             to: family.default_destination(),
             via: *via,
             comment: "default route".to_owned(),
@@ -58,7 +58,7 @@ pub(super) fn entries_of(plan: &Plan, family: IpFamily) -> Vec<Entry> {
     entries
 }
 
-pub(super) fn entries(plan: &Plan) -> Vec<Entry> {
+pub(super) fn entries(plan: &Plan) -> Vec<RouteEntry> {
     let mut entries = entries_of(plan, IpFamily::V4);
     entries.extend(entries_of(plan, IpFamily::V6));
     entries

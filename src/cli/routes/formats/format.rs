@@ -8,7 +8,7 @@ use crate::routes::model::Plan;
 
 /// The program that takes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum RouteFormat {
     /// A script of ip(8) commands, until the next reboot: pipe it to a shell
     Iproute2,
     /// A script of nmcli(1) commands, persistent: pipe it to a shell
@@ -38,16 +38,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// The reason why a format cannot express a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FormatError {
-    /// DHCP option 121 replaces a client's default route, and the plan has none.
-    NoDefaultRoute,
-    /// The routes exceed the size of a DHCP option.
-    TooManyRoutes { routes: usize },
-}
-
-impl Format {
+impl RouteFormat {
     /// The name of the LAN interface on most hosts, or routers, of this kind.
     pub(crate) fn default_interface(self) -> &'static str {
         match self {

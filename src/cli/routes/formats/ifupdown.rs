@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::entry::{Entry, comment, default_note, entries_of};
+use super::entry::{RouteEntry, comment, default_note, entries_of};
 use crate::routes::{
     family::IpFamily,
     model::{METRIC, Plan},
@@ -37,7 +37,7 @@ pub(super) fn render(plan: &Plan, interface: &str) -> String {
 
 /// The stanza may be read before the one that sets the interface's address, so the command names
 /// the interface; and ifup does not bring an interface up if a command of it fails.
-fn command(entry: &Entry, interface: &str) -> String {
+fn command(entry: &RouteEntry, interface: &str) -> String {
     let (family, to, via) = (entry.family().digit(), entry.destination(), entry.via);
     format!(
         "ip -{family} route replace {to} via {via} dev {interface} onlink proto static \

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::entry::{Entry, comment, entries};
+use super::entry::{RouteEntry, comment, entries};
 use crate::routes::{
     family::IpFamily,
     model::{METRIC, Plan},
@@ -22,7 +22,7 @@ pub(super) fn render(plan: &Plan) -> String {
 }
 
 /// A command that replaces any route to the same subnet with the same metric.
-fn command(entry: &Entry) -> String {
+fn command(entry: &RouteEntry) -> String {
     let (family, to, via) = (entry.family(), entry.destination(), entry.via);
     let digit = family.digit();
     let command = format!("ip -{digit} route replace {to} via {via} proto static");

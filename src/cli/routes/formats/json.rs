@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     output,
     routes::{
-        model::{METRIC, Plan, Route},
+        model::{METRIC, Plan, PlannedRoute},
         warning::Warning,
     },
 };
@@ -17,7 +17,7 @@ const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
-    routes: &'a [Route],
+    routes: &'a [PlannedRoute],
     /// The next hops of the requested default routes.
     defaults: &'a [IpAddr],
     metric: u32,

@@ -6,6 +6,7 @@
 mod bird;
 mod dnsmasq;
 mod entry;
+mod error;
 mod format;
 mod frr;
 mod ifcfg;
@@ -22,4 +23,5 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use format::{Format, FormatError};
+pub(crate) use error::FormatError;
+pub(crate) use format::RouteFormat;

@@ -2,14 +2,14 @@
 
 use clap::ValueEnum;
 
-use super::{Format, FormatError, dnsmasq, iproute2};
+use super::{dnsmasq, error::FormatError, format::RouteFormat, iproute2};
 use crate::routes::{
-    model::{Plan, Route},
+    model::{Plan, PlannedRoute},
     warning::Warning,
 };
 
-fn route(network: &str, to: &str, via: &str) -> Route {
-    Route {
+fn route(network: &str, to: &str, via: &str) -> PlannedRoute {
+    PlannedRoute {
         network: network.to_owned(),
         to: to.parse().unwrap(),
         via: via.parse().unwrap(),
@@ -47,13 +47,13 @@ fn reference() -> Plan {
     }
 }
 
-fn name(format: Format) -> String {
+fn name(format: RouteFormat) -> String {
     format.to_possible_value().unwrap().get_name().to_owned()
 }
 
 #[test]
 fn every_format_has_its_snapshot() {
-    for format in Format::value_variants() {
+    for format in RouteFormat::value_variants() {
         let text = format
             .render(&reference(), format.default_interface())
             .unwrap();
@@ -65,9 +65,9 @@ fn every_format_has_its_snapshot() {
 
 #[test]
 fn every_format_has_every_route_and_no_name_leaves_its_comment() {
-    for format in Format::value_variants() {
+    for format in RouteFormat::value_variants() {
         let text = format.render(&plan(), "eth0").unwrap();
-        let is_ipv4_only = *format == Format::Dnsmasq;
+        let is_ipv4_only = *format == RouteFormat::Dnsmasq;
         for net in ["10.17.3.0", "10.16.0.0", "fd00:10:17:3::"] {
             let is_expected = !(is_ipv4_only && net.contains(':'));
             assert_eq!(text.contains(net), is_expected, "{format:?}: {text}");
@@ -80,7 +80,7 @@ fn every_format_has_every_route_and_no_name_leaves_its_comment() {
         });
         for line in uncommented {
             let (before, _) = line.split_once("reboot").unwrap();
-            let is_quoted = *format == Format::Json || *format == Format::Routeros;
+            let is_quoted = *format == RouteFormat::Json || *format == RouteFormat::Routeros;
             assert!(before.contains(" # ") || is_quoted, "{format:?}: {line}");
         }
     }
@@ -92,9 +92,9 @@ fn a_plan_without_routes_configures_nothing() {
         routes: Vec::new(),
         ..reference()
     };
-    for format in Format::value_variants() {
+    for format in RouteFormat::value_variants() {
         // DHCP options always contain the default route.
-        if matches!(format, Format::Json | Format::Dnsmasq) {
+        if matches!(format, RouteFormat::Json | RouteFormat::Dnsmasq) {
             continue;
         }
         let text = format.render(&empty, "eth0").unwrap();
@@ -145,8 +145,8 @@ fn dhcp_options_have_a_limited_size() {
 
 #[test]
 fn only_formats_for_hosts_take_a_default_route() {
-    let formats = Format::value_variants().iter();
+    let formats = RouteFormat::value_variants().iter();
     let for_routers: Vec<_> = formats.filter(|format| format.is_for_routers()).collect();
-    assert_eq!(for_routers, [&Format::Openwrt, &Format::Routeros]);
-    assert_eq!(Format::Openwrt.default_interface(), "lan");
+    assert_eq!(for_routers, [&RouteFormat::Openwrt, &RouteFormat::Routeros]);
+    assert_eq!(RouteFormat::Openwrt.default_interface(), "lan");
 }

@@ -8,7 +8,7 @@ use virt_forward_policy::{
     network::{BridgeName, Network},
 };
 
-use super::{Neighbor, bird, frr};
+use super::neighbor::Neighbor;
 use crate::{
     host::Host,
     routes::{
@@ -26,13 +26,6 @@ pub(crate) enum Protocol {
     Ospf,
     /// Each neighbor is named with --neighbor
     Bgp,
-}
-
-/// The program that announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RoutingDaemon {
-    Frr,
-    Bird,
 }
 
 /// The part of the command line that decides on the announcement.
@@ -133,14 +126,6 @@ impl Announcement {
         })
     }
 
-    /// Renders the configuration of `daemon`.
-    pub(crate) fn render(&self, daemon: RoutingDaemon) -> String {
-        match daemon {
-            RoutingDaemon::Frr => frr::render(self),
-            RoutingDaemon::Bird => bird::render(self),
-        }
-    }
-
     /// The subnets of the networks, sorted, without duplicates.
     pub(super) fn subnets(&self, family: IpFamily) -> Vec<IpNet> {
         let all = self.networks.iter().flat_map(Network::subnets);
@@ -182,7 +167,10 @@ impl Announcement {
 mod tests {
     use super::*;
     use crate::{
-        routes::fixtures::{host, network},
+        routes::{
+            fixtures::{host, network},
+            routing_daemon::RoutingDaemon,
+        },
         status::example,
     };
 
@@ -274,7 +262,7 @@ mod tests {
         for protocol in [Protocol::Ospf, Protocol::Bgp] {
             for daemon in [RoutingDaemon::Frr, RoutingDaemon::Bird] {
                 let name = format!("{daemon:?}-{protocol:?}").to_lowercase();
-                insta::assert_snapshot!(name, reference(protocol).render(daemon));
+                insta::assert_snapshot!(name, daemon.render(&reference(protocol)));
             }
         }
     }
@@ -286,7 +274,7 @@ mod tests {
         for protocol in [Protocol::Ospf, Protocol::Bgp] {
             announcement.options.protocol = protocol;
             for daemon in [RoutingDaemon::Frr, RoutingDaemon::Bird] {
-                let text = announcement.render(daemon);
+                let text = daemon.render(&announcement);
                 let lines = text.lines().filter(|line| !line.starts_with(['!', '#']));
                 for line in lines {
                     let is_ipv6 = ["fd00", "ipv6", "ospf6"]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Announcement, Protocol};
+use super::announcement::{Announcement, Protocol};
 use crate::routes::family::IpFamily;
 
 const HEAD: &str = "\

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Announcement, Protocol};
+use super::announcement::{Announcement, Protocol};
 use crate::routes::family::IpFamily;
 
 const HEAD: &str = "\

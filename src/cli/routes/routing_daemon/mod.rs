@@ -7,10 +7,10 @@
 
 mod announcement;
 mod bird;
+mod daemon;
 mod frr;
 mod neighbor;
 
-pub(crate) use announcement::{
-    AnnounceError, Announcement, AnnouncementOptions, Protocol, RoutingDaemon,
-};
+pub(crate) use announcement::{AnnounceError, Announcement, AnnouncementOptions, Protocol};
+pub(crate) use daemon::RoutingDaemon;
 pub(crate) use neighbor::{Neighbor, NeighborError};
