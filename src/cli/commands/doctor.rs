@@ -263,9 +263,9 @@ fn wait_for_others(store: &Store) {
 fn not_looked_at(why: &Error) -> Finding {
     let finding = Finding::wrong("rules", format!("could not be looked at: {why}"));
     match why {
-        Error::System(virt_forward_system::Error::NoProgram { package, .. }) => finding.with(
-            format!("apt-get install {package}   # or your distribution's own way"),
-        ),
+        Error::System(virt_forward_system::Error::NoProgram { package, .. }) => {
+            finding.with(format!("# install the package {package}"))
+        }
         _ => finding,
     }
 }

@@ -29,8 +29,8 @@ pub(crate) struct Tables {
     rules: usize,
     /// Programs whose table `filter` has policy DROP on FORWARD.
     drops: Vec<Family>,
-    /// With chains of libvirt's, and their tables.
-    libvirts: Vec<(Family, String)>,
+    /// Whether chains of libvirt are among them.
+    has_libvirts: bool,
 }
 
 impl Tables {
@@ -50,10 +50,7 @@ impl Tables {
             } else if table == "filter" && line.starts_with(":FORWARD DROP") {
                 self.drops.push(save.family);
             } else if line.starts_with(":LIBVIRT_") {
-                let of = (save.family, table.to_owned());
-                if !self.libvirts.contains(&of) {
-                    self.libvirts.push(of);
-                }
+                self.has_libvirts = true;
             } else if line.starts_with("-A ") && !line.contains(&format!("--comment {COMMENT} ")) {
                 self.rules += 1;
             }
@@ -89,10 +86,7 @@ impl Iptables {
                 "there is no program for {}: no gate can be put there",
                 self.unwritable.join(", ")
             );
-            found.push(
-                Finding::wrong(CHECK, what)
-                    .with("apt-get install iptables   # or your distribution's own way"),
-            );
+            found.push(Finding::wrong(CHECK, what).with("# install the package iptables"));
         }
         found.push(self.mixed());
         found
@@ -112,7 +106,7 @@ impl Iptables {
         };
         let is_legacy = name == "nft";
         match () {
-            () if !other.libvirts.is_empty() => stale(other, name),
+            () if other.has_libvirts => stale(name),
             () if !other.drops.is_empty() => dropped(other, name),
             () if other.is_empty() && is_legacy => Finding::note(
                 CHECK,
@@ -142,14 +136,13 @@ fn program(family: Family, kind: &str) -> String {
     format!("{name}-{kind}")
 }
 
-/// libvirt writes by the one kind; what it wrote by the other stays for ever.
-fn stale(other: &Tables, kind: &str) -> Finding {
-    let flushes = other.libvirts.iter().map(|(family, table)| {
-        let program = program(*family, kind);
-        format!("{program} -t {table} -F; {program} -t {table} -X")
-    });
-    let policies = other.drops.iter();
-    let policies = policies.map(|family| format!("{} -P FORWARD ACCEPT", program(*family, kind)));
+/// The section that tells how to remove rules of the other backend. No command that flushes or
+/// deletes rules is printed.
+const OTHER_BACKEND_GUIDE: &str = "# see \"Rules left in the other backend\" in docs/firewalls.md, \
+                                   installed in /usr/share/doc/virt-forward";
+
+/// libvirt writes to one backend; what it wrote to the other is never updated.
+fn stale(kind: &str) -> Finding {
     Finding::wrong(
         CHECK,
         format!(
@@ -157,16 +150,12 @@ fn stale(other: &Tables, kind: &str) -> Finding {
              other kind: they refuse, and nobody changes them any more"
         ),
     )
-    .with(format!(
-        "# keep what is your own in there: iptables-{kind}-save"
-    ))
-    .with_all(policies)
-    .with_all(flushes)
+    .with(format!("iptables-{kind}-save"))
+    .with(OTHER_BACKEND_GUIDE)
 }
 
 fn dropped(other: &Tables, kind: &str) -> Finding {
-    let lines = other.drops.iter();
-    let lines = lines.map(|family| format!("{} -P FORWARD ACCEPT", program(*family, kind)));
+    let programs = other.drops.iter().map(|family| program(*family, kind));
     Finding::wrong(
         CHECK,
         format!(
@@ -175,7 +164,8 @@ fn dropped(other: &Tables, kind: &str) -> Finding {
              opens is dropped, the guests' way out among it"
         ),
     )
-    .with_all(lines)
+    .with_all(programs.map(|program| format!("{program} -S FORWARD")))
+    .with(OTHER_BACKEND_GUIDE)
 }
 
 #[cfg(test)]
@@ -221,13 +211,10 @@ mod tests {
             stale.starts_with("wrong iptables: libvirt's rules"),
             "{stale}"
         );
-        assert!(
-            stale.ends_with("| iptables-legacy -t filter -F; iptables-legacy -t filter -X"),
-            "{stale}"
-        );
+        assert!(stale.contains("| iptables-legacy-save | # see"), "{stale}");
         let drops = found(Some(Engine::Nft), LIBVIRT, DROP);
         assert!(
-            drops.starts_with("wrong") && drops.ends_with("| iptables-legacy -P FORWARD ACCEPT"),
+            drops.starts_with("wrong") && drops.contains("| iptables-legacy -S FORWARD | # see"),
             "{drops}"
         );
         let own = "*nat\n-A POSTROUTING -j MASQUERADE\n";
