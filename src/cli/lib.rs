@@ -30,7 +30,7 @@ use clap::{CommandFactory, Parser};
 use virt_forward_policy::config::MarkBit;
 use virt_forward_system::exec::rule_dump::Save;
 
-use crate::{args::Args, doctor::marks, exit::Exit};
+use crate::{args::Args, exit::Exit};
 
 /// Runs the command that this process was called with, and returns its exit status.
 pub fn run() -> ExitCode {
@@ -52,9 +52,5 @@ pub fn command_line() -> clap::Command {
 /// The output of `doctor` about users of `mark`, for rules in nft's JSON and the output of
 /// `iptables-save`. For fuzz tests, which generate listings that no program prints.
 pub fn said_of_mark(mark: MarkBit, nft: &str, saves: &[Save]) -> serde_json::Result<Vec<String>> {
-    let findings = marks::findings(mark, &marks::Rules::listed(nft, saves)?, &[]);
-    let said = findings
-        .into_iter()
-        .flat_map(|one| [one.what].into_iter().chain(one.remedy));
-    Ok(said.collect())
+    doctor::described_fwmark(mark, nft, saves)
 }

@@ -1,11 +1,11 @@
-//! `doctor`: looks at everything, and says what is wrong.
+//! `doctor`: gathers the state of the host and reports what is wrong with it.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use virt_forward_policy::{
     config::{Config, MarkBit},
-    netfilter::Engine,
+    netfilter::ChainName,
 };
 use virt_forward_reconcile::{self as reconcile, Error, Inspection};
 use virt_forward_ruleset::sysctls::Seen;
@@ -22,15 +22,9 @@ use super::{config, deadline, store};
 use crate::{
     args::Args,
     doctor::{
-        Finding, Report, Root, Scene, bridges, config as file,
-        confinement::{Asked, Confinement},
-        daemon::Daemon,
-        firewalls, forwarding,
-        hook::Hooks,
-        iptables::{self, Iptables, Tables},
-        libvirt::Libvirt,
-        marks::{self, Routing, Rules},
-        networks as bridges_of, own, subnets, watch,
+        BridgeFilter, ConfigFile, Daemon, ForwardingSysctls, FwmarkRules, FwmarkUsers, Hooks,
+        HostSnapshot, InterfaceSysctls, Iptables, LibvirtVersion, MacState, ObservedRules, Report,
+        RoutingRule, StateFolder, SysRoot, WATCH_PROCESS, diagnose,
     },
     exit::Exit,
     hooks,
@@ -42,260 +36,167 @@ use crate::{
     settings,
 };
 
-/// How often, and for how long, a run that is under way is waited for.
-const WAITS: usize = 20;
-const WAIT: Duration = Duration::from_millis(100);
-/// How often all is looked at again that another run changes meanwhile.
-const TRIES: usize = 3;
+/// How long to wait for a run in progress, and how often to look meanwhile.
+const RUN_PATIENCE: Duration = Duration::from_secs(2);
+const RUN_POLL: Duration = Duration::from_millis(100);
+/// The number of snapshots taken while other runs change the state.
+const MAX_SNAPSHOTS: usize = 3;
 
-/// Looks, and prints what was found.
+/// Prints the findings; the exit status tells whether one of them is an error.
 pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
-    let report = Report::new(Patient::new(args)?.findings());
+    let report = Report::new(diagnose(&consistent_snapshot(args)?));
     let screen = Screen::of_stdout(args.color);
-    let text = match json {
-        true => output::json(&report)?,
-        false => report.for_people(&screen),
+    let text = if json {
+        output::json(&report)?
+    } else {
+        report.render(&screen)
     };
     output::print_painted(&text, &screen)?;
-    match report.is_all_right() {
-        true => Ok(Exit::Done),
-        false => Ok(Exit::Differs),
+    if report.is_healthy() {
+        return Ok(Exit::Done);
     }
+    Ok(Exit::Differs)
 }
 
-/// What is known before anything is judged.
-struct Patient<'a> {
-    args: &'a Args,
-    root: Root,
-    now: SystemTime,
-    config: Result<Config, Error>,
-    networks: Networks,
-    silence: Option<anyhow::Error>,
-    host: Host,
-}
-
-impl<'a> Patient<'a> {
-    fn new(args: &'a Args) -> Result<Self> {
-        let config = match config(args) {
-            Ok(config) => Ok(config),
-            Err(why) => Err(why.downcast::<Error>()?),
-        };
-        let (networks, silence) = Networks::find_or_tell(args.connect.as_deref());
-        Ok(Self {
-            args,
-            root: Root::host(),
-            now: SystemTime::now(),
-            config,
-            networks,
-            silence,
-            host: Host::ask()?,
-        })
-    }
-
-    /// What a run that was under way has changed meanwhile is looked at again.
-    fn findings(&self) -> Vec<Finding> {
-        let store = store();
-        wait_for_others(&store);
-        let mut found = Vec::new();
-        for _ in 0..TRIES {
-            let before = (store.is_pending(), store.built());
-            found = self.look();
-            if (store.is_pending(), store.built()) == before {
-                break;
-            }
-        }
-        found
-    }
-
-    fn look(&self) -> Vec<Finding> {
-        let closed = Config::closed();
-        let config = self.config.as_ref().unwrap_or(&closed);
-        let inspected = reconcile::inspect(config, self.networks.as_active(), deadline());
-        let seen = nft_rules::chains(Scope::All, deadline()).map_err(Error::from);
-        let mut found = self.config(config, inspected.as_ref().ok());
-        found.extend(self.programs_around(inspected.as_ref().ok()));
-        match (&inspected, &seen) {
-            (Ok(inspection), Ok((chains, _))) => {
-                let scene = Scene {
-                    config,
-                    is_config_right: self.config.is_ok(),
-                    inspection,
-                    chains,
-                    networks: &self.networks,
-                    host: &self.host,
-                    settings: &settings::Kernel,
-                };
-                found.extend(self.of_scene(&scene));
-            }
-            (Err(why), _) | (_, Err(why)) => found.push(not_looked_at(why)),
-        }
-        let is_over = |name: &str| {
-            let mut active = self.networks.active.iter();
-            !active.any(|network| network.name == name)
-        };
-        found.extend(own::Known::look(&store(), interfaces::has, is_over).findings());
-        found.extend(mark(self.mark()));
-        found
-    }
-
-    /// The bit that is in use; under a wrong config that of the table.
-    fn mark(&self) -> MarkBit {
-        match &self.config {
-            Ok(config) => config.mark,
-            Err(_) => {
-                let built = store().layout();
-                built
-                    .and_then(|built| built.mark())
-                    .unwrap_or(MarkBit::DEFAULT)
-            }
-        }
-    }
-
-    fn config(&self, config: &Config, inspection: Option<&Inspection>) -> Vec<Finding> {
-        let path = &self.args.config;
-        let mut found: Vec<_> = file::owner(&self.root, path).into_iter().collect();
-        match &self.config {
-            Err(why) => found.push(file::wrong(why, path)),
-            Ok(_) => {
-                let unknown = Error::unknown_ends(config, |name| self.networks.has(name));
-                let misfits = inspection.map_or(&[][..], |one| &one.wanted.misfits[..]);
-                found.extend(file::findings(config, misfits, &self.networks, path));
-                found.extend(file::nothing(config));
-                found.extend(file::findings(
-                    &Config::closed(),
-                    &unknown,
-                    &self.networks,
-                    path,
-                ));
-            }
-        }
-        file::or_right(found, &self.root, path)
-    }
-
-    /// libvirt, its daemon, the hook, and what keeps the one from running the other.
-    fn programs_around(&self, inspection: Option<&Inspection>) -> Vec<Finding> {
-        let hooks_since = hooks::had_since(&self.root.path(paths::HOOKS));
-        let daemon = Daemon::look(&self.root, hooks_since, self.now);
-        let version = match &self.silence {
-            Some(why) => Err(format!("{why:#}")),
-            None => {
-                libvirt::version(self.args.connect.as_deref()).map_err(|why| format!("{why:#}"))
-            }
-        };
-        let known = version.as_ref().ok().copied();
-        let sites = inspection.map_or(&[][..], |one| &one.wanted.survey.sites[..]);
-        let libvirt = Libvirt {
-            version,
-            sites,
-            remedy: daemon.unanswered(),
-        };
-        let mut found = vec![libvirt.finding()];
-        found.extend(inspection.and_then(|one| firewalls::flushed(one, &daemon.set_anew())));
-        found.extend(daemon.findings());
-        let mut all = Hooks::look(&self.root);
-        for one in all.tryable() {
-            let path = self.root.path(&one.file.path);
-            one.fault = hook_trial::attempt(&path, deadline())
-                .err()
-                .map(|why| why.to_string());
-        }
-        found.extend(all.findings(known, daemon.name()));
-        let asked: Vec<_> = all
-            .ours
-            .iter()
-            .map(|hook| Asked {
-                hook,
-                label: label(&self.root, &hook.file.path),
-            })
-            .collect();
-        let pid = daemon.process.as_ref().map(|process| process.pid);
-        found.extend(Confinement::look(&self.root, pid).findings(&asked));
-        found.push(watch::finding(&self.root.processes(watch::NAME, self.now)));
-        found
-    }
-
-    fn of_scene(&self, scene: &Scene) -> Vec<Finding> {
-        let autoconfigured = Kernel.autoconfigured().unwrap_or_default();
-        [
-            bridges_of::findings(scene),
-            subnets::findings(scene),
-            forwarding::routes(scene),
-            forwarding::settings(scene, &self.root, &autoconfigured),
-            vec![own::table(scene)],
-            firewalls::findings(scene),
-            self.iptables(scene),
-            bridges::findings(scene, &self.root),
-        ]
-        .concat()
-    }
-
-    fn iptables(&self, scene: &Scene) -> Vec<Finding> {
-        let saves = match rule_dump::of_iptables(deadline()) {
-            Ok(saves) => saves,
-            Err(why) => return vec![not_looked_at(&why.into())],
-        };
-        let chains = scene.inspection.wanted.survey.sites.iter();
-        let chains = chains
-            .filter_map(|site| site.spot.as_ref())
-            .map(|spot| &spot.chain);
-        let unwritable =
-            chains.filter(|chain| chain.is_of_iptables() && !programs::is_there_one_for(chain));
-        Iptables {
-            kind: iptables::kind(&self.root),
-            nft: Tables::of(&saves, Engine::Nft),
-            legacy: Tables::of(&saves, Engine::Legacy),
-            unwritable: unwritable.map(ToString::to_string).collect(),
-        }
-        .findings()
-    }
-}
-
-/// A run that is under way would look like one that was cut short.
-fn wait_for_others(store: &Store) {
-    for _ in 0..WAITS {
-        if !store.is_pending() {
+/// A snapshot during which no other run has changed the state, if possible.
+fn consistent_snapshot(args: &Args) -> Result<HostSnapshot> {
+    let store = store();
+    wait_for_other_runs(&store);
+    let generation = || (store.is_pending(), store.built());
+    let mut before = generation();
+    let mut snapshot = collect(args)?;
+    for _ in 1..MAX_SNAPSHOTS {
+        let after = generation();
+        if after == before {
             break;
         }
-        std::thread::sleep(WAIT);
+        before = after;
+        snapshot = collect(args)?;
+    }
+    Ok(snapshot)
+}
+
+/// A run in progress would look like an interrupted one.
+fn wait_for_other_runs(store: &Store) {
+    let mut waited = Duration::ZERO;
+    while store.is_pending() && waited < RUN_PATIENCE {
+        std::thread::sleep(RUN_POLL);
+        waited += RUN_POLL;
     }
 }
 
-fn not_looked_at(why: &Error) -> Finding {
-    let finding = Finding::wrong("rules", format!("could not be looked at: {why}"));
-    match why {
-        Error::System(virt_forward_system::Error::NoProgram { package, .. }) => {
-            finding.with(format!("# install the package {package}"))
-        }
-        _ => finding,
+fn collect(args: &Args) -> Result<HostSnapshot> {
+    let (root, now) = (SysRoot::host(), SystemTime::now());
+    let config = load_config(args)?;
+    let (networks, libvirt_error) = Networks::find_or_tell(args.connect.as_deref());
+    let libvirt = match libvirt_error {
+        Some(error) => Err(error),
+        None => libvirt::version(args.connect.as_deref()),
+    };
+    let host = Host::ask()?;
+    let hooks_since = hooks::had_since(&root.path(paths::HOOKS));
+    let daemon = Daemon::collect(&root, hooks_since, now);
+    let pid = daemon.process.as_ref().map(|process| process.pid);
+    Ok(HostSnapshot {
+        config_file: ConfigFile::collect(&root, &args.config),
+        libvirt: libvirt
+            .map(LibvirtVersion)
+            .map_err(|error| format!("{error:#}")),
+        hooks: collect_hooks(&root),
+        mac: MacState::collect(&root, pid),
+        watch: root.processes(WATCH_PROCESS, now),
+        sysctls: InterfaceSysctls::collect(&host, &settings::Kernel),
+        forwarding: ForwardingSysctls::collect(&root, Kernel.autoconfigured().unwrap_or_default()),
+        bridge_filter: BridgeFilter::collect(&root),
+        rules: collect_rules(&root, &config, &networks),
+        state: collect_state(&networks),
+        mark: mark_in_use(&config),
+        fwmark_users: collect_fwmark_users().map_err(|error| format!("{error:#}")),
+        config,
+        networks,
+        daemon,
+        host,
+    })
+}
+
+/// Errors other than those of the config end the program.
+fn load_config(args: &Args) -> Result<Result<Config, Error>> {
+    match config(args) {
+        Ok(config) => Ok(Ok(config)),
+        Err(error) => Ok(Err(error.downcast::<Error>()?)),
     }
 }
 
-/// SELinux's label of a file.
-fn label(root: &Root, path: &str) -> Option<String> {
-    let mut buffer = [0; 256];
-    let length = rustix::fs::getxattr(root.path(path), "security.selinux", &mut buffer[..]).ok()?;
-    let text = String::from_utf8_lossy(buffer.get(..length)?).into_owned();
-    Some(text.trim_end_matches('\0').to_owned())
+/// The hooks, each with the result of a trial run.
+fn collect_hooks(root: &SysRoot) -> Hooks {
+    let mut hooks = Hooks::collect(root);
+    for installed in hooks.runnable() {
+        let path = root.path(&installed.file.path);
+        let result = hook_trial::attempt(&path, deadline());
+        installed.failure = result.err().map(|error| error.to_string());
+    }
+    hooks
 }
 
-fn mark(mark: MarkBit) -> Vec<Finding> {
-    match read_marks() {
-        Ok((rules, routing)) => marks::findings(mark, &rules, &routing),
-        Err(why) => vec![Finding::note(
-            "mark",
-            format!("who else uses it could not be looked at: {why:#}"),
-        )],
+fn collect_rules(
+    root: &SysRoot,
+    config: &Result<Config, Error>,
+    networks: &Networks,
+) -> ObservedRules {
+    let closed = Config::closed();
+    let config = config.as_ref().unwrap_or(&closed);
+    let inspection = reconcile::inspect(config, networks.as_active(), deadline());
+    let unwritable = inspection.as_ref().map(unwritable_chains);
+    let unwritable = unwritable.unwrap_or_default();
+    ObservedRules {
+        chains: nft_rules::chains(Scope::All, deadline())
+            .map(|(chains, _)| chains)
+            .map_err(Error::from),
+        iptables: rule_dump::of_iptables(deadline())
+            .map(|saves| Iptables::collect(root, &saves, unwritable))
+            .map_err(Error::from),
+        inspection,
     }
 }
 
-fn read_marks() -> Result<(Rules, Vec<Routing>)> {
+/// Chains of iptables that need a gate, and for which no program is installed.
+fn unwritable_chains(inspection: &Inspection) -> Vec<ChainName> {
+    let sites = inspection.wanted.survey.sites.iter();
+    let spots = sites.filter_map(|site| site.spot.as_ref());
+    let chains = spots.map(|spot| &spot.chain);
+    chains
+        .filter(|chain| chain.is_of_iptables() && !programs::is_there_one_for(chain))
+        .cloned()
+        .collect()
+}
+
+fn collect_state(networks: &Networks) -> StateFolder {
+    let is_active = |name: &str| {
+        let mut active = networks.active.iter();
+        active.any(|network| network.name == name)
+    };
+    StateFolder::collect(&store(), interfaces::has, is_active)
+}
+
+fn mark_in_use(config: &Result<Config, Error>) -> MarkBit {
+    if let Ok(config) = config {
+        return config.mark;
+    }
+    let built = store().layout().and_then(|layout| layout.mark());
+    built.unwrap_or(MarkBit::DEFAULT)
+}
+
+fn collect_fwmark_users() -> Result<FwmarkUsers> {
     let saves = rule_dump::of_iptables(deadline())?;
-    let found = Rules::listed(&rule_dump::of_nft(deadline())?, &saves)?;
+    let rules = FwmarkRules::parse(&rule_dump::of_nft(deadline())?, &saves)?;
     let routing = Host::marked_rules()?.into_iter();
-    let routing = routing.map(|(priority, value, mask)| Routing {
+    let routing = routing.map(|(priority, value, mask)| RoutingRule {
         priority,
         value,
         mask,
     });
-    Ok((found, routing.collect()))
+    Ok(FwmarkUsers {
+        rules,
+        routing: routing.collect(),
+    })
 }

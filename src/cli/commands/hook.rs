@@ -15,7 +15,7 @@ use virt_forward_system::paths;
 
 use crate::{
     args::HookAction,
-    doctor::{Root, confinement::Confinement},
+    doctor::{MacState, SysRoot},
     exit::Exit,
     hooks::{self, BESIDE_ANOTHER, MAIN, is_ours},
     output,
@@ -41,7 +41,7 @@ pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
 
 /// Refuses to install a hook that would make every network start fail.
 fn may_be_run() -> Result<()> {
-    match Confinement::look(&Root::host(), None).missing_for_hooks() {
+    match MacState::collect(&SysRoot::host(), None).required_boolean() {
         None => Ok(()),
         Some(remedy) => bail!(
             "cannot install the hook: SELinux lets libvirt run none here, and\n\

@@ -1,85 +1,264 @@
-//! The configuration: that it is right, that what it names is there, and that only root can
-//! change it.
+//! The configuration: its syntax, what it names, and who can change it.
 
-use std::path::Path;
+use std::{
+    fmt::{self, Display, Formatter},
+    path::{Path, PathBuf},
+};
 
-use virt_forward_policy::config::Config;
+use strum::IntoStaticStr;
+use virt_forward_policy::{
+    config::{Config, OpensNothing},
+    sanitize::shown,
+};
 use virt_forward_reconcile::Error;
 
-use super::{Finding, Root, hook::Owned, or_ok};
+use super::{
+    SysRoot,
+    file_owner::FileOwner,
+    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+};
 use crate::networks::Networks;
 
-const CHECK: &str = "config";
-
-/// What is to be said of it where it could not be taken.
-pub(crate) fn wrong(why: &Error, path: &Path) -> Finding {
-    Finding::wrong(CHECK, format!("{why}: nothing is opened that starts now"))
-        .with(format!("# put that right in {}, and then:", path.display()))
-        .with_apply()
+/// The file.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    pub(crate) path: PathBuf,
+    /// `None` if the file does not exist.
+    pub(crate) owner: Option<FileOwner>,
 }
 
-/// What is wrong with one that was taken; `misfits` is what it and the networks do not agree in.
-pub(crate) fn findings(
-    config: &Config,
-    misfits: &[Error],
-    networks: &Networks,
-    path: &Path,
-) -> Vec<Finding> {
-    let shown = path.display();
-    let misfit = |why: &Error| {
-        Finding::wrong(CHECK, why.to_string())
-            .with(format!(
-                "# put that right in {shown}, or in the network's XML, and then:"
-            ))
-            .with_apply()
-    };
-    let mut found: Vec<_> = misfits.iter().map(misfit).collect();
-    found.extend(unknown(config, networks));
-    found
-}
-
-/// That it opens nothing, where that is so.
-pub(crate) fn nothing(config: &Config) -> Option<Finding> {
-    let nothing = config.opens_nothing()?;
-    Some(Finding::note(CHECK, nothing.to_string()))
-}
-
-/// A network that does not exist may be about to be defined.
-fn unknown(config: &Config, networks: &Networks) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for group in &config.groups {
-        let names = group.networks.iter().filter_map(|pattern| pattern.exact());
-        for name in names.filter(|name| !networks.has(name)) {
-            let name = virt_forward_policy::sanitize::shown(name);
-            let what = format!(
-                "the group {} names the network {name}, which is not defined",
-                group.name
-            );
-            found.push(Finding::note(CHECK, what));
+impl ConfigFile {
+    pub(crate) fn collect(root: &SysRoot, path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            owner: FileOwner::collect(root, &path.to_string_lossy()),
         }
     }
-    found
 }
 
-/// Who may write it decides who reaches whom.
-pub(crate) fn owner(root: &Root, path: &Path) -> Option<Finding> {
-    let text = path.to_string_lossy();
-    let file = Owned::of(root, &text)?;
-    file.is_others().then(|| {
-        Finding::wrong(
-            CHECK,
-            format!("others than root may change {text}: they decide who reaches whom"),
-        )
-        .with(format!("chown root:root {text}"))
-        .with(format!("chmod 644 {text}"))
-    })
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum ConfigFinding {
+    Valid {
+        path: PathBuf,
+    },
+    /// The file does not exist.
+    Defaults {
+        path: PathBuf,
+    },
+    /// The file cannot be read or parsed.
+    Invalid {
+        path: PathBuf,
+        cause: String,
+    },
+    /// The config does not fit the networks of the host.
+    Conflict {
+        path: PathBuf,
+        cause: String,
+    },
+    /// Neither a group nor an allow rule is defined.
+    OpensNothing(OpensNothing),
+    /// A group names a network that libvirt does not know.
+    UndefinedNetwork {
+        group: String,
+        network: String,
+    },
+    WritableByOthers {
+        path: PathBuf,
+    },
 }
 
-/// Its findings, or that there are none.
-pub(crate) fn or_right(found: Vec<Finding>, root: &Root, path: &Path) -> Vec<Finding> {
-    let what = match root.has(path) {
-        true => format!("{} is right", path.display()),
-        false => format!("there is no {}, so the defaults hold", path.display()),
+impl Diagnosis for ConfigFinding {
+    fn subject(&self) -> Subject {
+        Subject::Config
+    }
+
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Valid { .. } | Self::Defaults { .. } => Severity::Ok,
+            // A network may be defined later.
+            Self::OpensNothing(_) | Self::UndefinedNetwork { .. } => Severity::Note,
+            Self::Invalid { .. } | Self::Conflict { .. } | Self::WritableByOthers { .. } => {
+                Severity::Error
+            }
+        }
+    }
+
+    fn fix(&self) -> Vec<Fix> {
+        match self {
+            Self::Invalid { path, .. } => vec![
+                Fix::advice(format!("correct {}, then run:", path.display())),
+                Fix::apply(),
+            ],
+            Self::Conflict { path, .. } => vec![
+                Fix::advice(format!(
+                    "correct {} or the network's XML, then run:",
+                    path.display()
+                )),
+                Fix::apply(),
+            ],
+            Self::WritableByOthers { path } => vec![
+                Fix::command(format!("chown root:root {}", path.display())),
+                Fix::command(format!("chmod 644 {}", path.display())),
+            ],
+            Self::Valid { .. }
+            | Self::Defaults { .. }
+            | Self::OpensNothing(_)
+            | Self::UndefinedNetwork { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Display for ConfigFinding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Valid { path } => write!(f, "{} is valid", path.display()),
+            Self::Defaults { path } => {
+                write!(f, "{} does not exist; the defaults apply", path.display())
+            }
+            Self::Invalid { cause, .. } => {
+                write!(f, "{cause}; networks that start now are not opened")
+            }
+            Self::Conflict { cause, .. } => f.write_str(cause),
+            Self::OpensNothing(config) => config.fmt(f),
+            Self::UndefinedNetwork { group, network } => write!(
+                f,
+                "group {} names network {}, which is not defined",
+                shown(group),
+                shown(network)
+            ),
+            Self::WritableByOthers { path } => write!(
+                f,
+                "users other than root can change {}, which decides what is forwarded",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Judges the config; `conflicts` are those between a valid config and the networks.
+pub(crate) fn check(
+    file: &ConfigFile,
+    config: &Result<Config, Error>,
+    conflicts: &[Error],
+    networks: &Networks,
+) -> Vec<ConfigFinding> {
+    let path = &file.path;
+    let mut findings = Vec::new();
+    if file
+        .owner
+        .as_ref()
+        .is_some_and(FileOwner::is_writable_by_others)
+    {
+        findings.push(ConfigFinding::WritableByOthers { path: path.clone() });
+    }
+    match config {
+        Err(error) => findings.push(ConfigFinding::Invalid {
+            path: path.clone(),
+            cause: error.to_string(),
+        }),
+        Ok(config) => findings.extend(check_valid(path, config, conflicts, networks)),
+    }
+    let path = path.clone();
+    let passed = match file.owner {
+        Some(_) => ConfigFinding::Valid { path },
+        None => ConfigFinding::Defaults { path },
     };
-    or_ok(found, CHECK, &what)
+    passed_unless_error(findings, passed)
+}
+
+fn check_valid(
+    path: &Path,
+    config: &Config,
+    conflicts: &[Error],
+    networks: &Networks,
+) -> Vec<ConfigFinding> {
+    let conflict = |error: &Error| ConfigFinding::Conflict {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    };
+    let mut findings: Vec<_> = conflicts.iter().map(conflict).collect();
+    findings.extend(undefined_networks(config, networks));
+    findings.extend(config.opens_nothing().map(ConfigFinding::OpensNothing));
+    let unknown_ends = Error::unknown_ends(config, |name| networks.has(name));
+    findings.extend(unknown_ends.iter().map(conflict));
+    findings
+}
+
+fn undefined_networks(config: &Config, networks: &Networks) -> Vec<ConfigFinding> {
+    let mut findings = Vec::new();
+    for group in &config.groups {
+        let names = group.networks.iter().filter_map(|pattern| pattern.exact());
+        for network in names.filter(|name| !networks.has(name)) {
+            findings.push(ConfigFinding::UndefinedNetwork {
+                group: group.name.clone(),
+                network: network.to_owned(),
+            });
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::TestHost;
+
+    const PATH: &str = "/etc/virt-forward/config.toml";
+
+    fn file(mode: u32) -> ConfigFile {
+        let path = PATH.to_owned();
+        let owner = FileOwner {
+            path,
+            uid: 0,
+            gid: 0,
+            mode,
+        };
+        ConfigFile {
+            path: PATH.into(),
+            owner: Some(owner),
+        }
+    }
+
+    fn kinds(file: &ConfigFile, text: &str) -> Vec<&'static str> {
+        let config = Config::read(text, PATH.to_owned()).map_err(Error::from);
+        let networks = TestHost::new().networks;
+        let findings = check(file, &config, &[], &networks);
+        findings.iter().map(Diagnosis::kind).collect()
+    }
+
+    #[test]
+    fn a_valid_config_passes_with_notes() {
+        let group = "[[group]]\nname = \"kube\"\nnetworks = [\"kube02\"]";
+        assert_eq!(kinds(&file(0o644), group), ["valid"]);
+        let missing = ConfigFile {
+            owner: None,
+            ..file(0o644)
+        };
+        assert_eq!(kinds(&missing, group), ["defaults"]);
+        let undefined = group.replace("kube02", "kube99");
+        assert_eq!(
+            kinds(&file(0o644), &undefined),
+            ["valid", "undefined-network"]
+        );
+        assert_eq!(
+            kinds(&file(0o644), "group = []"),
+            ["valid", "opens-nothing"]
+        );
+    }
+
+    #[test]
+    fn faults_of_the_config_are_errors() {
+        assert_eq!(kinds(&file(0o644), "groups = 1"), ["invalid"]);
+        let unknown_end = "[[allow]]\nfrom = \"kube99\"\nto = \"kube03\"\ntcp = [1]";
+        assert_eq!(kinds(&file(0o644), unknown_end), ["conflict"]);
+        assert_eq!(
+            kinds(&file(0o666), "group = []"),
+            ["writable-by-others", "opens-nothing"]
+        );
+    }
 }

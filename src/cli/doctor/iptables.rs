@@ -1,40 +1,90 @@
-//! The programs, and iptables of two kinds: rules of the one are not seen by the other, and the
-//! kernel obeys both.
+//! The two backends of iptables: rules in one are not shown by the other, and the kernel applies
+//! both.
 
-use std::path::Path;
+use std::{
+    fmt::{self, Display, Formatter},
+    path::Path,
+};
 
-use virt_forward_policy::netfilter::{Engine, Family};
+use strum::IntoStaticStr;
+use virt_forward_policy::netfilter::{ChainName, Engine, Family};
 use virt_forward_ruleset::COMMENT;
 use virt_forward_system::exec::rule_dump::Save;
 
-use super::{Finding, Root};
+use super::{
+    SysRoot,
+    finding::{Diagnosis, Fix, Severity, Subject},
+};
 
-const CHECK: &str = "iptables";
+/// The page that tells how to remove rules of the other backend. doctor does not print commands
+/// that flush or delete rules.
+const OTHER_BACKEND_GUIDE: &str = "see \"Rules left in the other backend\" in docs/firewalls.md, installed in /usr/share/doc/virt-forward";
 
-/// What there is.
+/// The rules of both backends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Iptables {
-    /// Which kind `iptables` is; nothing where that cannot be told, or where it is not there.
-    pub(crate) kind: Option<Engine>,
-    pub(crate) nft: Tables,
-    pub(crate) legacy: Tables,
-    /// Chains with a gate that only iptables can write, for which there is no program.
-    pub(crate) unwritable: Vec<String>,
+    /// The backend of the program `iptables`; `None` if it is unknown or not installed.
+    default: Option<Engine>,
+    nft: Tables,
+    legacy: Tables,
+    /// Chains that need a gate and that no installed program can write.
+    unwritable: Vec<ChainName>,
 }
 
-/// The rules of one kind, of both families.
+/// The rules of one backend, of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tables {
-    /// How many there are that are not ours.
+struct Tables {
+    /// The number of rules that are not virt-forward's.
     rules: usize,
-    /// Programs whose table `filter` has policy DROP on FORWARD.
-    drops: Vec<Family>,
-    /// Whether chains of libvirt are among them.
-    has_libvirts: bool,
+    /// The families whose FORWARD has policy DROP.
+    dropping: Vec<Family>,
+    has_libvirt_chains: bool,
+}
+
+impl Iptables {
+    pub(crate) fn collect(root: &SysRoot, saves: &[Save], unwritable: Vec<ChainName>) -> Self {
+        Self {
+            default: default_backend(root),
+            nft: Tables::parse(saves, Engine::Nft),
+            legacy: Tables::parse(saves, Engine::Legacy),
+            unwritable,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Vec<IptablesFinding> {
+        let chains = self.unwritable.clone();
+        let no_program = (!chains.is_empty()).then_some(IptablesFinding::NoProgram { chains });
+        no_program
+            .into_iter()
+            .chain([self.check_backends()])
+            .collect()
+    }
+
+    fn check_backends(&self) -> IptablesFinding {
+        let (default, other, backend) = match self.default {
+            Some(Engine::Nft) => (&self.nft, &self.legacy, Engine::Legacy),
+            Some(Engine::Legacy) => (&self.legacy, &self.nft, Engine::Nft),
+            None if self.legacy.is_empty() => return IptablesFinding::NoLegacyRules,
+            None => return IptablesFinding::DefaultUnknown,
+        };
+        if other.has_libvirt_chains {
+            return IptablesFinding::StaleLibvirtRules { backend };
+        }
+        if !other.dropping.is_empty() {
+            let families = other.dropping.clone();
+            return IptablesFinding::HiddenDropPolicy { backend, families };
+        }
+        match (other.is_empty(), default.is_empty()) {
+            (true, _) if backend == Engine::Nft => IptablesFinding::DefaultIsLegacy,
+            (true, _) => IptablesFinding::OneBackend,
+            (false, true) => IptablesFinding::OnlyOtherBackend { backend },
+            (false, false) => IptablesFinding::BothBackends { backend },
+        }
+    }
 }
 
 impl Tables {
-    pub(crate) fn of(saves: &[Save], engine: Engine) -> Self {
+    fn parse(saves: &[Save], engine: Engine) -> Self {
         let mut tables = Self::default();
         for save in saves.iter().filter(|save| save.engine == engine) {
             tables.add(save);
@@ -43,197 +93,261 @@ impl Tables {
     }
 
     fn add(&mut self, save: &Save) {
+        let own_comment = format!("--comment {COMMENT} ");
         let mut table = "";
         for line in save.text.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
             } else if table == "filter" && line.starts_with(":FORWARD DROP") {
-                self.drops.push(save.family);
+                self.dropping.push(save.family);
             } else if line.starts_with(":LIBVIRT_") {
-                self.has_libvirts = true;
-            } else if line.starts_with("-A ") && !line.contains(&format!("--comment {COMMENT} ")) {
+                self.has_libvirt_chains = true;
+            } else if line.starts_with("-A ") && !line.contains(&own_comment) {
                 self.rules += 1;
             }
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.rules == 0 && self.drops.is_empty()
+        self.rules == 0 && self.dropping.is_empty()
     }
 }
 
-/// Which kind `iptables` is: each distribution has it as a link to a program that says so in
-/// its name.
-pub(crate) fn kind(root: &Root) -> Option<Engine> {
-    let mut folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].into_iter();
-    let path = folders.find_map(|folder| {
-        let path = root.path(Path::new(folder).join("iptables"));
+/// The backend of the program `iptables`: in each distribution it is a link to a program that has
+/// the backend in its name.
+fn default_backend(root: &SysRoot) -> Option<Engine> {
+    let mut directories = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].into_iter();
+    let path = directories.find_map(|directory| {
+        let path = root.path(Path::new(directory).join("iptables"));
         path.canonicalize().ok()
     })?;
     let name = path.file_name()?.to_string_lossy();
-    match () {
-        () if name.contains("nft") => Some(Engine::Nft),
-        () if name.contains("legacy") => Some(Engine::Legacy),
-        () => None,
+    if name.contains("nft") {
+        return Some(Engine::Nft);
+    }
+    name.contains("legacy").then_some(Engine::Legacy)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum IptablesFinding {
+    OneBackend,
+    NoLegacyRules,
+    /// There are rules of iptables-legacy, and the default backend is unknown.
+    DefaultUnknown,
+    /// All rules are of the default backend, which is legacy.
+    DefaultIsLegacy,
+    /// All rules are of the backend that is not the default.
+    OnlyOtherBackend {
+        backend: Engine,
+    },
+    BothBackends {
+        backend: Engine,
+    },
+    /// libvirt writes to one backend only; what it wrote to the other is never updated.
+    StaleLibvirtRules {
+        backend: Engine,
+    },
+    /// A policy that the default `iptables` does not show.
+    HiddenDropPolicy {
+        backend: Engine,
+        families: Vec<Family>,
+    },
+    NoProgram {
+        chains: Vec<ChainName>,
+    },
+}
+
+impl Diagnosis for IptablesFinding {
+    fn subject(&self) -> Subject {
+        Subject::Iptables
+    }
+
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::OneBackend | Self::NoLegacyRules => Severity::Ok,
+            Self::DefaultUnknown
+            | Self::DefaultIsLegacy
+            | Self::OnlyOtherBackend { .. }
+            | Self::BothBackends { .. } => Severity::Note,
+            Self::StaleLibvirtRules { .. }
+            | Self::HiddenDropPolicy { .. }
+            | Self::NoProgram { .. } => Severity::Error,
+        }
+    }
+
+    fn fix(&self) -> Vec<Fix> {
+        let show = |backend: &Engine| Fix::command(format!("iptables-{}-save", suffix(*backend)));
+        let guide = || Fix::advice(OTHER_BACKEND_GUIDE);
+        match self {
+            Self::OneBackend
+            | Self::NoLegacyRules
+            | Self::DefaultUnknown
+            | Self::DefaultIsLegacy => Vec::new(),
+            Self::OnlyOtherBackend { backend } | Self::BothBackends { backend } => {
+                vec![show(backend)]
+            }
+            Self::StaleLibvirtRules { backend } => vec![show(backend), guide()],
+            Self::HiddenDropPolicy { backend, families } => {
+                let programs = families.iter().map(|family| program(*family, *backend));
+                let show = |program| Fix::command(format!("{program} -S FORWARD"));
+                programs.map(show).chain([guide()]).collect()
+            }
+            Self::NoProgram { .. } => vec![Fix::advice("install the package iptables")],
+        }
     }
 }
 
-impl Iptables {
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        let mut found = Vec::new();
-        if !self.unwritable.is_empty() {
-            let what = format!(
-                "there is no program for {}: no gate can be put there",
-                self.unwritable.join(", ")
-            );
-            found.push(Finding::wrong(CHECK, what).with("# install the package iptables"));
-        }
-        found.push(self.mixed());
-        found
-    }
-
-    fn mixed(&self) -> Finding {
-        let (own, other, name) = match self.kind {
-            Some(Engine::Nft) => (&self.nft, &self.legacy, "legacy"),
-            Some(Engine::Legacy) => (&self.legacy, &self.nft, "nft"),
-            None if self.legacy.is_empty() => {
-                return Finding::ok(CHECK, "there are no rules of iptables-legacy");
-            }
-            None => {
-                let what = "there are rules of iptables-legacy, which nft does not show, and which kind `iptables` is could not be seen";
-                return Finding::note(CHECK, what);
-            }
-        };
-        let is_legacy = name == "nft";
-        match () {
-            () if other.has_libvirts => stale(name),
-            () if !other.drops.is_empty() => dropped(other, name),
-            () if other.is_empty() && is_legacy => Finding::note(
-                CHECK,
-                "iptables is iptables-legacy here: nft does not show its rules, and nobody tells of changes to them, so that the watching service looks once a minute",
+impl Display for IptablesFinding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneBackend => f.write_str("all rules are of one backend"),
+            Self::NoLegacyRules => f.write_str("no rules of iptables-legacy"),
+            Self::DefaultUnknown => f.write_str(
+                "there are rules of iptables-legacy, which nft does not show; cannot tell which \
+                 backend `iptables` uses",
             ),
-            () if other.is_empty() => Finding::ok(CHECK, "all its rules are of one kind"),
-            () if own.is_empty() => Finding::note(
-                CHECK,
-                format!("all rules are of iptables-{name}, which `iptables` does not show here"),
-            )
-            .with(format!("iptables-{name}-save")),
-            () => Finding::note(
-                CHECK,
-                format!("there are rules of iptables-{name} too, which `iptables` does not show here; the kernel obeys both"),
-            )
-            .with(format!("iptables-{name}-save")),
+            Self::DefaultIsLegacy => f.write_str(
+                "`iptables` is iptables-legacy: nft does not show its rules, and the kernel does \
+                 not report changes to them, so virt-forward watch checks them once a minute",
+            ),
+            Self::OnlyOtherBackend { backend } => write!(
+                f,
+                "all rules are of iptables-{}, which the default `iptables` (other backend) does \
+                 not show",
+                suffix(*backend)
+            ),
+            Self::BothBackends { backend } => write!(
+                f,
+                "there are also rules of iptables-{}, which the default `iptables` (other \
+                 backend) does not show; the kernel applies both",
+                suffix(*backend)
+            ),
+            Self::StaleLibvirtRules { backend } => write!(
+                f,
+                "iptables-{} has stale rules of libvirt, which the default `iptables` (other \
+                 backend) does not show; they still reject traffic, and libvirt no longer updates \
+                 them",
+                suffix(*backend)
+            ),
+            Self::HiddenDropPolicy { backend, .. } => write!(
+                f,
+                "iptables-{} has FORWARD policy DROP, which the default `iptables` (other \
+                 backend) does not show; guests' Internet traffic is dropped",
+                suffix(*backend)
+            ),
+            Self::NoProgram { chains } => {
+                let chains: Vec<_> = chains.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "no installed program can add a gate to {}",
+                    chains.join(", ")
+                )
+            }
         }
     }
 }
 
-fn program(family: Family, kind: &str) -> String {
+fn suffix(backend: Engine) -> &'static str {
+    match backend {
+        Engine::Nft => "nft",
+        Engine::Legacy => "legacy",
+    }
+}
+
+fn program(family: Family, backend: Engine) -> String {
     let name = if family == Family::Ip6 {
         "ip6tables"
     } else {
         "iptables"
     };
-    format!("{name}-{kind}")
-}
-
-/// The section that tells how to remove rules of the other backend. No command that flushes or
-/// deletes rules is printed.
-const OTHER_BACKEND_GUIDE: &str = "# see \"Rules left in the other backend\" in docs/firewalls.md, \
-                                   installed in /usr/share/doc/virt-forward";
-
-/// libvirt writes to one backend; what it wrote to the other is never updated.
-fn stale(kind: &str) -> Finding {
-    Finding::wrong(
-        CHECK,
-        format!(
-            "libvirt's rules are in the tables of iptables-{kind}, and `iptables` is of the \
-             other kind: they refuse, and nobody changes them any more"
-        ),
-    )
-    .with(format!("iptables-{kind}-save"))
-    .with(OTHER_BACKEND_GUIDE)
-}
-
-fn dropped(other: &Tables, kind: &str) -> Finding {
-    let programs = other.drops.iter().map(|family| program(*family, kind));
-    Finding::wrong(
-        CHECK,
-        format!(
-            "the policy of FORWARD is DROP in the tables of iptables-{kind}, and `iptables`, \
-             which is of the other kind, does not show that: what nothing of virt-forward's \
-             opens is dropped, the guests' way out among it"
-        ),
-    )
-    .with_all(programs.map(|program| format!("{program} -S FORWARD")))
-    .with(OTHER_BACKEND_GUIDE)
+    format!("{name}-{}", suffix(backend))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::tests::said;
     use std::{fs, os::unix::fs::symlink};
-
-    fn tables(text: &str) -> Tables {
-        let save = Save {
-            engine: Engine::Nft,
-            family: Family::Ip,
-            text: text.to_owned(),
-        };
-        Tables::of(&[save], Engine::Nft)
-    }
-
-    fn found(kind: Option<Engine>, nft: &str, legacy: &str) -> String {
-        let iptables = Iptables {
-            kind,
-            nft: tables(nft),
-            legacy: tables(legacy),
-            unwritable: Vec::new(),
-        };
-        said(&iptables.findings()).concat()
-    }
 
     const LIBVIRT: &str =
         "*filter\n:FORWARD ACCEPT [0:0]\n:LIBVIRT_FWI - [0:0]\n-A FORWARD -j LIBVIRT_FWI\nCOMMIT\n";
     const DROP: &str = "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n";
-    const OURS: &str = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m mark --mark 0x1/0x1 -m comment --comment virt-forward -j ACCEPT\n";
+    const GATE: &str = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m mark --mark 0x1/0x1 -m comment --comment virt-forward -j ACCEPT\n";
+    const NAT: &str = "*nat\n-A POSTROUTING -j MASQUERADE\n";
 
-    #[test]
-    fn the_two_kinds_are_told_apart() {
-        assert!(found(Some(Engine::Nft), LIBVIRT, "").starts_with("ok iptables"));
-        assert!(found(Some(Engine::Nft), LIBVIRT, OURS).starts_with("ok iptables"));
-        assert!(
-            found(Some(Engine::Legacy), "", LIBVIRT)
-                .starts_with("note iptables: iptables is iptables-legacy")
-        );
-        let stale = found(Some(Engine::Nft), LIBVIRT, LIBVIRT);
-        assert!(
-            stale.starts_with("wrong iptables: libvirt's rules"),
-            "{stale}"
-        );
-        assert!(stale.contains("| iptables-legacy-save | # see"), "{stale}");
-        let drops = found(Some(Engine::Nft), LIBVIRT, DROP);
-        assert!(
-            drops.starts_with("wrong") && drops.contains("| iptables-legacy -S FORWARD | # see"),
-            "{drops}"
-        );
-        let own = "*nat\n-A POSTROUTING -j MASQUERADE\n";
-        assert!(found(Some(Engine::Nft), LIBVIRT, own).starts_with("note"));
-        assert!(found(None, LIBVIRT, own).starts_with("note"));
-        assert!(found(None, LIBVIRT, "").starts_with("ok"));
+    fn save(engine: Engine, text: &str) -> Save {
+        Save {
+            engine,
+            family: Family::Ip,
+            text: text.to_owned(),
+        }
+    }
+
+    fn check(default: Option<Engine>, nft: &str, legacy: &str) -> IptablesFinding {
+        let saves = [save(Engine::Nft, nft), save(Engine::Legacy, legacy)];
+        let iptables = Iptables {
+            default,
+            nft: Tables::parse(&saves, Engine::Nft),
+            legacy: Tables::parse(&saves, Engine::Legacy),
+            unwritable: Vec::new(),
+        };
+        iptables.check_backends()
     }
 
     #[test]
-    fn the_kind_is_in_the_name_behind_the_link() {
+    fn rules_in_the_other_backend_are_found() {
+        let backend = Engine::Legacy;
+        let nft = Some(Engine::Nft);
+        assert_eq!(check(nft, LIBVIRT, ""), IptablesFinding::OneBackend);
+        assert_eq!(check(nft, LIBVIRT, GATE), IptablesFinding::OneBackend);
+        assert_eq!(
+            check(nft, LIBVIRT, NAT),
+            IptablesFinding::BothBackends { backend }
+        );
+        assert_eq!(
+            check(nft, "", NAT),
+            IptablesFinding::OnlyOtherBackend { backend }
+        );
+        assert_eq!(
+            check(nft, LIBVIRT, LIBVIRT),
+            IptablesFinding::StaleLibvirtRules { backend }
+        );
+        let families = vec![Family::Ip];
+        assert_eq!(
+            check(nft, LIBVIRT, DROP),
+            IptablesFinding::HiddenDropPolicy { backend, families }
+        );
+        let legacy = Some(Engine::Legacy);
+        assert_eq!(check(legacy, "", LIBVIRT), IptablesFinding::DefaultIsLegacy);
+        assert_eq!(check(None, LIBVIRT, NAT), IptablesFinding::DefaultUnknown);
+        assert_eq!(check(None, LIBVIRT, ""), IptablesFinding::NoLegacyRules);
+    }
+
+    #[test]
+    fn a_chain_that_no_program_can_write_is_an_error() {
+        let chains = vec![ChainName::nft(Family::Ip, "filter", "FORWARD")];
+        let iptables = Iptables {
+            unwritable: chains.clone(),
+            ..Iptables::default()
+        };
+        assert_eq!(iptables.check()[0], IptablesFinding::NoProgram { chains });
+    }
+
+    #[test]
+    fn the_backend_is_in_the_name_behind_the_link() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path());
-        assert_eq!(kind(&root), None);
+        let root = SysRoot::at(dir.path());
+        assert_eq!(default_backend(&root), None);
         root.put("/usr/sbin/xtables-nft-multi", "");
         symlink("xtables-nft-multi", root.path("/usr/sbin/iptables")).unwrap();
-        assert_eq!(kind(&root), Some(Engine::Nft));
+        assert_eq!(default_backend(&root), Some(Engine::Nft));
         fs::remove_file(root.path("/usr/sbin/iptables")).unwrap();
         root.put("/usr/sbin/xtables-legacy-multi", "");
         symlink("xtables-legacy-multi", root.path("/usr/sbin/iptables")).unwrap();
-        assert_eq!(kind(&root), Some(Engine::Legacy));
+        assert_eq!(default_backend(&root), Some(Engine::Legacy));
     }
 }

@@ -1,40 +1,147 @@
-//! The networks' bridges.
+//! The bridges of active networks.
 
+use std::fmt::{self, Display, Formatter};
+
+use strum::IntoStaticStr;
 use virt_forward_policy::sanitize::{argument, shown};
 
-use super::{Finding, Scene, or_ok};
+use super::{
+    context::Context,
+    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+};
 
-const CHECK: &str = "networks";
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum NetworkFinding {
+    /// The bridges of all active networks are up.
+    BridgesUp {
+        count: usize,
+    },
+    /// The network is active in libvirt.
+    BridgeMissing {
+        network: String,
+        bridge: String,
+    },
+    BridgeDown {
+        network: String,
+        bridge: String,
+    },
+    /// It is to stay closed until it starts again: the administrator has closed it, or it was
+    /// active before virt-forward knew of it.
+    KeptClosed {
+        network: String,
+    },
+}
 
-pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (network, bridge) in scene.routed() {
-        let name = shown(&network.name);
-        match scene.host.interface(bridge) {
-            None => {
-                let what = format!("{bridge} is gone, though libvirt takes {name} for active");
-                let name = argument(&network.name);
-                let remedy = format!("virsh net-destroy {name}; virsh net-start {name}");
-                found.push(Finding::wrong(CHECK, what).with(remedy));
+impl Diagnosis for NetworkFinding {
+    fn subject(&self) -> Subject {
+        Subject::Networks
+    }
+
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::BridgesUp { .. } => Severity::Ok,
+            Self::KeptClosed { .. } => Severity::Note,
+            Self::BridgeMissing { .. } | Self::BridgeDown { .. } => Severity::Error,
+        }
+    }
+
+    fn fix(&self) -> Vec<Fix> {
+        match self {
+            Self::BridgesUp { .. } => Vec::new(),
+            Self::BridgeMissing { network, .. } => {
+                let name = argument(network);
+                let restart = format!("virsh net-destroy {name}; virsh net-start {name}");
+                vec![Fix::command(restart)]
             }
-            Some(one) if !one.is_up => {
-                let what = format!("the bridge {bridge} of {name} is not up");
-                found.push(Finding::wrong(CHECK, what).with(format!("ip link set {bridge} up")));
+            Self::BridgeDown { bridge, .. } => {
+                vec![Fix::command(format!("ip link set {bridge} up"))]
+            }
+            Self::KeptClosed { network } => {
+                vec![Fix::command(format!(
+                    "virt-forward apply {}",
+                    argument(network)
+                ))]
+            }
+        }
+    }
+}
+
+impl Display for NetworkFinding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BridgesUp { count: 0 } => f.write_str("no active network can be opened"),
+            Self::BridgesUp { count: 1 } => f.write_str("1 active network, and its bridge is up"),
+            Self::BridgesUp { count } => {
+                write!(f, "{count} active networks, and their bridges are up")
+            }
+            Self::BridgeMissing { network, bridge } => write!(
+                f,
+                "{}: active in libvirt, but bridge {bridge} does not exist",
+                shown(network)
+            ),
+            Self::BridgeDown { network, bridge } => {
+                write!(f, "{}: bridge {bridge} is down", shown(network))
+            }
+            Self::KeptClosed { network } => write!(
+                f,
+                "{}: kept closed until its next start or `virt-forward apply`",
+                shown(network)
+            ),
+        }
+    }
+}
+
+pub(crate) fn check(context: &Context) -> Vec<NetworkFinding> {
+    let mut findings = Vec::new();
+    for (network, bridge) in context.routed() {
+        let (network, bridge) = (network.name.clone(), bridge.to_owned());
+        match context.host.interface(&bridge) {
+            None => findings.push(NetworkFinding::BridgeMissing { network, bridge }),
+            Some(interface) if !interface.is_up => {
+                findings.push(NetworkFinding::BridgeDown { network, bridge });
             }
             Some(_) => {}
         }
     }
-    for record in scene.records().filter(|record| record.is_held) {
-        let name = shown(&record.network.name);
-        let what = format!("{name} was closed by hand, and stays so until it starts again");
-        let name = argument(&record.network.name);
-        found.push(Finding::note(CHECK, what).with(format!("virt-forward apply {name}")));
+    let kept_closed = context.records().filter(|record| record.is_held);
+    findings.extend(kept_closed.map(|record| NetworkFinding::KeptClosed {
+        network: record.network.name.clone(),
+    }));
+    let count = context.routed().count();
+    passed_unless_error(findings, NetworkFinding::BridgesUp { count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::TestHost;
+
+    #[test]
+    fn a_bridge_has_to_exist_and_be_up() {
+        let mut host = TestHost::new();
+        let up = NetworkFinding::BridgesUp { count: 2 };
+        assert_eq!(check(&host.context()), [up]);
+        host.interface("br3").is_up = false;
+        let (network, bridge) = ("kube03".to_owned(), "br3".to_owned());
+        let down = NetworkFinding::BridgeDown { network, bridge };
+        assert_eq!(check(&host.context()), [down]);
+        host.host.interfaces.retain(|one| one.name != "br3");
+        let (network, bridge) = ("kube03".to_owned(), "br3".to_owned());
+        let missing = NetworkFinding::BridgeMissing { network, bridge };
+        assert_eq!(check(&host.context()), [missing]);
     }
-    let count = scene.routed().count();
-    let what = match count {
-        0 => "none is active that could be opened".to_owned(),
-        1 => "one is active, and its bridge is up".to_owned(),
-        count => format!("{count} are active, and their bridges are up"),
-    };
-    or_ok(found, CHECK, &what)
+
+    #[test]
+    fn a_network_that_is_kept_closed_is_noted() {
+        let mut host = TestHost::new();
+        host.inspection.wanted.records[0].is_held = true;
+        let found = check(&host.context());
+        let network = "kube02".to_owned();
+        assert_eq!(found[1], NetworkFinding::KeptClosed { network });
+    }
 }

@@ -1,89 +1,79 @@
-//! Processes of this host, by their names.
+//! Processes of the host.
 
 use std::{
     fs,
     time::{Duration, SystemTime},
 };
 
-use super::Root;
+use super::SysRoot;
 
-/// Ticks a second of times in `/proc/PID/stat`: `USER_HZ`, the same on every machine that
-/// libvirt runs on.
-const TICKS: u64 = 100;
+/// `USER_HZ`, the ticks per second of times in `/proc/PID/stat`: the same on every architecture
+/// that libvirt supports.
+pub(super) const USER_HZ: u64 = 100;
 
-/// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    /// The kernel's name for it: 15 characters at most.
+    /// Its `comm`: 15 characters at most.
     pub(crate) name: String,
     pub(crate) started: SystemTime,
-    /// Its program has been replaced since.
+    /// Its program has been replaced since it started.
     pub(crate) is_outdated: bool,
 }
 
-impl Root {
-    /// The process of that number, at a time when `now` is now.
+impl SysRoot {
+    /// The process with that pid; `now` is the current time.
     pub(crate) fn process(&self, pid: u32, now: SystemTime) -> Option<Process> {
         let stat = self.text(format!("/proc/{pid}/stat"))?;
-        // The name is in parentheses, and may hold any of them.
+        // The name is in parentheses, and can contain parentheses itself.
         let (before, after) = stat.rsplit_once(')')?;
         let (_, name) = before.split_once('(')?;
-        // Field 22, where the state behind the name is field 3 (proc_pid_stat(5)).
+        // Field 22; the state, which follows the name, is field 3 (proc_pid_stat(5)).
         let ticks: u64 = after.split_whitespace().nth(19)?.parse().ok()?;
         let program = fs::read_link(self.path(format!("/proc/{pid}/exe"))).ok();
         let program = program.map(|path| path.to_string_lossy().into_owned());
         Some(Process {
             pid,
             name: name.to_owned(),
-            started: self.booted(now)? + Duration::from_millis(ticks * 1000 / TICKS),
+            started: self.boot_time(now)? + Duration::from_millis(ticks * 1000 / USER_HZ),
             is_outdated: program.is_some_and(|path| path.ends_with(" (deleted)")),
         })
     }
 
-    /// Nearer than the seconds of btime in /proc/stat: the same moment by both clocks.
-    fn booted(&self, now: SystemTime) -> Option<SystemTime> {
+    /// The time of the boot by the wall clock, more precise than btime in /proc/stat.
+    fn boot_time(&self, now: SystemTime) -> Option<SystemTime> {
         let uptime = self.text("/proc/uptime")?;
         let seconds: f64 = uptime.split_whitespace().next()?.parse().ok()?;
         now.checked_sub(Duration::try_from_secs_f64(seconds).ok()?)
     }
 
-    /// The processes of that name in the network that we are in: those of containers have one of
-    /// their own.
+    /// The processes of that name in the network namespace of this program, so not those of
+    /// containers.
     pub(crate) fn processes(&self, name: &str, now: SystemTime) -> Vec<Process> {
-        let network = |pid: &str| fs::read_link(self.path(format!("/proc/{pid}/ns/net"))).ok();
-        let own = network("self");
-        let pids = self.names("/proc").into_iter();
-        let pids = pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
-        // The name first: to look at all the rest of all processes takes long.
-        let of_name =
-            pids.filter(|pid| self.text(format!("/proc/{pid}/comm")).as_deref() == Some(name));
-        let beside = of_name.filter(|pid| network(pid) == own);
-        let pids = beside.filter_map(|pid| pid.parse().ok());
-        pids.filter_map(|pid| self.process(pid, now)).collect()
+        let namespace = |pid: &str| fs::read_link(self.path(format!("/proc/{pid}/ns/net"))).ok();
+        let own = namespace("self");
+        let mut found = Vec::new();
+        for pid in self.names("/proc") {
+            // The name first: the rest takes long for all processes of a host.
+            let is_named = self.text(format!("/proc/{pid}/comm")).as_deref() == Some(name);
+            if is_named && namespace(&pid) == own {
+                let pid = pid.parse().ok();
+                found.extend(pid.and_then(|pid| self.process(pid, now)));
+            }
+        }
+        found
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// Lays out a process that started that many seconds after a boot 1000 seconds ago.
-    pub(crate) fn put_process(root: &Root, pid: u32, name: &str, seconds: u64) {
-        root.put("/proc/uptime", "1000.00 900.00\n");
-        let ticks = seconds * TICKS;
-        let zeros = "0 ".repeat(18);
-        root.put(
-            &format!("/proc/{pid}/stat"),
-            &format!("{pid} ({name}) S {zeros}{ticks} 0 0\n"),
-        );
-        root.put(&format!("/proc/{pid}/comm"), &format!("{name}\n"));
-    }
+    use crate::doctor::fixtures::put_process;
 
     #[test]
-    fn a_process_tells_when_it_started() {
+    fn a_process_is_read_with_the_time_of_its_start() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path());
+        let root = SysRoot::at(dir.path());
         let now = SystemTime::now();
         put_process(&root, 7, "odd) (name", 250);
         put_process(&root, 8, "libvirtd", 400);

@@ -1,120 +1,134 @@
-//! A report for people.
+//! The report as text.
 
 use std::fmt::Write;
 
-use super::{Finding, Report, State};
+use super::{
+    Report,
+    finding::{Diagnosis, Fix, Severity},
+};
 use crate::{
     output,
     paint::{Screen, Tone},
 };
 
-/// How far a remedy is from the left.
+/// The indentation of a fix.
 const INDENT: usize = 4;
 
 impl Report {
-    /// A line a finding, with what to do under what is wrong, and a sentence.
-    pub(crate) fn for_people(&self, screen: &Screen) -> String {
+    /// A line for each finding, followed by its fix, and a summary.
+    pub(crate) fn render(&self, screen: &Screen) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&finding.for_people(screen));
+            text.push_str(&render_finding(finding.diagnosis(), screen));
         }
-        let wrong = self.findings.iter().filter(|one| one.state == State::Wrong);
-        let mut names: Vec<_> = wrong.map(|one| one.check).collect();
-        names.dedup();
-        let names = names.join(", ");
-        let sentence = match self.wrong {
-            0 => "Nothing is wrong.".to_owned(),
-            1 => format!("1 thing is wrong: {names}."),
-            wrong => format!("{wrong} things are wrong: {names}."),
+        let tone = if self.is_healthy() {
+            Tone::Good
+        } else {
+            Tone::Bad
         };
-        let tone = match self.wrong {
-            0 => Tone::Good,
-            _ => Tone::Bad,
-        };
-        let sentence = output::wrapped(&sentence, screen.text_width());
-        let _ = writeln!(text, "\n{}", screen.paint(tone, &sentence));
+        let summary = output::wrapped(&self.summary(), screen.text_width());
+        let _ = writeln!(text, "\n{}", screen.paint(tone, &summary));
         text
     }
-}
 
-impl Finding {
-    fn for_people(&self, screen: &Screen) -> String {
-        let mark = match self.state {
-            State::Ok => (Tone::Good, "ok"),
-            State::Wrong => (Tone::Bad, "WRONG"),
-            State::Note => (Tone::Partial, "note"),
-        };
-        let mut text = output::looked_at(screen, mark, self.check, &self.what);
-        for line in &self.remedy {
-            for part in folded(line, screen.text_width()) {
-                let _ = writeln!(text, "{:INDENT$}{part}", "");
+    fn summary(&self) -> String {
+        let diagnoses = self.findings.iter().map(|finding| finding.diagnosis());
+        let errors = diagnoses.filter(|finding| finding.severity() == Severity::Error);
+        let mut subjects = Vec::new();
+        for error in errors {
+            let subject = error.subject().name();
+            if !subjects.contains(&subject) {
+                subjects.push(subject);
             }
         }
-        text
+        let subjects = subjects.join(", ");
+        match self.errors {
+            0 => "No problems found.".to_owned(),
+            1 => format!("1 problem: {subjects}"),
+            errors => format!("{errors} problems: {subjects}"),
+        }
     }
 }
 
-/// A line for a shell in parts that fit, each but the last with the backslash that a shell
-/// takes for no end; one for a person with words only.
-fn folded(line: &str, width: usize) -> Vec<String> {
-    let most = width.saturating_sub(INDENT);
-    if line.chars().count() <= most {
-        return vec![line.to_owned()];
+fn render_finding(finding: &dyn Diagnosis, screen: &Screen) -> String {
+    let label = match finding.severity() {
+        Severity::Ok => (Tone::Good, "ok"),
+        Severity::Note => (Tone::Partial, "note"),
+        Severity::Error => (Tone::Bad, "error"),
+    };
+    let subject = finding.subject().name();
+    let mut text = output::looked_at(screen, label, subject, &finding.to_string());
+    for fix in finding.fix() {
+        for line in fix_lines(&fix, screen.text_width().saturating_sub(INDENT)) {
+            let _ = writeln!(text, "{:INDENT$}{line}", "");
+        }
     }
-    if let Some(remark) = line.strip_prefix("# ") {
-        let wrapped = output::wrapped(remark, most.saturating_sub(2));
-        return wrapped.lines().map(|part| format!("# {part}")).collect();
+    text
+}
+
+/// A fix in lines of at most `width` columns. The lines of a long command end with a backslash,
+/// so that it can be pasted into a shell; its remark precedes it.
+fn fix_lines(fix: &Fix, width: usize) -> Vec<String> {
+    let whole = fix.to_string();
+    if whole.chars().count() <= width {
+        return vec![whole];
     }
-    let wrapped = output::wrapped_command(line, most.saturating_sub(4));
-    let mut parts: Vec<_> = wrapped.lines().map(|part| format!("  {part} \\")).collect();
-    if let Some(first) = parts.first_mut() {
-        *first = first.trim_start().to_owned();
+    match fix {
+        Fix::Config(_) => vec![whole],
+        Fix::Advice(text) => comment_lines(text, width),
+        Fix::Command { line, remark } => {
+            let remark = remark.as_deref().map(|text| comment_lines(text, width));
+            let mut lines = remark.unwrap_or_default();
+            lines.extend(command_lines(line, width));
+            lines
+        }
     }
-    if let Some(last) = parts.last_mut() {
-        *last = last.trim_end_matches(" \\").to_owned();
-    }
-    parts
+}
+
+fn comment_lines(text: &str, width: usize) -> Vec<String> {
+    let wrapped = output::wrapped(text, width.saturating_sub(2));
+    wrapped.lines().map(|line| format!("# {line}")).collect()
+}
+
+fn command_lines(command: &str, width: usize) -> Vec<String> {
+    let wrapped = output::wrapped_command(command, width.saturating_sub(4));
+    let joined = wrapped.replace('\n', " \\\n  ");
+    joined.lines().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::{finding::Finding, hook::HookFinding, table::TableFinding};
 
     #[test]
-    fn no_line_is_wider_than_a_terminal() {
-        let long = "a sentence that goes on ".repeat(9);
+    fn a_long_command_can_be_pasted() {
         let command = "iptables -t mangle -I POSTROUTING ".repeat(5);
-        let report = Report::new(vec![
-            Finding::ok("hook", long.clone()),
-            Finding::wrong("gates", long.clone())
-                .with(command.trim_end())
-                .with(format!("# {long}"))
-                .with("short"),
-            Finding::note("watch", "one"),
-        ]);
-        let text = report.for_people(&Screen::plain(80));
-        for line in text.lines() {
-            assert!(line.chars().count() <= 80, "{line}");
-        }
-        let joined = text.replace(" \\\n      ", " ");
-        assert!(joined.contains(command.trim_end()), "{text}");
-        assert!(
-            text.ends_with("\n    short\nnote     watch       one\n\n1 thing is wrong: gates.\n")
+        let lines = fix_lines(&Fix::command(command.trim_end()), 60);
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.chars().count() <= 60));
+        assert_eq!(lines.join("\n").replace(" \\\n  ", " "), command.trim_end());
+        let remarked = Fix::command_with("virsh net-edit kube03", "another subnet");
+        assert_eq!(
+            fix_lines(&remarked, 60),
+            ["virsh net-edit kube03   # another subnet"]
+        );
+        assert_eq!(
+            fix_lines(&remarked, 30),
+            ["# another subnet", "virsh net-edit kube03"]
         );
     }
 
     #[test]
-    fn the_last_sentence_counts() {
-        assert!(
-            Report::new(vec![])
-                .for_people(&Screen::plain(80))
-                .contains("Nothing is wrong.")
-        );
-        let two = vec![Finding::wrong("a", ""), Finding::wrong("b", "")];
-        assert!(
-            Report::new(two)
-                .for_people(&Screen::plain(80))
-                .contains("2 things are wrong: a, b.")
+    fn the_summary_counts_problems() {
+        let summary = |findings: Vec<Finding>| Report::new(findings).summary();
+        assert_eq!(summary(vec![]), "No problems found.");
+        let table = || Finding::from(TableFinding::Differs);
+        assert_eq!(summary(vec![table()]), "1 problem: table");
+        let path = "/x".to_owned();
+        let hook = Finding::from(HookFinding::NotExecutable { path });
+        assert_eq!(
+            summary(vec![hook.clone(), hook, table()]),
+            "3 problems: hook, table"
         );
     }
 }

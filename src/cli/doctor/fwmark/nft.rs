@@ -1,43 +1,35 @@
-//! What `nft -j list ruleset` lists of marks. Read leniently: the words that are looked for, and
-//! whatever else there may be is passed over.
+//! fwmarks in the output of `nft -j list ruleset`. The parser is lenient: it skips expressions that
+//! it does not know.
 
 use serde_json::Value;
 use virt_forward_policy::netfilter::TABLE;
 use virt_forward_ruleset::COMMENT;
 
-use super::{Place, Rules, Use};
+use super::rules::{BaseHook, ChainRef, FwmarkRules, FwmarkUse};
 
-/// Adds what is in it to `rules`; `is_read` tells of tables that were read otherwise.
-pub(super) fn read(
-    rules: &mut Rules,
+/// Adds the rules in `json` to `rules`, without the tables for which `is_parsed` holds.
+pub(super) fn parse(
+    rules: &mut FwmarkRules,
     json: &str,
-    is_read: impl Fn(&str, &str) -> bool,
+    is_parsed: impl Fn(&str, &str) -> bool,
 ) -> serde_json::Result<()> {
     let all: Value = serde_json::from_str(json)?;
     let objects = all.get("nftables").and_then(Value::as_array);
+    let is_relevant = |chain: &ChainRef| {
+        let (family, table) = (chain.family.as_str(), chain.table.as_str());
+        let is_own = (family, table) == (TABLE.family.word(), TABLE.name);
+        // Packets in the bridge and netdev families do not meet virt-forward's chains.
+        ["ip", "ip6", "inet"].contains(&family) && !is_own && !is_parsed(family, table)
+    };
     for object in objects.into_iter().flatten() {
-        let chain = object.get("chain");
-        let Some(one) = chain.or_else(|| object.get("rule")) else {
-            continue;
-        };
-        let name = if chain.is_some() { "name" } else { "chain" };
-        let Some(place) = place(one, name) else {
-            continue;
-        };
-        let is_ours = (place.0.as_str(), place.1.as_str()) == (TABLE.family.word(), TABLE.name);
-        // Frames on a bridge and what comes in on a device meet none of our chains.
-        let is_routed = ["ip", "ip6", "inet"].contains(&place.0.as_str());
-        if is_ours || !is_routed || is_read(&place.0, &place.1) {
-            continue;
-        }
-        match chain {
-            Some(chain) => {
-                let hook = text(chain, "hook");
-                let priority = chain.get("prio").and_then(Value::as_i64);
-                let priority = priority.and_then(|number| i32::try_from(number).ok());
-                rules.chain(place, hook.zip(priority));
+        if let Some(chain) = object.get("chain") {
+            if let Some(name) = chain_ref(chain, "name").filter(is_relevant) {
+                rules.add_chain(name, base_hook(chain));
             }
-            None => rule(rules, &place, one),
+        } else if let Some(rule) = object.get("rule")
+            && let Some(chain) = chain_ref(rule, "chain").filter(is_relevant)
+        {
+            add_rule(rules, &chain, rule);
         }
     }
     Ok(())
@@ -47,112 +39,127 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
-fn place(value: &Value, name: &str) -> Option<Place> {
+/// The chain of an object that has the chain's name in `key`.
+fn chain_ref(value: &Value, key: &str) -> Option<ChainRef> {
     let word = |key| text(value, key).map(str::to_owned);
-    Some((word("family")?, word("table")?, word(name)?))
+    Some(ChainRef {
+        family: word("family")?,
+        table: word("table")?,
+        chain: word(key)?,
+    })
 }
 
-fn rule(rules: &mut Rules, place: &Place, rule: &Value) {
+fn base_hook(chain: &Value) -> Option<BaseHook<'_>> {
+    let priority = chain.get("prio").and_then(Value::as_i64)?;
+    Some(BaseHook {
+        hook: text(chain, "hook")?,
+        priority: priority.try_into().ok()?,
+    })
+}
+
+fn add_rule(rules: &mut FwmarkRules, chain: &ChainRef, rule: &Value) {
     if text(rule, "comment") == Some(COMMENT) {
         return;
     }
-    let mut found = Use {
-        looks_only: true,
-        ..Use::default()
+    let mut found = FwmarkUse {
+        only_matches: true,
+        ..FwmarkUse::default()
     };
     let statements = rule.get("expr").and_then(Value::as_array);
-    for statement in statements
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-    {
-        for (word, value) in statement {
-            match word.as_str() {
-                "match" => matched(&mut found, value),
-                "mangle" => mangled(&mut found, value),
+    let statements = statements.into_iter().flatten();
+    for statement in statements.filter_map(Value::as_object) {
+        for (keyword, value) in statement {
+            match keyword.as_str() {
+                "match" => add_match(&mut found, value),
+                "mangle" => add_mangle(&mut found, value),
                 "jump" | "goto" => {
                     if let Some(to) = text(value, "target") {
-                        rules.jump(place, to);
+                        rules.add_jump(chain, to);
                     }
                 }
-                "vmap" => mapped(rules, place, &mut found, value),
-                // A match of iptables' own; one on the comment says nothing, but who knows.
-                "xt" if text(value, "type") == Some("match") => found.is_for_some = true,
+                "vmap" => add_verdict_map(rules, chain, &mut found, value),
+                // A match of iptables. It may be a comment, which is not a condition.
+                "xt" if text(value, "type") == Some("match") => found.is_conditional = true,
                 _ => {}
             }
         }
     }
-    rules.rule(place, found);
+    rules.add_use(chain, found);
 }
 
 /// `meta mark & MASK == VALUE`
-fn matched(found: &mut Use, value: &Value) {
-    found.is_for_some = true;
+fn add_match(found: &mut FwmarkUse, value: &Value) {
+    found.is_conditional = true;
     let (Some(left), Some(right)) = (value.get("left"), value.get("right")) else {
         return;
     };
-    let Some(Seen {
+    let Some(MarkExpr {
         from: Source::Mark,
         keeps,
         ..
-    }) = seen(left)
+    }) = mark_expr(left)
     else {
         return;
     };
-    found.bits |= match numbers(right) {
+    found.owned |= match operand(right) {
         // nft 1.0.6 takes `& 0xf0000000 == 0x10000000` for a prefix.
-        Right::Prefix(value, length) => {
+        Operand::Prefix(value, length) => {
             let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            Use::field(value, mask & keeps)
+            FwmarkUse::owned_bits(value, mask & keeps)
         }
-        Right::Value(value) => Use::field(value, keeps),
+        Operand::Value(value) => FwmarkUse::owned_bits(value, keeps),
     };
 }
 
 /// `meta mark set …`, `ct mark set meta mark …`
-fn mangled(found: &mut Use, value: &Value) {
-    let key = value.get("key").and_then(seen);
-    let new = value.get("value").and_then(seen);
+fn add_mangle(found: &mut FwmarkUse, value: &Value) {
+    let key = value.get("key").and_then(mark_expr);
+    let new = value.get("value").and_then(mark_expr);
     match (key.map(|key| key.from), new) {
         (Some(Source::Mark), new) => {
-            found.looks_only = false;
-            // What is not understood may be anything.
-            let new = new.unwrap_or(Seen::NOTHING);
+            found.only_matches = false;
+            // An unknown expression may change any bit.
+            let new = new.unwrap_or(MarkExpr::NOTHING);
             let (value, mask) = match new.from {
-                Source::Mark => (new.sets | new.turns, !new.keeps | new.sets | new.turns),
+                Source::Mark => (new.sets | new.flips, !new.keeps | new.sets | new.flips),
                 Source::Connection => (new.sets, u32::MAX),
                 Source::Nothing => (new.sets, u32::MAX),
             };
-            found.changes |= mask;
-            found.sets |= value;
-            found.bits |= Use::field(value, mask);
+            found.changed |= mask;
+            found.set |= value;
+            found.owned |= FwmarkUse::owned_bits(value, mask);
         }
         (Some(Source::Connection), Some(new)) if new.from == Source::Mark => {
-            found.looks_only = false;
-            found.saves |= new.keeps;
-            found.bits |= Use::field(0, new.keeps);
+            found.only_matches = false;
+            found.saved |= new.keeps;
+            found.owned |= FwmarkUse::owned_bits(0, new.keeps);
         }
         _ => {}
     }
 }
 
 /// `meta mark vmap { 1 : jump a }`
-fn mapped(rules: &mut Rules, place: &Place, found: &mut Use, value: &Value) {
-    found.is_for_some = true;
-    if let Some(Seen {
+fn add_verdict_map(
+    rules: &mut FwmarkRules,
+    chain: &ChainRef,
+    found: &mut FwmarkUse,
+    value: &Value,
+) {
+    found.is_conditional = true;
+    if let Some(MarkExpr {
         from: Source::Mark,
         keeps,
         ..
-    }) = value.get("key").and_then(seen)
+    }) = value.get("key").and_then(mark_expr)
     {
-        found.bits |= Use::field(0, keeps);
+        found.owned |= FwmarkUse::owned_bits(0, keeps);
     }
     for to in targets(value) {
-        rules.jump(place, &to);
+        rules.add_jump(chain, &to);
     }
 }
 
-/// Chains that are named anywhere in it.
+/// The chains that verdicts anywhere in `value` jump to.
 fn targets(value: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => {
@@ -166,16 +173,16 @@ fn targets(value: &Value) -> Vec<String> {
     }
 }
 
-enum Right {
+enum Operand {
     Value(u32),
     Prefix(u32, u32),
 }
 
-/// All bits of what is compared with: a number, a range or a set of them.
-fn numbers(value: &Value) -> Right {
+/// The bits of the right-hand side: of a number, or of all numbers in a range or set.
+fn operand(value: &Value) -> Operand {
     if let Some(prefix) = value.get("prefix") {
         let number = |key| prefix.get(key).and_then(Value::as_u64).unwrap_or(0);
-        return Right::Prefix(number("addr") as u32, (number("len") as u32).min(32));
+        return Operand::Prefix(number("addr") as u32, (number("len") as u32).min(32));
     }
     fn bits(value: &Value) -> u32 {
         match value {
@@ -185,7 +192,7 @@ fn numbers(value: &Value) -> Right {
             _ => 0,
         }
     }
-    Right::Value(bits(value))
+    Operand::Value(bits(value))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,69 +202,72 @@ enum Source {
     Nothing,
 }
 
-/// A value: which bits it keeps of which mark, which it has set, and which it turns round.
+/// A value computed from a mark: the bits that it keeps of the mark, those that it sets, and those
+/// that it flips.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct MarkExpr {
     from: Source,
     keeps: u32,
     sets: u32,
-    turns: u32,
+    flips: u32,
 }
 
-impl Seen {
+impl MarkExpr {
     const NOTHING: Self = Self {
         from: Source::Nothing,
         keeps: 0,
         sets: 0,
-        turns: 0,
+        flips: 0,
     };
 }
 
-fn seen(value: &Value) -> Option<Seen> {
+fn mark_expr(value: &Value) -> Option<MarkExpr> {
     if let Some(number) = value.as_u64() {
-        return Some(Seen {
+        return Some(MarkExpr {
             sets: number as u32,
-            ..Seen::NOTHING
+            ..MarkExpr::NOTHING
         });
     }
-    let (word, inner) = value.as_object()?.iter().next()?;
-    let all = |from| Seen {
+    let (keyword, inner) = value.as_object()?.iter().next()?;
+    let all = |from| MarkExpr {
         from,
         keeps: u32::MAX,
-        ..Seen::NOTHING
+        ..MarkExpr::NOTHING
     };
-    match word.as_str() {
+    match keyword.as_str() {
         "meta" if text(inner, "key") == Some("mark") => Some(all(Source::Mark)),
         "ct" if text(inner, "key") == Some("mark") => Some(all(Source::Connection)),
         "&" | "|" | "^" => {
             let mut parts = inner.as_array()?.iter();
-            let first = seen(parts.next()?)?;
-            parts.try_fold(first, |one, other| Some(joined(word, one, seen(other)?)))
+            let first = mark_expr(parts.next()?)?;
+            parts.try_fold(first, |one, other| {
+                Some(combine(keyword, one, mark_expr(other)?))
+            })
         }
         _ => None,
     }
 }
 
-fn joined(word: &str, one: Seen, other: Seen) -> Seen {
-    // The mark may stand on either side.
+fn combine(operator: &str, one: MarkExpr, other: MarkExpr) -> MarkExpr {
+    // The mark may be either operand.
     let (mark, number) = match one.from {
         Source::Nothing => (other, one.sets),
         _ => (one, other.sets),
     };
-    match word {
-        "&" => Seen {
+    match operator {
+        "&" => MarkExpr {
             keeps: mark.keeps & number,
             sets: mark.sets & number,
-            turns: mark.turns & number,
+            flips: mark.flips & number,
             ..mark
         },
-        "|" => Seen {
+        "|" => MarkExpr {
             keeps: mark.keeps & !number,
             sets: mark.sets | number,
             ..mark
         },
-        _ => Seen {
-            turns: mark.turns ^ number,
+        _ => MarkExpr {
+            flips: mark.flips ^ number,
             ..mark
         },
     }
@@ -268,13 +278,13 @@ mod tests {
     use super::*;
 
     /// As nft 1.0.6 and 1.1.3 list it.
-    fn uses(expressions: &str) -> Use {
+    fn uses(expressions: &str) -> FwmarkUse {
         let json = format!(
             r#"{{"nftables":[{{"chain":{{"family":"inet","table":"t","name":"f","hook":"forward","prio":5}}}},
             {{"rule":{{"family":"inet","table":"t","chain":"f","expr":{expressions}}}}}]}}"#
         );
-        let mut rules = Rules::default();
-        read(&mut rules, &json, |_, _| false).unwrap();
+        let mut rules = FwmarkRules::default();
+        parse(&mut rules, &json, |_, _| false).unwrap();
         rules
             .uses
             .into_iter()
@@ -289,11 +299,11 @@ mod tests {
         let found = uses(&format!(
             r#"[{{"mangle":{{"key":{MARK},"value":{value}}}}}]"#
         ));
-        (found.bits, found.changes)
+        (found.owned, found.changed)
     }
 
     #[test]
-    fn what_is_compared_is_read() {
+    fn comparisons_are_parsed() {
         let compared = |left: &str, right: &str| {
             uses(&format!(
                 r#"[{{"match":{{"op":"==","left":{left},"right":{right}}}}},{{"accept":null}}]"#
@@ -301,23 +311,26 @@ mod tests {
         };
         let masked = |mask: u32| format!(r#"{{"&":[{MARK},{mask}]}}"#);
         let gate = compared(&masked(0x1000_0000), "0");
-        assert_eq!(gate.bits, 0x1000_0000);
-        assert!(gate.looks_only);
+        assert_eq!(gate.owned, 0x1000_0000);
+        assert!(gate.only_matches);
         assert_eq!(
-            compared(&masked(0xf000_0000), "268435456").bits,
+            compared(&masked(0xf000_0000), "268435456").owned,
             0xf000_0000
         );
         assert_eq!(
-            compared(MARK, r#"{"prefix":{"addr":268435456,"len":4}}"#).bits,
+            compared(MARK, r#"{"prefix":{"addr":268435456,"len":4}}"#).owned,
             0xf000_0000
         );
-        assert_eq!(compared(MARK, "5").bits, 5);
-        assert_eq!(compared(MARK, r#"{"set":[1,2]}"#).bits, 3);
-        assert_eq!(compared(r#"{"ct":{"key":"mark"}}"#, "5"), Use::default());
+        assert_eq!(compared(MARK, "5").owned, 5);
+        assert_eq!(compared(MARK, r#"{"set":[1,2]}"#).owned, 3);
+        assert_eq!(
+            compared(r#"{"ct":{"key":"mark"}}"#, "5"),
+            FwmarkUse::default()
+        );
     }
 
     #[test]
-    fn what_is_set_is_read() {
+    fn assignments_are_parsed() {
         assert_eq!(set("1"), (1, u32::MAX));
         assert_eq!(
             set(&format!(r#"{{"|":[{MARK},268435456]}}"#)),
@@ -341,12 +354,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_to_one_is_told_from_what_is_cleared() {
+    fn set_bits_are_told_from_cleared_ones() {
         let sets = |value: &str| {
             uses(&format!(
                 r#"[{{"mangle":{{"key":{MARK},"value":{value}}}}}]"#
             ))
-            .sets
+            .set
         };
         assert_eq!(sets("268435456"), 0x1000_0000);
         let or = format!(r#"{{"|":[{MARK},268435456]}}"#);
@@ -356,25 +369,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read() {
+    fn saves_to_the_connection_mark_are_parsed() {
         let save = |value: &str| {
             uses(&format!(
                 r#"[{{"mangle":{{"key":{{"ct":{{"key":"mark"}}}},"value":{value}}}}}]"#
             ))
         };
-        assert_eq!(save(MARK).saves, u32::MAX);
+        assert_eq!(save(MARK).saved, u32::MAX);
         let some = save(&format!(r#"{{"&":[{MARK},255]}}"#));
-        assert_eq!((some.bits, some.saves), (255, 255));
-        assert_eq!(save("7"), Use::default());
+        assert_eq!((some.owned, some.saved), (255, 255));
+        assert_eq!(save("7"), FwmarkUse::default());
     }
 
     #[test]
-    fn what_is_not_known_is_passed_over() {
+    fn unknown_expressions_are_skipped() {
         let odd =
             r#"[{"last":null},{"match":{"op":"==","left":{"nonsense":[]},"right":true}},3,null]"#;
-        assert_eq!(uses(odd), Use::default());
-        let mut rules = Rules::default();
-        assert!(read(&mut rules, "not json", |_, _| false).is_err());
-        read(&mut rules, "{}", |_, _| false).unwrap();
+        assert_eq!(uses(odd), FwmarkUse::default());
+        let mut rules = FwmarkRules::default();
+        assert!(parse(&mut rules, "not json", |_, _| false).is_err());
+        parse(&mut rules, "{}", |_, _| false).unwrap();
     }
 }

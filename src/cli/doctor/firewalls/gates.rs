@@ -1,0 +1,290 @@
+//! Gates: present, effective, and only where they are needed.
+
+use std::fmt::{self, Display, Formatter};
+
+use strum::IntoStaticStr;
+use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
+use virt_forward_ruleset::gates::{Site, State, chain_model::Chain};
+
+use crate::doctor::{
+    context::Context,
+    finding::{Diagnosis, Fix, Severity, Subject},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum GateFinding {
+    /// All required gates are present and effective.
+    Present { count: usize },
+    /// The desired state is unknown: the config is invalid.
+    Skipped,
+    Missing {
+        chain: ChainName,
+        owner: &'static str,
+    },
+    /// Other rules precede it, or it is there twice.
+    Shadowed {
+        chain: ChainName,
+        owner: &'static str,
+    },
+    /// It precedes rules that drop some packets.
+    TooHigh {
+        chain: ChainName,
+        owner: &'static str,
+    },
+    /// The fast path at the head of a long chain is missing.
+    ShortcutMissing {
+        chain: ChainName,
+        owner: &'static str,
+    },
+    /// A gate where none is needed, while networks are open.
+    NotNeeded { chain: ChainName },
+    /// A gate while no network is open.
+    Leftover { chain: ChainName },
+    /// A gate without the table, as saved rules restore it at boot. The table clears the bit of
+    /// incoming packets; without it, the gate accepts the bit from any program.
+    WithoutTable { chain: ChainName, mark: MarkBit },
+    /// A firewall could not be inspected.
+    Uninspected { cause: String },
+}
+
+impl Diagnosis for GateFinding {
+    fn subject(&self) -> Subject {
+        Subject::Gates
+    }
+
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Present { .. } => Severity::Ok,
+            Self::Skipped | Self::Uninspected { .. } => Severity::Note,
+            Self::Missing { .. }
+            | Self::Shadowed { .. }
+            | Self::TooHigh { .. }
+            | Self::ShortcutMissing { .. }
+            | Self::NotNeeded { .. }
+            | Self::Leftover { .. }
+            | Self::WithoutTable { .. } => Severity::Error,
+        }
+    }
+
+    fn fix(&self) -> Vec<Fix> {
+        match self {
+            Self::Present { .. } | Self::Skipped | Self::Uninspected { .. } => Vec::new(),
+            Self::Missing { .. }
+            | Self::Shadowed { .. }
+            | Self::TooHigh { .. }
+            | Self::ShortcutMissing { .. }
+            | Self::NotNeeded { .. } => vec![Fix::apply()],
+            Self::Leftover { .. } | Self::WithoutTable { .. } => vec![Fix::remove_all()],
+        }
+    }
+}
+
+impl Display for GateFinding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present { count: 0 } => f.write_str("no firewall on this host needs a gate"),
+            Self::Present { count: 1 } => f.write_str("the one required gate is present"),
+            Self::Present { count } => write!(f, "all {count} required gates are present"),
+            Self::Skipped => f.write_str("skipped: the config is invalid"),
+            Self::Missing { chain, owner } => {
+                write!(
+                    f,
+                    "no gate in {chain} ({owner}), which blocks allowed traffic"
+                )
+            }
+            Self::Shadowed { chain, owner } => write!(
+                f,
+                "the gate in {chain} ({owner}) is shadowed by other rules, or is there twice"
+            ),
+            Self::TooHigh { chain, owner } => write!(
+                f,
+                "the gate in {chain} ({owner}) precedes rules that drop some packets, so allowed \
+                 traffic bypasses them"
+            ),
+            Self::ShortcutMissing { chain, owner } => write!(
+                f,
+                "no shortcut at the head of {chain} ({owner}): every packet walks the rules of \
+                 all networks there"
+            ),
+            Self::NotNeeded { chain } => {
+                write!(f, "stale gate in {chain}: no gate is needed there")
+            }
+            Self::Leftover { chain } => write!(f, "stale gate in {chain}: no network is open"),
+            Self::WithoutTable { chain, mark } => write!(
+                f,
+                "the gate in {chain} is present without the table inet virt_forward: it accepts \
+                 every packet with fwmark {mark}, whichever program set it"
+            ),
+            Self::Uninspected { cause } => {
+                write!(f, "cannot inspect all firewalls: {cause}")
+            }
+        }
+    }
+}
+
+/// Chains with a gate.
+pub(crate) fn chains_with_gates<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Chain> {
+    let chains = context.chains.all();
+    chains.filter(|chain| chain.rules.iter().any(|rule| rule.is_ours()))
+}
+
+/// Gates without the table, unless the check of the table reports them: it does where networks
+/// should be open.
+pub(crate) fn check_without_table(context: &Context) -> Vec<GateFinding> {
+    let is_reported = context.is_config_valid && context.is_any_open();
+    if context.inspection.table.is_some() || is_reported {
+        return Vec::new();
+    }
+    let without_table = |chain: &Chain| GateFinding::WithoutTable {
+        chain: chain.name.clone(),
+        mark: context.config.mark,
+    };
+    chains_with_gates(context).map(without_table).collect()
+}
+
+/// A firewall that could not be inspected.
+pub(crate) fn uninspected(context: &Context) -> Option<GateFinding> {
+    let error = context.inspection.wanted.trouble.as_ref()?;
+    Some(GateFinding::Uninspected {
+        cause: error.to_string(),
+    })
+}
+
+/// Compares the gates with those that the firewalls need.
+pub(crate) fn check(context: &Context) -> Vec<GateFinding> {
+    if !context.is_config_valid {
+        return vec![GateFinding::Skipped];
+    }
+    let is_open = context.is_any_open();
+    let survey = &context.inspection.wanted.survey;
+    let has_table = context.inspection.table.is_some();
+    // Gates that are present without the table are reported as such.
+    let is_judged = |site: &&Site| has_table || site.state == State::Missing;
+    let sites = survey.sites.iter().filter(is_judged);
+    let shortcuts = survey.shortcuts.iter().filter(is_judged);
+    let mut findings: Vec<_> = sites
+        .clone()
+        .filter_map(|site| check_gate(site, is_open))
+        .chain(shortcuts.filter_map(|site| check_shortcut(site, is_open)))
+        .collect();
+    if has_table {
+        findings.extend(check_other_chains(context));
+    }
+    if is_open && has_table && findings.is_empty() {
+        let present = sites.filter(|site| site.state == State::Standing);
+        let count = present.count();
+        findings.push(GateFinding::Present { count });
+    }
+    findings
+}
+
+fn check_gate(site: &Site, is_open: bool) -> Option<GateFinding> {
+    let (chain, owner) = (site.chain().clone(), site.owner);
+    match (site.state, is_open) {
+        (State::Missing, true) => Some(GateFinding::Missing { chain, owner }),
+        (State::Sunk, true) => Some(GateFinding::Shadowed { chain, owner }),
+        (State::High, true) => Some(GateFinding::TooHigh { chain, owner }),
+        (State::Standing | State::Sunk | State::High, false) => {
+            Some(GateFinding::Leftover { chain })
+        }
+        (State::Standing, true) | (State::Missing, false) | (State::Unneeded, _) => None,
+    }
+}
+
+/// A shortcut may be anywhere near the head: it changes the cost only.
+fn check_shortcut(site: &Site, is_open: bool) -> Option<GateFinding> {
+    let (chain, owner) = (site.chain().clone(), site.owner);
+    match (site.state, is_open) {
+        (State::Missing | State::Sunk, true) => Some(GateFinding::ShortcutMissing { chain, owner }),
+        (State::Standing | State::Sunk, false) => Some(GateFinding::Leftover { chain }),
+        (State::Standing, true) | (State::Missing, false) | (State::High | State::Unneeded, _) => {
+            None
+        }
+    }
+}
+
+/// Gates in chains that need none.
+fn check_other_chains(context: &Context) -> Vec<GateFinding> {
+    let survey = &context.inspection.wanted.survey;
+    let is_site = |name: &ChainName| survey.all().any(|site| site.chain() == name);
+    let others = chains_with_gates(context).filter(|chain| !is_site(&chain.name));
+    let is_open = context.is_any_open();
+    others
+        .map(|chain| {
+            let chain = chain.name.clone();
+            if is_open {
+                GateFinding::NotNeeded { chain }
+            } else {
+                GateFinding::Leftover { chain }
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::{TestHost, gate};
+    use virt_forward_policy::netfilter::Family;
+    use virt_forward_ruleset::gates::{Survey, chain_model::Chains};
+
+    fn forward() -> ChainName {
+        ChainName::nft(Family::Ip, "filter", "FORWARD")
+    }
+
+    #[test]
+    fn gates_are_compared_with_what_the_firewalls_need() {
+        let mut host = TestHost::new();
+        let chain = forward();
+        let owner = "iptables";
+        host.set_forward_chain(true, vec![]);
+        let missing = GateFinding::Missing {
+            chain: forward(),
+            owner,
+        };
+        assert_eq!(check(&host.context()), [missing]);
+        host.set_forward_chain(true, vec![gate(), gate()]);
+        let shadowed = GateFinding::Shadowed {
+            chain: forward(),
+            owner,
+        };
+        assert_eq!(check(&host.context()), [shadowed]);
+        host.set_forward_chain(false, vec![gate()]);
+        let not_needed = GateFinding::NotNeeded { chain: forward() };
+        assert_eq!(check(&host.context()), [not_needed]);
+        host.set_forward_chain(true, vec![gate()]);
+        assert_eq!(check(&host.context()), [GateFinding::Present { count: 1 }]);
+        host.inspection.wanted.table = None;
+        assert_eq!(check(&host.context()), [GateFinding::Leftover { chain }]);
+    }
+
+    #[test]
+    fn a_gate_without_the_table_is_reported_once() {
+        let mut host = TestHost::new();
+        host.set_forward_chain(true, vec![gate()]);
+        host.inspection.table = None;
+        let found = |context: &Context| [check_without_table(context), check(context)].concat();
+        // The check of the table reports it.
+        assert_eq!(found(&host.context()), []);
+        let without_table = GateFinding::WithoutTable {
+            chain: forward(),
+            mark: host.config.mark,
+        };
+        let mut context = host.context();
+        context.is_config_valid = false;
+        assert_eq!(
+            found(&context),
+            [without_table.clone(), GateFinding::Skipped]
+        );
+        host.inspection.wanted.table = None;
+        assert_eq!(found(&host.context()), [without_table]);
+        host.chains = Chains::default();
+        host.inspection.wanted.survey = Survey::default();
+        assert_eq!(found(&host.context()), []);
+    }
+}

@@ -1,0 +1,220 @@
+//! The programs that write rules on this host.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Formatter},
+};
+
+use strum::{EnumString, IntoStaticStr};
+use virt_forward_ruleset::gates::{Site, State};
+
+use crate::doctor::{
+    context::Context,
+    finding::{Diagnosis, Fix, Severity, Subject},
+};
+
+/// The owner of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Firewall {
+    /// The administrator, who names the chain in the config.
+    Admin,
+    Docker,
+    Firewalld,
+    /// Rules of iptables with no other owner.
+    Iptables,
+    Libvirt,
+    Ufw,
+}
+
+impl Firewall {
+    /// Firewalls that are reported even where they have no rules.
+    const COMMON: [Self; 3] = [Self::Docker, Self::Firewalld, Self::Ufw];
+
+    pub(crate) fn of(site: &Site) -> Option<Self> {
+        site.owner.parse().ok()
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The prefix of the chains of a firewall that can have rules outside the survey: libvirt's
+    /// rules may precede them.
+    fn chain_prefix(self) -> Option<&'static str> {
+        match self {
+            Self::Docker => Some("DOCKER"),
+            Self::Ufw => Some("ufw"),
+            Self::Admin | Self::Firewalld | Self::Iptables | Self::Libvirt => None,
+        }
+    }
+
+    fn has_chains(self, context: &Context) -> bool {
+        let prefix = self.chain_prefix();
+        prefix.is_some_and(|prefix| {
+            let mut chains = context.chains.all();
+            chains.any(|chain| chain.name.chain.starts_with(prefix))
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum OwnerFinding {
+    /// Allowed traffic passes through its gates, or without any.
+    Passes {
+        firewall: Firewall,
+        /// The chains of its gates.
+        gates: Vec<String>,
+    },
+    /// It has rules that forwarded packets do not meet.
+    NotAffecting { firewall: Firewall },
+    /// These common firewalls have no rules.
+    Absent { firewalls: Vec<Firewall> },
+}
+
+impl Diagnosis for OwnerFinding {
+    fn subject(&self) -> Subject {
+        match self {
+            Self::Passes { firewall, .. } | Self::NotAffecting { firewall } => match firewall {
+                Firewall::Admin => Subject::Admin,
+                Firewall::Docker => Subject::Docker,
+                Firewall::Firewalld => Subject::Firewalld,
+                Firewall::Iptables => Subject::Iptables,
+                Firewall::Libvirt => Subject::Libvirt,
+                Firewall::Ufw => Subject::Ufw,
+            },
+            Self::Absent { .. } => Subject::Firewalls,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Ok
+    }
+
+    fn fix(&self) -> Vec<Fix> {
+        Vec::new()
+    }
+}
+
+impl Display for OwnerFinding {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passes { firewall, gates } if gates.is_empty() => f.write_str(match firewall {
+                Firewall::Libvirt => "its rules accept allowed traffic",
+                Firewall::Firewalld => "running; it accepts traffic of libvirt's networks",
+                Firewall::Admin | Firewall::Docker | Firewall::Iptables | Firewall::Ufw => {
+                    "has rules on this host; none blocks allowed traffic"
+                }
+            }),
+            Self::Passes { gates, .. } => {
+                let noun = if gates.len() == 1 { "gate" } else { "gates" };
+                let gates = gates.join(" and ");
+                write!(f, "allowed traffic passes through the {noun} in {gates}")
+            }
+            Self::NotAffecting { .. } => {
+                f.write_str("has rules on this host; none affects forwarded traffic")
+            }
+            Self::Absent { firewalls } => {
+                let names: Vec<_> = firewalls.iter().map(|firewall| firewall.name()).collect();
+                write!(f, "no rules of {}", join(&names, " or "))
+            }
+        }
+    }
+}
+
+/// Reports the firewalls that do not block allowed traffic.
+pub(crate) fn check(context: &Context) -> Vec<OwnerFinding> {
+    let mut sites: BTreeMap<Firewall, Vec<&Site>> = BTreeMap::new();
+    for site in &context.inspection.wanted.survey.sites {
+        if let Some(firewall) = Firewall::of(site) {
+            sites.entry(firewall).or_default().push(site);
+        }
+    }
+    let mut findings: Vec<_> = sites
+        .iter()
+        .filter_map(|(firewall, sites)| passes(*firewall, sites))
+        .collect();
+    let (unaffecting, absent): (Vec<_>, Vec<_>) = Firewall::COMMON
+        .into_iter()
+        .filter(|firewall| !sites.contains_key(firewall))
+        .partition(|firewall| firewall.has_chains(context));
+    for firewall in unaffecting {
+        if !affects_containers(firewall, context) {
+            findings.push(OwnerFinding::NotAffecting { firewall });
+        }
+    }
+    if !absent.is_empty() {
+        let firewalls = absent;
+        findings.push(OwnerFinding::Absent { firewalls });
+    }
+    findings
+}
+
+/// Whether the check of Docker reports rules about packets to containers.
+fn affects_containers(firewall: Firewall, context: &Context) -> bool {
+    firewall == Firewall::Docker && !context.inspection.wanted.host.masqueraded.is_empty()
+}
+
+/// `None` if the check of the gates reports a defect.
+fn passes(firewall: Firewall, sites: &[&Site]) -> Option<OwnerFinding> {
+    let mut gates = Vec::new();
+    for site in sites {
+        match site.state {
+            State::Standing => gates.push(site.chain().to_string()),
+            State::Unneeded => {}
+            State::Sunk | State::High | State::Missing => return None,
+        }
+    }
+    Some(OwnerFinding::Passes { firewall, gates })
+}
+
+/// The words as a list in a sentence.
+pub(super) fn join(words: &[&str], conjunction: &str) -> String {
+    match words {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [first @ .., last] => format!("{}{conjunction}{last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::{TestHost, gate};
+
+    #[test]
+    fn common_firewalls_without_rules_are_listed() {
+        let host = TestHost::new();
+        let firewalls = Firewall::COMMON.to_vec();
+        let absent = OwnerFinding::Absent { firewalls };
+        assert_eq!(check(&host.context()), [absent]);
+    }
+
+    #[test]
+    fn a_firewall_with_a_gate_passes() {
+        let mut host = TestHost::new();
+        host.set_forward_chain(true, vec![gate()]);
+        let expected = OwnerFinding::Passes {
+            firewall: Firewall::Iptables,
+            gates: vec!["ip filter FORWARD".to_owned()],
+        };
+        assert_eq!(check(&host.context())[0], expected);
+        host.set_forward_chain(true, vec![]);
+        let found = check(&host.context());
+        assert!(
+            !found.contains(&expected),
+            "the check of the gates reports it"
+        );
+    }
+
+    #[test]
+    fn words_are_joined() {
+        assert_eq!(join(&["a"], " or "), "a");
+        assert_eq!(join(&["a", "b", "c"], " or "), "a, b or c");
+    }
+}

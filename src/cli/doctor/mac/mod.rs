@@ -1,0 +1,10 @@
+//! Mandatory access control. A hook that libvirt's daemon may not execute stops every start of a
+//! network (exit 126).
+
+mod apparmor;
+mod finding;
+mod selinux;
+
+pub(crate) use apparmor::AppArmorFinding;
+pub(crate) use finding::{MacFinding, MacState};
+pub(crate) use selinux::SelinuxFinding;
