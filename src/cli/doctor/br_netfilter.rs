@@ -84,6 +84,7 @@ impl BridgeFilter {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum BridgeFilterFinding {
     Disabled,

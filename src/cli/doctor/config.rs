@@ -37,6 +37,7 @@ impl ConfigFile {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum ConfigFinding {
     Valid {

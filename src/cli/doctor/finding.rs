@@ -174,6 +174,28 @@ macro_rules! findings {
                 Self::$check(finding)
             }
         })*
+
+        /// The kinds of each check, as `check kind`.
+        #[cfg(test)]
+        pub(crate) fn all_kinds() -> Vec<(&'static str, &'static str)> {
+            let mut kinds = Vec::new();
+            $(kinds.extend(
+                <$finding as strum::VariantNames>::VARIANTS
+                    .iter()
+                    .map(|kind| (stringify!($check), *kind)),
+            );)*
+            kinds
+        }
+
+        #[cfg(test)]
+        impl Finding {
+            /// The name of the check, as [`all_kinds`] has it.
+            pub(crate) fn check(&self) -> &'static str {
+                match self {
+                    $(Self::$check(_) => stringify!($check)),*
+                }
+            }
+        }
     };
 }
 
@@ -228,4 +250,51 @@ pub(crate) fn passed_unless_error<F: Diagnosis>(mut findings: Vec<F>, passed: F)
         findings.insert(0, passed);
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::examples;
+
+    #[test]
+    fn every_kind_has_an_example() {
+        let examples: Vec<_> = examples()
+            .iter()
+            .map(|finding| (finding.check(), finding.diagnosis().kind()))
+            .collect();
+        for kind in all_kinds() {
+            assert!(examples.contains(&kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_unique_within_its_subject() {
+        let mut checks = std::collections::HashMap::new();
+        for finding in examples() {
+            let diagnosis = finding.diagnosis();
+            let name = (diagnosis.subject().name(), diagnosis.kind());
+            let check = checks.entry(name).or_insert(finding.check());
+            assert_eq!(*check, finding.check(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn every_error_has_a_fix_and_no_fix_is_destructive() {
+        for finding in examples() {
+            let diagnosis = finding.diagnosis();
+            let fix = diagnosis.fix();
+            let has_fix = !fix.is_empty() || matches!(finding, Finding::Rules(_));
+            assert!(
+                has_fix || diagnosis.severity() != Severity::Error,
+                "{diagnosis}"
+            );
+            for fix in fix {
+                let text = fix.to_string();
+                for destructive in [" -F", " -X", " -P FORWARD", "flush", "apt-get"] {
+                    assert!(!text.contains(destructive), "{text}");
+                }
+            }
+        }
+    }
 }

@@ -129,6 +129,7 @@ fn default_backend(root: &SysRoot) -> Option<Engine> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum IptablesFinding {
     OneBackend,

@@ -35,6 +35,7 @@ pub(crate) enum Backend {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum LibvirtFinding {
     /// It answers; without rules its backend is unknown.

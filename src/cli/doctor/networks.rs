@@ -11,6 +11,7 @@ use super::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum NetworkFinding {
     /// The bridges of all active networks are up.

@@ -62,6 +62,7 @@ impl RouteRepair {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum RouteFinding {
     /// All routes lead to the bridges of their networks.

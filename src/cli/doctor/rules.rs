@@ -8,6 +8,7 @@ use virt_forward_reconcile::Error;
 use super::finding::{Diagnosis, Fix, Severity, Subject};
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum RulesFinding {
     /// A program that reads them is not installed.

@@ -75,6 +75,7 @@ fn unreadable(store: &Store, records: &[Record]) -> Vec<String> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum StateFinding {
     Consistent,

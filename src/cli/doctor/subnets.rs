@@ -42,6 +42,7 @@ impl Display for InterfaceSubnet {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum SubnetFinding {
     NoOverlap,

@@ -99,7 +99,25 @@ fn command_lines(command: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::{finding::Finding, hook::HookFinding, table::TableFinding};
+    use virt_forward_policy::VERSION;
+
+    use crate::doctor::{
+        finding::Finding, fixtures::examples, hook::HookFinding, table::TableFinding,
+    };
+
+    #[test]
+    fn every_finding_reads_as_reviewed() {
+        let text = Report::new(examples()).render(&Screen::plain(80));
+        insta::assert_snapshot!(text.replace(VERSION, "[version]"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let text = Report::new(examples()).render(&Screen::plain(80));
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 
     #[test]
     fn a_long_command_can_be_pasted() {

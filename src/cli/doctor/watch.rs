@@ -13,6 +13,7 @@ use super::{
 pub(crate) const PROCESS_NAME: &str = "virt-forward-wa";
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum WatchFinding {
     Running,

@@ -48,6 +48,7 @@ impl Recovery {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum DaemonFinding {
     RunsHook {

@@ -16,6 +16,7 @@ use crate::doctor::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum BlockingChainFinding {
     /// It blocks whatever none of its rules accepts.

@@ -12,6 +12,7 @@ use crate::doctor::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum GateFinding {
     /// All required gates are present and effective.

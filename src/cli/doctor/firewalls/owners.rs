@@ -59,6 +59,7 @@ impl Firewall {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum OwnerFinding {
     /// Allowed traffic passes through its gates, or without any.

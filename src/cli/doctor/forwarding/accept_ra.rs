@@ -13,6 +13,7 @@ use crate::doctor::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum AcceptRaFinding {
     /// The interface has routes from router advertisements and will lose them.

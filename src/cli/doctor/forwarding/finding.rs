@@ -18,6 +18,7 @@ use crate::doctor::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum ForwardingFinding {
     /// All required sysctls are set.

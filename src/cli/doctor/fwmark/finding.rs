@@ -10,6 +10,7 @@ use super::rules::{FwmarkRules, FwmarkUse, FwmarkUsers, SET_AT};
 use crate::doctor::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum FwmarkFinding {
     /// No other program uses the bit.

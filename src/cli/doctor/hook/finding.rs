@@ -15,6 +15,7 @@ use crate::doctor::{
 const NETWORK_D: Version = Version(6_005_000);
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum HookFinding {
     Installed {

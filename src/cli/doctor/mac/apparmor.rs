@@ -30,6 +30,7 @@ pub(super) enum AppArmor {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum AppArmorFinding {
     HookAllowed,

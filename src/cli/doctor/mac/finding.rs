@@ -19,6 +19,7 @@ pub(crate) struct MacState {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum MacFinding {
     /// Neither module is enabled.

@@ -7,4 +7,6 @@ mod selinux;
 
 pub(crate) use apparmor::AppArmorFinding;
 pub(crate) use finding::{MacFinding, MacState};
+#[cfg(test)]
+pub(crate) use selinux::Mode;
 pub(crate) use selinux::SelinuxFinding;

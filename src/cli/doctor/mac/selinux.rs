@@ -31,6 +31,7 @@ pub(crate) enum Mode {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum SelinuxFinding {
     HookAllowed,
