@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The sysctls that pass bridged packets of a family to its chains.
-const SYSCTLS: [BridgeSysctl; 2] = [
+pub(super) const SYSCTLS: [BridgeSysctl; 2] = [
     BridgeSysctl {
         family: Family::Ip,
         name: "bridge-nf-call-iptables",
@@ -42,7 +42,7 @@ pub(crate) struct BridgeSysctl {
 /// The sysctls that are on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BridgeFilter {
-    enabled: Vec<BridgeSysctl>,
+    pub(super) enabled: Vec<BridgeSysctl>,
 }
 
 impl BridgeFilter {
@@ -52,14 +52,6 @@ impl BridgeFilter {
         };
         Self {
             enabled: SYSCTLS.into_iter().filter(is_on).collect(),
-        }
-    }
-
-    /// Both sysctls on.
-    #[cfg(test)]
-    pub(crate) fn enabled() -> Self {
-        Self {
-            enabled: SYSCTLS.to_vec(),
         }
     }
 

@@ -45,13 +45,14 @@ pub(crate) struct ObservedRules {
 
 /// Sysctls of interfaces, for judgements that take [`Settings`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InterfaceSysctls(BTreeMap<String, InterfaceSysctl>);
+pub(crate) struct InterfaceSysctls(pub(super) BTreeMap<String, InterfaceSysctl>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct InterfaceSysctl {
-    is_strict: bool,
-    forwards_ipv4: bool,
-    forwards_ipv6: bool,
+pub(super) struct InterfaceSysctl {
+    /// rp_filter is 1.
+    pub(super) is_strict: bool,
+    pub(super) forwards_ipv4: bool,
+    pub(super) forwards_ipv6: bool,
 }
 
 impl InterfaceSysctls {
@@ -87,17 +88,5 @@ impl Settings for InterfaceSysctls {
         } else {
             sysctl.forwards_ipv6
         }
-    }
-}
-
-#[cfg(test)]
-impl InterfaceSysctls {
-    pub(super) fn set_strict(&mut self, interface: &str) {
-        self.0.entry(interface.to_owned()).or_default().is_strict = true;
-    }
-
-    pub(super) fn stop_forwarding(&mut self, interface: &str) {
-        let sysctl = self.0.entry(interface.to_owned()).or_default();
-        (sysctl.forwards_ipv4, sysctl.forwards_ipv6) = (false, false);
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Hooks {
     /// virt-forward's own; more than one if it is installed twice.
     pub(crate) installed: Vec<InstalledHook>,
     pub(super) foreign: Vec<ForeignHook>,
-    pub(super) directories: Vec<FileOwner>,
+    pub(crate) directories: Vec<FileOwner>,
     /// Whether libvirt finds any network hook.
     pub(super) is_any_run: bool,
 }
@@ -100,15 +100,6 @@ impl Hooks {
     pub(crate) fn runnable(&mut self) -> impl Iterator<Item = &mut InstalledHook> {
         let installed = self.installed.iter_mut();
         installed.filter(|hook| hook.is_executable && !hook.file.is_writable_by_others())
-    }
-}
-
-#[cfg(test)]
-impl Hooks {
-    /// The owners of all files and directories.
-    pub(crate) fn owners(&mut self) -> impl Iterator<Item = &mut FileOwner> {
-        let files = self.installed.iter_mut().map(|hook| &mut hook.file);
-        files.chain(&mut self.directories)
     }
 }
 
