@@ -8,7 +8,7 @@ use std::{
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     config::{Config, OpensNothing},
-    sanitize::shown,
+    sanitize::{argument, shown},
 };
 use virt_forward_reconcile::Error;
 
@@ -103,8 +103,8 @@ impl Diagnosis for ConfigFinding {
                 Fix::apply(),
             ],
             Self::WritableByOthers { path } => vec![
-                Fix::command(format!("chown root:root {}", path.display())),
-                Fix::command(format!("chmod 644 {}", path.display())),
+                Fix::command(format!("chown root:root {}", path_argument(path))),
+                Fix::command(format!("chmod 644 {}", path_argument(path))),
             ],
             Self::Valid { .. }
             | Self::Defaults { .. }
@@ -112,6 +112,10 @@ impl Diagnosis for ConfigFinding {
             | Self::UndefinedNetwork { .. } => Vec::new(),
         }
     }
+}
+
+fn path_argument(path: &Path) -> String {
+    argument(&path.to_string_lossy())
 }
 
 impl Display for ConfigFinding {

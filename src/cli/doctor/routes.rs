@@ -42,7 +42,7 @@ impl RouteRepair {
     fn fix(&self) -> Fix {
         match self {
             Self::DeleteRoute { to, interface } => {
-                Fix::command(format!("ip route del {to} dev {interface}"))
+                Fix::command(format!("ip route del {to} dev {}", argument(interface)))
             }
             Self::AddRoute { to, bridge } => {
                 Fix::command(format!("ip route add {to} dev {bridge}"))

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::{argument, shown};
 
 use super::observed::{ForwardingSysctls, Ipv6Interface, accept_ra_key};
 use crate::doctor::{
@@ -44,7 +44,7 @@ impl Diagnosis for AcceptRaFinding {
             Self::RoutesAtRisk { interface } => std::slice::from_ref(interface),
             Self::Ignored { interfaces } => interfaces,
         };
-        let command = |name: &String| format!("sysctl {}=2", accept_ra_key(name));
+        let command = |name: &String| format!("sysctl {}=2", argument(&accept_ra_key(name)));
         interfaces.iter().map(command).map(Fix::command).collect()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     network::{Mode, Network},
-    sanitize::shown,
+    sanitize::{argument, shown},
 };
 
 use super::observed::{ForwardingSysctls, accept_ra_key, key_part};
@@ -62,7 +62,8 @@ impl Diagnosis for ForwardingFinding {
             Self::Enabled => Vec::new(),
             Self::Differs { .. } => vec![Fix::apply()],
             Self::NoReplies { sysctls, .. } => {
-                let command = |(key, value): &(String, u8)| format!("sysctl {key}={value}");
+                let command =
+                    |(key, value): &(String, u8)| format!("sysctl {}={value}", argument(key));
                 sysctls.iter().map(command).map(Fix::command).collect()
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::VERSION;
+use virt_forward_policy::{VERSION, sanitize::argument};
 
 use super::observed::{ForeignHook, Hooks, InstalledHook};
 use crate::doctor::{
@@ -104,7 +104,7 @@ impl Diagnosis for HookFinding {
                 [Fix::install_hook()].into_iter().chain(restart).collect()
             }
             Self::NotExecutable { path } | Self::ForeignNotExecutable { path } => {
-                vec![Fix::command(format!("chmod 755 {path}"))]
+                vec![Fix::command(format!("chmod 755 {}", argument(path)))]
             }
             Self::NetworkDUnsupported { path, .. } => vec![Fix::advice(format!(
                 "call {path} \"$@\" from /etc/libvirt/hooks/network, and pass it standard input"
@@ -114,10 +114,12 @@ impl Diagnosis for HookFinding {
             | Self::OtherVersion { .. }
             | Self::InstalledTwice { .. } => vec![Fix::install_hook()],
             Self::WritableByOthers { path } => vec![
-                Fix::command(format!("chown root:root {path}")),
-                Fix::command(format!("chmod 755 {path}")),
+                Fix::command(format!("chown root:root {}", argument(path))),
+                Fix::command(format!("chmod 755 {}", argument(path))),
             ],
-            Self::BackupRuns { path } => vec![Fix::command(format!("chmod a-x {path}"))],
+            Self::BackupRuns { path } => {
+                vec![Fix::command(format!("chmod a-x {}", argument(path)))]
+            }
         }
     }
 }
