@@ -1,6 +1,6 @@
 //! `doctor`: diagnoses common problems of a host and suggests fixes.
 //!
-//! `commands/doctor.rs` gathers a [`HostSnapshot`]; [`diagnose`] judges it without touching the
+//! `commands/doctor.rs` gathers a [`HostSnapshot`]; [`diagnose()`] judges it without touching the
 //! system. Each subject has a file or a folder: the facts that are collected, the enum of its
 //! findings, and the check that derives the findings from the facts. Severity, fix and sentence
 //! follow from the variant: a sentence is produced by the `Display` of its finding and nowhere

@@ -264,6 +264,52 @@ mod tests {
         assert_eq!(check(&host.context()), [GateFinding::Leftover { chain }]);
     }
 
+    fn site(state: State) -> Site {
+        Site {
+            owner: "libvirt",
+            base: forward(),
+            spot: None,
+            state,
+            refuses: true,
+        }
+    }
+
+    #[test]
+    fn a_gate_above_denials_is_an_error() {
+        let (chain, owner) = (forward(), "libvirt");
+        let too_high = GateFinding::TooHigh { chain, owner };
+        assert_eq!(check_gate(&site(State::High), true), Some(too_high));
+        assert_eq!(check_gate(&site(State::Unneeded), true), None);
+        assert_eq!(check_gate(&site(State::Missing), false), None);
+    }
+
+    #[test]
+    fn a_shortcut_is_required_while_networks_are_open() {
+        let (chain, owner) = (forward(), "libvirt");
+        let missing = GateFinding::ShortcutMissing { chain, owner };
+        for state in [State::Missing, State::Sunk] {
+            assert_eq!(check_shortcut(&site(state), true), Some(missing.clone()));
+        }
+        assert_eq!(check_shortcut(&site(State::Standing), true), None);
+        let leftover = GateFinding::Leftover { chain: forward() };
+        assert_eq!(
+            check_shortcut(&site(State::Standing), false),
+            Some(leftover)
+        );
+    }
+
+    #[test]
+    fn a_firewall_that_could_not_be_inspected_is_noted() {
+        let mut host = TestHost::new();
+        assert_eq!(uninspected(&host.context()), None);
+        let error = virt_forward_reconcile::Error::from(virt_forward_system::Error::Locked(
+            "/run/lock".into(),
+        ));
+        host.inspection.wanted.trouble = Some(error);
+        let found = uninspected(&host.context()).unwrap();
+        assert_eq!(found.severity(), Severity::Note);
+    }
+
     #[test]
     fn a_gate_without_the_table_is_reported_once() {
         let mut host = TestHost::new();

@@ -186,7 +186,8 @@ pub(super) fn join(words: &[&str], conjunction: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::fixtures::{TestHost, gate};
+    use crate::doctor::fixtures::{TestHost, forward_chain, gate};
+    use virt_forward_policy::netfilter::Family;
 
     #[test]
     fn common_firewalls_without_rules_are_listed() {
@@ -211,6 +212,25 @@ mod tests {
             !found.contains(&expected),
             "the check of the gates reports it"
         );
+    }
+
+    #[test]
+    fn a_firewall_with_chains_elsewhere_does_not_affect_forwarded_traffic() {
+        let mut host = TestHost::new();
+        let mut chain = forward_chain(Family::Ip, false, vec![]);
+        chain.base = None;
+        chain.name = chain.name.beside("DOCKER-USER");
+        host.chains = [chain].into_iter().collect();
+        let docker = OwnerFinding::NotAffecting {
+            firewall: Firewall::Docker,
+        };
+        let absent = OwnerFinding::Absent {
+            firewalls: vec![Firewall::Firewalld, Firewall::Ufw],
+        };
+        assert_eq!(check(&host.context()), [docker, absent.clone()]);
+        let masqueraded = ["docker0".to_owned()].into_iter().collect();
+        host.inspection.wanted.host.masqueraded = masqueraded;
+        assert_eq!(check(&host.context()), [absent]);
     }
 
     #[test]

@@ -189,6 +189,8 @@ fn enable_ipv6(sysctls: &ForwardingSysctls) -> Vec<(String, u8)> {
 mod tests {
     use super::*;
     use crate::doctor::fixtures::TestHost;
+    use virt_forward_reconcile::SettingSeen;
+    use virt_forward_ruleset::sysctls::{Key, Setting};
 
     #[test]
     fn an_uplink_that_does_not_forward_is_an_error() {
@@ -209,5 +211,32 @@ mod tests {
             fix(&sysctls),
             [Fix::command("sysctl net.ipv4.conf.eth0.forwarding=1")]
         );
+    }
+
+    #[test]
+    fn a_sysctl_that_open_networks_need_is_compared() {
+        let mut host = TestHost::new();
+        let path = ["net", "ipv4", "conf", "br2", "forwarding"];
+        let key = Key::try_from(path.map(str::to_owned).to_vec()).unwrap();
+        let setting = |value: Option<&str>| SettingSeen {
+            wanted: Setting {
+                key: key.clone(),
+                value: "1".to_owned(),
+            },
+            value: value.map(str::to_owned),
+        };
+        // A bridge that is missing has no value.
+        let settings = [Some("0"), Some("1"), None].map(setting);
+        host.inspection.wanted.settings = settings.to_vec();
+        let differs = ForwardingFinding::Differs {
+            key: "net.ipv4.conf.br2.forwarding".to_owned(),
+            value: "0".to_owned(),
+            wanted: "1".to_owned(),
+        };
+        let sysctls = ForwardingSysctls::default();
+        assert_eq!(check(&host.context(), &sysctls), [differs]);
+        let mut context = host.context();
+        context.is_config_valid = false;
+        assert_eq!(check(&context, &sysctls), [ForwardingFinding::Enabled]);
     }
 }

@@ -82,3 +82,26 @@ impl MacState {
         findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::installed_hook;
+
+    #[test]
+    fn each_enabled_module_is_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = SysRoot::at(dir.path());
+        let subjects = |hooks: &[InstalledHook]| {
+            let findings = MacState::collect(&root, None).check(hooks);
+            let subjects = findings.iter().map(|one| one.diagnosis().subject());
+            subjects.collect::<Vec<_>>()
+        };
+        let hooks = [installed_hook(None, None)];
+        assert_eq!(subjects(&hooks), [Subject::Confinement]);
+        root.put("/sys/module/apparmor/parameters/enabled", "Y\n");
+        root.put("/sys/fs/selinux/enforce", "1");
+        assert_eq!(subjects(&hooks), [Subject::AppArmor, Subject::Selinux]);
+        assert_eq!(subjects(&[]), []);
+    }
+}
