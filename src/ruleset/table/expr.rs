@@ -1,4 +1,5 @@
-//! nft's expr as functions: the only file that names the structs of the `nftables` crate.
+//! nft's commands, statements and expressions as functions, over the types of the `nftables` crate.
+//! No other file builds these types; [`text`](super::text) renders them.
 //!
 //! The crate serialises to libnftables-json(5). Its own way to run nft is not used: it
 //! loses nft's stderr. `Operator::LT` and `GT` are swapped in it and must not be used.
@@ -12,8 +13,7 @@ use nftables::{
         NamedExpression, Payload, PayloadField, Prefix, Range, SetItem,
     },
     schema::{
-        Chain, Element, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, SetType, SetTypeValue,
-        Table,
+        Chain, Element, NfCmd, NfListObject, Rule, Set, SetFlag, SetType, SetTypeValue, Table,
     },
     stmt::{Counter, JumpTarget, Mangle, Match, NAT, NATFamily, Operator, Statement},
     types::{NfChainPolicy, NfChainType, NfFamily, NfHook},
@@ -74,18 +74,23 @@ pub(crate) enum Direction {
 
 /// Commands that nft carries out together or not at all.
 #[derive(Clone, Debug, Default)]
-pub struct Batch(Vec<NfObject<'static>>);
+pub struct Batch(Vec<NfCmd<'static>>);
 
 /// The crate's `Nftables`, without its demand that the commands be handed over for good.
 #[derive(serde::Serialize)]
 struct Commands<'a> {
-    nftables: &'a [NfObject<'static>],
+    nftables: &'a [NfCmd<'static>],
 }
 
 impl Batch {
     /// The text for `nft -j -f -`.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Commands { nftables: &self.0 })
+    }
+
+    /// The commands, in the order in which nft carries them out.
+    pub(super) fn commands(&self) -> &[NfCmd<'static>] {
+        &self.0
     }
 
     /// Whether there is nothing to do.
@@ -218,7 +223,7 @@ impl Batch {
     }
 
     fn push(&mut self, command: NfCmd<'static>) {
-        self.0.push(NfObject::CmdObject(command));
+        self.0.push(command);
     }
 }
 

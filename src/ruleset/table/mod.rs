@@ -29,6 +29,7 @@ mod host;
 mod normalize;
 mod set_keys;
 mod sets;
+mod text;
 
 pub use chains::{FORWARD_PRIORITY, LABEL};
 pub use chains::{closing, none, whole};
