@@ -29,6 +29,8 @@ mod host;
 mod normalize;
 mod set_keys;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use chains::{FORWARD_PRIORITY, LABEL};

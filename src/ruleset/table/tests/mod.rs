@@ -1,0 +1,3 @@
+//! The table for the cases of `tests/cases`, as text.
+
+mod cases;
