@@ -5,11 +5,9 @@ use std::{fmt::Debug, fs, path::Path, time::Duration};
 use virt_forward_policy::{config::Config, netfilter::TABLE, network::Network};
 use virt_forward_reconcile::Run;
 use virt_forward_system::{deadline::Deadline, paths, state::Store};
+use virt_forward_test_support::generate::{Case, Event};
 
-use crate::{
-    generate::{Case, Event},
-    host::{self, Outcome},
-};
+use crate::host::{self, Outcome};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -12,8 +12,7 @@ use virt_forward_policy::{
 };
 use virt_forward_ruleset::table::{self, Batch, Host, Layout, Member};
 use virt_forward_system::state::Record;
-
-use crate::generate::{Case, Event, case};
+use virt_forward_test_support::generate::{Case, Event, case};
 
 /// The sets of the table, each with its elements.
 type Sets = BTreeMap<String, BTreeSet<String>>;
