@@ -542,8 +542,10 @@ fn keep_source(batch: &mut Batch, layout: &Layout) {
     }
     for group in layout.groups.iter().filter(|group| group.keep_source) {
         for peers in group.peers() {
-            // ip daddr @peers_kube4 snat ip to ip saddr
+            // Members of other groups may reach the same peers, and are masqueraded there.
+            // iifname @group_kube ip daddr @peers_kube4 snat ip to ip saddr
             let words = [
+                expr::iifname_in(&group.set()),
                 expr::daddr_in(&peers.any, &peers.set),
                 expr::snat_to_itself(&peers.any),
             ];
