@@ -1,3 +1,6 @@
-//! The table for the cases of `tests/cases`, as text.
+//! Tests of the table without a kernel: its text, and what its rules decide about a packet.
 
+mod agreement;
 mod cases;
+mod evaluator;
+mod packets;
