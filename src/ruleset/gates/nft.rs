@@ -5,10 +5,10 @@ use virt_forward_policy::{config::MarkBit, netfilter::TableName};
 use super::{Change, New, Says};
 use crate::{
     COMMENT,
-    table::{Batch, accept, counter, marked, ret},
+    table::{Batch, accept, counter, mark_bit_set, return_},
 };
 
-/// Adds `change` to `batch`.
+/// Adds the commands of `change` to `batch`; the gate accepts packets with `mark`.
 pub fn edit(batch: &mut Batch, change: &Change, mark: MarkBit) {
     let name = &change.chain;
     let table = TableName {
@@ -23,9 +23,9 @@ pub fn edit(batch: &mut Batch, change: &Change, mark: MarkBit) {
         //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
         let verdict = match says {
             Says::Accept => accept(),
-            Says::Return => ret(),
+            Says::Return => return_(),
         };
-        let words = [marked(mark.bit()), counter(), verdict];
-        batch.insert_rule(table, &name.chain, before, words, COMMENT);
+        let statements = [mark_bit_set(mark.bit()), counter(), verdict];
+        batch.insert_rule(table, &name.chain, before, statements, COMMENT);
     }
 }

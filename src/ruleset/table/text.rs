@@ -406,7 +406,13 @@ mod tests {
     #[test]
     fn rules_of_other_tables_and_elements_have_a_line_each() {
         let mut batch = Batch::default();
-        let gate = || [expr::marked(0x1000_0000), expr::counter(), expr::accept()];
+        let gate = || {
+            [
+                expr::mark_bit_set(0x1000_0000),
+                expr::counter(),
+                expr::accept(),
+            ]
+        };
         batch.insert_rule(FILTER, "FORWARD", Some(7), gate(), "virt-forward");
         batch.insert_rule(FILTER, "FORWARD", None, gate(), "virt-forward");
         batch.delete_rule(FILTER, "FORWARD", 9);
@@ -430,7 +436,7 @@ mod tests {
     fn the_rules_of_a_new_chain_are_in_its_block() {
         let mut batch = Batch::default();
         batch.add_chain(FILTER, "own");
-        batch.add_rule(FILTER, "own", [expr::labelled(LABEL), expr::drop()]);
+        batch.add_rule(FILTER, "own", [expr::ct_label(LABEL), expr::drop()]);
         batch.add_base_chain(FILTER, "late", expr::Hook::FilterPostrouting, 110);
         batch.add_rule(FILTER, "own", [expr::accept()]);
         let expected = "table ip filter {\n\

@@ -24,7 +24,7 @@ use virt_forward_policy::{
 use virt_forward_test_support::generate;
 
 use super::{
-    super::{Batch, Host, Ip, Layout, Member, expr::Direction, whole},
+    super::{Batch, Host, Ip, Layout, Member, expr::CtDirection, whole},
     evaluator::{Connection, Outcome, Packet, State, Table, Transport},
 };
 
@@ -65,7 +65,7 @@ struct Draft {
     is_ipv4: bool,
     transport: Transport,
     state: State,
-    direction: Direction,
+    direction: CtDirection,
     is_labelled: bool,
     mark: u32,
     has_reverse_path: bool,
@@ -200,10 +200,10 @@ impl World {
         let destination = self.party(to, packet.destination);
         let kind = kind(packet);
         match packet.connection.direction {
-            Direction::Original => ours(judge(config, kind, &source, &destination)),
+            CtDirection::Original => ours(judge(config, kind, &source, &destination)),
             // An allowed connection has its replies; members of a group, and peers, may send
             // anything to each other.
-            Direction::Reply => ours(judge(config, kind, &destination, &source))
+            CtDirection::Reply => ours(judge(config, kind, &destination, &source))
                 .or_else(|| ours(judge(config, Flow::OTHER, &source, &destination))),
         }
     }
@@ -281,7 +281,7 @@ fn host_of(net: &IpNet, host: u8) -> IpAddr {
 
 /// The packet that opens the connection of this one.
 fn kind(packet: &Packet) -> Kind {
-    let is_original = packet.connection.direction == Direction::Original;
+    let is_original = packet.connection.direction == CtDirection::Original;
     match packet.transport {
         Transport::Tcp { sport, dport } => Kind::Tcp(if is_original { dport } else { sport }),
         Transport::Udp { sport, dport } => Kind::Udp(if is_original { dport } else { sport }),
@@ -300,15 +300,15 @@ fn ours(judgement: Judgement) -> Option<bool> {
 
 /// The config as far as it holds for a source that fails the reverse path check: only peers and
 /// ends that take in every address of a family.
-fn with_any_source_only(config: &Config, direction: Direction) -> Config {
+fn with_any_source_only(config: &Config, direction: CtDirection) -> Config {
     let mut config = config.clone();
     for group in &mut config.groups {
         group.peers.retain(|peer| peer.prefix_len() == 0);
     }
     for allow in &mut config.allows {
         let end = match direction {
-            Direction::Original => &mut allow.from,
-            Direction::Reply => &mut allow.to,
+            CtDirection::Original => &mut allow.from,
+            CtDirection::Reply => &mut allow.to,
         };
         if end.subnet().is_some_and(|net| net.prefix_len() > 0) {
             end.who = Who::Group(String::new());
@@ -401,12 +401,12 @@ fn draft() -> impl Strategy<Value = Draft> {
     let index = any::<Index>;
     let mark = prop_oneof![Just(0), Just(u32::MAX), any::<u32>()];
     let connection = select(vec![
-        (State::New, Direction::Original, false),
-        (State::New, Direction::Original, false),
-        (State::Established, Direction::Original, true),
-        (State::Established, Direction::Original, false),
-        (State::Established, Direction::Reply, true),
-        (State::Established, Direction::Reply, false),
+        (State::New, CtDirection::Original, false),
+        (State::New, CtDirection::Original, false),
+        (State::Established, CtDirection::Original, true),
+        (State::Established, CtDirection::Original, false),
+        (State::Established, CtDirection::Reply, true),
+        (State::Established, CtDirection::Reply, false),
     ]);
     let drawn = (
         (index(), index()),
@@ -467,7 +467,7 @@ fn restrictions() -> impl Strategy<Value = Restrictions> {
 /// those), and so is a connection within one bridge that has the label all the same.
 fn is_judged(world: &World, packet: &Packet, from: Place, to: Place) -> bool {
     let is_within_bridge = from.0.is_some() && from.0 == to.0;
-    let is_reply = packet.connection.direction == Direction::Reply;
+    let is_reply = packet.connection.direction == CtDirection::Reply;
     let is_between_own = world.is_own(from, packet.source) && world.is_own(to, packet.destination);
     !(is_within_bridge && packet.connection.is_labelled) && (!is_reply || is_between_own)
 }
@@ -565,7 +565,7 @@ fn the_source_is_kept_where_any_group_of_the_pair_keeps_it() {
         transport: Transport::Sctp,
         connection: Connection {
             state: State::New,
-            direction: Direction::Original,
+            direction: CtDirection::Original,
             is_labelled: false,
         },
         mark: 0,

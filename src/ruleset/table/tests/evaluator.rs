@@ -21,7 +21,7 @@ use nftables::{
     types::{NfChainPolicy, NfChainType, NfHook},
 };
 
-use super::super::{Batch, expr::Direction};
+use super::super::{Batch, expr::CtDirection};
 
 /// A packet that the host forwards.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub(super) enum Transport {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connection {
     pub(super) state: State,
-    pub(super) direction: Direction,
+    pub(super) direction: CtDirection,
     /// It has the label of the table.
     pub(super) is_labelled: bool,
 }
@@ -305,7 +305,7 @@ impl Table {
     }
 
     /// An expression that the packet does not have, a port of an ICMP packet say, ends the rule,
-    /// whatever the operator (the kernel's `NFT_BREAK`).
+    /// for any operator (the kernel's `NFT_BREAK`).
     fn matches(&self, condition: &Match, packet: &Packet, changes: &Changes) -> bool {
         let Some(value) = Value::of(&condition.left, packet, changes) else {
             return false;
@@ -391,8 +391,8 @@ impl Value {
                     State::Related => "related",
                 }),
                 "direction" => text(match packet.connection.direction {
-                    Direction::Original => "original",
-                    Direction::Reply => "reply",
+                    CtDirection::Original => "original",
+                    CtDirection::Reply => "reply",
                 }),
                 "label" if changes.is_labelled => text(&super::super::LABEL.to_string()),
                 "label" => text("none"),

@@ -11,7 +11,7 @@ use virt_forward_policy::{
 
 use super::{
     super::{
-        Batch, Enabled, Host, Ip, Layout, Member, ReturnPath, closing, expr::Direction, whole,
+        Batch, Enabled, Host, Ip, Layout, Member, ReturnPath, closing, expr::CtDirection, whole,
     },
     evaluator::{Connection, Outcome, Packet, State, Table, Transport},
 };
@@ -92,7 +92,7 @@ fn packet(interfaces: [&str; 2], addresses: [&str; 2]) -> Packet {
         },
         connection: Connection {
             state: State::New,
-            direction: Direction::Original,
+            direction: CtDirection::Original,
             is_labelled: false,
         },
         mark: 0,
@@ -101,7 +101,7 @@ fn packet(interfaces: [&str; 2], addresses: [&str; 2]) -> Packet {
 }
 
 /// A packet of an existing connection.
-fn of_connection(packet: Packet, direction: Direction, is_labelled: bool) -> Packet {
+fn of_connection(packet: Packet, direction: CtDirection, is_labelled: bool) -> Packet {
     let connection = Connection {
         state: State::Established,
         direction,
@@ -117,7 +117,7 @@ fn of_connection(packet: Packet, direction: Direction, is_labelled: bool) -> Pac
 fn icmp_error(packet: Packet, is_labelled: bool) -> Packet {
     let connection = Connection {
         state: State::Related,
-        direction: Direction::Reply,
+        direction: CtDirection::Reply,
         is_labelled,
     };
     Packet {
@@ -242,7 +242,7 @@ fn a_reply_from_another_address_is_marked_where_its_network_may_reply() {
     let table = table(&Host::default());
     let reply = |interfaces, addresses, is_labelled| {
         let packet = packet(interfaces, addresses);
-        of_connection(packet, Direction::Reply, is_labelled)
+        of_connection(packet, CtDirection::Reply, is_labelled)
     };
     let foreign = ["10.99.0.1", "10.17.4.21"];
     let members = ["br_kube02", "br_kube03"];
@@ -267,7 +267,7 @@ fn a_reply_from_another_address_is_marked_where_its_network_may_reply() {
     let others = ["br_tenant", "br_kube03"];
     assert_eq!(fate(&table, &reply(others, foreign, true)), Fate::Dropped);
     // Only replies: a first packet from a foreign source opens nothing.
-    let opening = of_connection(packet(members, foreign), Direction::Original, true);
+    let opening = of_connection(packet(members, foreign), CtDirection::Original, true);
     assert_eq!(fate(&table, &opening), Fate::Dropped);
 }
 
@@ -281,7 +281,7 @@ fn a_rule_for_one_direction_does_not_open_the_other() {
         dport: 40000,
     };
     assert_eq!(fate(&table, &opening), Fate::Unmarked);
-    let reply = of_connection(opening, Direction::Reply, false);
+    let reply = of_connection(opening, CtDirection::Reply, false);
     assert_eq!(fate(&table, &reply), Fate::Marked);
 }
 
@@ -330,7 +330,7 @@ fn a_forged_peer_is_dropped_where_another_firewall_accepts_peers_by_address() {
         assert_eq!(fate(&plain, &forged), Fate::Unmarked, "{forged:?}");
         assert_eq!(fate(&dropping, &forged), Fate::Dropped, "{forged:?}");
         // Replies, and ports that no rule has, are not what the other firewall accepts.
-        let reply = of_connection(forged.clone(), Direction::Reply, false);
+        let reply = of_connection(forged.clone(), CtDirection::Reply, false);
         assert_eq!(fate(&dropping, &reply), Fate::Unmarked, "{reply:?}");
     }
     let mut other_port = packet(["eth1", "br_dmz"], ["172.16.5.5", "10.17.8.21"]);
@@ -478,7 +478,7 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
     let table = Table::of(&batch);
     let between = packet(["br_kube03", "br_kube02"], ["10.17.4.21", "10.17.3.21"]);
     assert_eq!(fate(&table, &between), Fate::Unmarked);
-    let open = of_connection(between.clone(), Direction::Original, true);
+    let open = of_connection(between.clone(), CtDirection::Original, true);
     assert_eq!(fate(&table, &open), Fate::Dropped);
     let enabled = packet(["br_kube02", "br_kube03"], ["10.17.3.21", "10.17.4.21"]);
     assert_eq!(fate(&table, &enabled), Fate::Dropped);
