@@ -1,4 +1,4 @@
-//! Base chains that stand in the way and have no gate: each with the line that opens it.
+//! Chains that refuse allowed packets and cannot have a gate, each with the commands that open it.
 
 use virt_forward_policy::{
     config::MarkBit,
@@ -9,25 +9,25 @@ use virt_forward_policy::{
 /// Why a chain has no gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Nobody said that it may be opened.
+    /// No known firewall uses it, and the config does not name it.
     Unknown,
-    /// A running program owns the table: nobody else can add a rule.
+    /// A running program owns the table, so no other can add a rule.
     Owned,
-    /// It runs before our table, so no packet is marked there.
+    /// It runs before the table `inet virt_forward`, so packets are not marked yet.
     Early,
-    /// It has more rules than are looked at, and stands above the gate.
+    /// It has more rules than the survey reads, and stands above the gate.
     Long,
 }
 
-/// A base chain that refuses packets of ours, or may.
+/// A chain that refuses allowed packets, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// Which.
+    /// The chain.
     pub chain: ChainName,
-    /// Why it has no gate.
+    /// The reason that it has no gate.
     pub why: Why,
-    /// It refuses everything that none of its rules accepts; else it has rules that refuse
-    /// something, and whether that is ours is not known.
+    /// Whether it refuses every packet that none of its rules accepts. Otherwise it has rules that
+    /// refuse some packets, which may be allowed ones.
     pub is_certain: bool,
 }
 
@@ -40,7 +40,7 @@ impl Obstacle {
         }
     }
 
-    /// One word for people and for JSON.
+    /// The word for output and JSON.
     pub fn word(&self) -> &'static str {
         match self.is_certain {
             true => "refuses",
@@ -48,7 +48,7 @@ impl Obstacle {
         }
     }
 
-    /// What opens it; `groups` are the bridges that reach each other.
+    /// The commands that open it; `groups` are the bridges that may reach each other.
     pub fn remedy(&self, mark: MarkBit, groups: &[Vec<&BridgeName>]) -> Remedy {
         let name = &self.chain;
         if !name.is_plain() {
@@ -104,12 +104,12 @@ impl Obstacle {
     }
 }
 
-/// What a person can do about an [`Obstacle`].
+/// The means by which the administrator can open an [`Obstacle`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// In words.
+    /// A sentence, which the commands follow.
     pub what: String,
-    /// Commands for a shell; none where no command helps.
+    /// Shell commands; empty where no command helps.
     pub lines: Vec<String>,
 }
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_a_shell_would_carry_out_is_in_no_line() {
+    fn a_command_never_contains_a_name_that_a_shell_would_interpret() {
         for (chain, lines) in [
             ("f", 1),
             ("f;reboot", 0),

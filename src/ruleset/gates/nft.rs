@@ -1,4 +1,4 @@
-//! Edits of gates as commands for nft.
+//! The edits of gates, as commands for nft.
 
 use virt_forward_policy::{config::MarkBit, netfilter::TableName};
 

@@ -1,26 +1,25 @@
-//! Router advertisements on a host that forwards IPv6.
+//! `accept_ra`: router advertisements on a host that forwards IPv6.
 //!
-//! An interface that forwards ignores them, unless its `accept_ra` is 2 (include/net/ipv6.h and
-//! net/ipv6/ndisc.c, `ipv6_accept_ra`), and loses the routes that it has from them
-//! (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`). The first advertisement may arrive after
-//! forwarding was enabled: at boot, or when a link comes up. So wherever `accept_ra` is 1 it
-//! becomes 2, not only where there is such a route. That goes for the setting that new interfaces
-//! start with, too, as they ask for an advertisement before anybody could change theirs.
+//! An interface that forwards ignores router advertisements, unless its `accept_ra` is 2
+//! (include/net/ipv6.h and net/ipv6/ndisc.c, `ipv6_accept_ra`), and loses the routes that it has from
+//! them (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`). The first advertisement may arrive after
+//! forwarding is enabled: at boot, or when a link comes up. So each `accept_ra` of 1 becomes 2, even on
+//! interfaces without such a route. The same holds for the default of new interfaces, as they solicit
+//! an advertisement before a program could change their sysctl.
 
 use std::collections::BTreeSet;
 
 use super::{Changed, Key, Seen, Setting};
 
-/// What new interfaces start with.
+/// The name that stands for new interfaces in the path of a sysctl.
 const DEFAULT: &str = "default";
 /// Advertisements are accepted unless the interface forwards.
 const UNLESS_FORWARDING: &str = "1";
-/// They are accepted.
+/// Advertisements are always accepted.
 const ALWAYS: &str = "2";
 
-/// The settings that keep advertisements accepted, for all interfaces but those that `is_bridge`
-/// names: guests must not advertise routes to their host. `known` are settings that were changed
-/// before.
+/// The sysctls that keep advertisements accepted, for all interfaces except networks' bridges
+/// (`is_bridge`): guests must not advertise routes to their host. `known` are earlier changes.
 pub(super) fn wanted<S: Seen>(
     known: &[Changed],
     is_bridge: impl Fn(&str) -> bool,
@@ -37,7 +36,7 @@ pub(super) fn wanted<S: Seen>(
         let key = key(&name);
         let is_wanted = match seen.value(&key)?.as_deref() {
             Some(UNLESS_FORWARDING) => true,
-            // Ours stays ours; any other value is somebody else's choice.
+            // An earlier change remains; any other value is another program's choice.
             Some(ALWAYS) => known.iter().any(|changed| changed.key == key),
             _ => false,
         };
@@ -48,8 +47,8 @@ pub(super) fn wanted<S: Seen>(
     Ok(settings)
 }
 
-/// Where `accept_ra` was 2 before the setting for new interfaces becomes 2: as if it had been
-/// changed from 2 to 2, so that it can be told from what new interfaces have from us.
+/// The interfaces whose `accept_ra` was 2 before the default becomes 2, recorded as changes from 2 to
+/// 2. So they differ from interfaces that appear later with the changed default.
 pub(super) fn notes<S: Seen>(
     set: &[Setting],
     known: &[Changed],
@@ -64,7 +63,8 @@ pub(super) fn notes<S: Seen>(
     Ok(notes)
 }
 
-/// What interfaces that came since have from us, when the setting for new interfaces is restored.
+/// The changes to restore on interfaces that have appeared with the changed default, when the default
+/// is restored.
 pub(super) fn inherited<S: Seen>(
     restored: &[Changed],
     known: &[Changed],
@@ -77,12 +77,12 @@ pub(super) fn inherited<S: Seen>(
     Ok(keys.map(|key| changed(key, &default.was)).collect())
 }
 
-/// Whether that only notes what a setting was, and changed nothing.
+/// Whether the change only records a value, and changed nothing.
 pub(super) fn is_note(changed: &Changed) -> bool {
     changed.was == changed.set
 }
 
-/// Interfaces whose `accept_ra` is 2 and not `known`.
+/// The sysctls `accept_ra` that are 2 and not in `known`.
 fn unknown<S: Seen>(known: &[Changed], seen: &S) -> Result<Vec<Key>, S::Error> {
     let mut keys = Vec::new();
     for name in seen.interfaces()? {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_interface_that_would_accept_advertisements_goes_on_doing_so() {
+    fn every_interface_that_accepted_advertisements_still_does() {
         let mut off = host(
             "0",
             &[
@@ -188,7 +188,7 @@ mod tests {
         let all = format!("{ALL}=1");
         let expected = [ra("default") + "=2", ra("eth0") + "=2", all];
         assert_eq!(set(&plan), expected);
-        // One that comes later, and does not start with the default.
+        // An interface that appears later, and does not start with the default.
         let on = host(
             "1",
             &[
@@ -207,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn all_is_given_back_but_what_was_so_before() {
+    fn every_change_is_restored_and_other_values_remain() {
         let off = host("0", &[("default", "1"), ("eth0", "1"), ("eth2", "2")]);
         let known = next(&[], true, &off).changed;
-        // eth3 came since and started with the default; eth0 is gone, and so is nobody's.
+        // eth3 has appeared with the changed default; eth0 is gone.
         let on = host("1", &[("default", "2"), ("eth2", "2"), ("eth3", "2")]);
         let plan = next(&known, false, &on);
         let expected = [format!("{ALL}=0"), ra("default") + "=1", ra("eth3") + "=1"];
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_has_changed_is_its_own() {
+    fn a_value_that_another_program_has_written_remains() {
         let off = host(
             "0",
             &[
@@ -230,7 +230,7 @@ mod tests {
             ],
         );
         let known = next(&[], true, &off).changed;
-        // No advertisements on eth0 any more, on eth1 what was, on eth2 the same as elsewhere.
+        // Another program has written eth0, eth1 and eth2.
         let on = [
             ("default", "2"),
             ("eth0", "0"),
