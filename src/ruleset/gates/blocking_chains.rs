@@ -53,14 +53,14 @@ impl Obstacle {
         let name = &self.chain;
         if !name.is_plain() {
             return Remedy {
-                what: "its name has characters that no line for a shell should have".to_owned(),
+                what: "its name contains characters that are unsafe in a shell command".to_owned(),
                 lines: Vec::new(),
             };
         }
         match (self.why, name.is_of_iptables()) {
             (Why::Long, _) => Remedy {
-                what: "it has more rules than virt-forward reads, and the gate stands below it; \
-                       where it refuses everything, accept what is open in it"
+                what: "it has more rules than virt-forward reads, and the gate is below it; if it \
+                       refuses every packet, add rules to it that accept allowed packets"
                     .to_owned(),
                 lines: Vec::new(),
             },
@@ -94,7 +94,7 @@ impl Obstacle {
                     })
                     .collect();
                 let todo = match lines.is_empty() {
-                    true => "rules of its own have to accept what is open",
+                    true => "add rules to it that accept allowed packets",
                     false => "to open it between the networks of a group, run",
                 };
                 let what = format!("it runs before packets are marked; {todo}");

@@ -116,7 +116,7 @@ enum End {
 
 /// What rules change while a packet is evaluated.
 #[derive(Clone, Copy)]
-struct Changes {
+struct Effects {
     mark: u32,
     is_labelled: bool,
     keeps_source: bool,
@@ -210,27 +210,27 @@ impl Table {
 
     /// Evaluates the forward hook, and for an accepted packet the postrouting hook.
     pub(super) fn evaluate(&self, packet: &Packet) -> Outcome {
-        let mut changes = Changes {
+        let mut effects = Effects {
             mark: packet.mark,
             is_labelled: packet.connection.is_labelled,
             keeps_source: false,
         };
-        let is_accepted = self.hook(NfHook::Forward, packet, &mut changes);
-        let mark = changes.mark;
+        let is_accepted = self.hook(NfHook::Forward, packet, &mut effects);
+        let mark = effects.mark;
         if is_accepted {
-            assert!(self.hook(NfHook::Postrouting, packet, &mut changes));
+            assert!(self.hook(NfHook::Postrouting, packet, &mut effects));
         }
         Outcome {
             is_accepted,
             mark,
-            is_labelled: changes.is_labelled,
-            keeps_source: changes.keeps_source,
-            final_mark: changes.mark,
+            is_labelled: effects.is_labelled,
+            keeps_source: effects.keeps_source,
+            final_mark: effects.mark,
         }
     }
 
     /// Whether every base chain of the hook accepts the packet.
-    fn hook(&self, hook: NfHook, packet: &Packet, changes: &mut Changes) -> bool {
+    fn hook(&self, hook: NfHook, packet: &Packet, effects: &mut Effects) -> bool {
         let bases = self.chains.iter().filter_map(|(name, chain)| {
             let base = chain.base.filter(|base| base.hook == hook)?;
             Some((base.priority, name, base))
@@ -243,7 +243,7 @@ impl Table {
             if base.kind == NfChainType::NAT && !is_first {
                 continue;
             }
-            let is_accepted = match self.chain(name, packet, changes) {
+            let is_accepted = match self.chain(name, packet, effects) {
                 End::Accept => true,
                 End::Drop => false,
                 End::Return => base.policy == NfChainPolicy::Accept,
@@ -255,9 +255,9 @@ impl Table {
         true
     }
 
-    fn chain(&self, name: &str, packet: &Packet, changes: &mut Changes) -> End {
+    fn chain(&self, name: &str, packet: &Packet, effects: &mut Effects) -> End {
         for rule in &self.chains[name].rules {
-            if let Some(end) = self.rule(rule, packet, changes) {
+            if let Some(end) = self.rule(rule, packet, effects) {
                 return end;
             }
         }
@@ -269,33 +269,33 @@ impl Table {
         &self,
         statements: &[Statement<'static>],
         packet: &Packet,
-        changes: &mut Changes,
+        effects: &mut Effects,
     ) -> Option<End> {
         for statement in statements {
             match statement {
                 Statement::Match(condition) => {
-                    if !self.matches(condition, packet, changes) {
+                    if !self.matches(condition, packet, effects) {
                         return None;
                     }
                 }
-                Statement::Mangle(mangle) => apply(mangle, changes),
+                Statement::Mangle(mangle) => apply(mangle, effects),
                 Statement::Counter(_) => {}
                 Statement::Accept(_) => return Some(End::Accept),
                 Statement::Drop(_) => return Some(End::Drop),
                 Statement::Return(_) => return Some(End::Return),
                 Statement::Goto(chain) => {
-                    return Some(self.chain(&chain.target, packet, changes));
+                    return Some(self.chain(&chain.target, packet, effects));
                 }
-                Statement::Jump(chain) => match self.chain(&chain.target, packet, changes) {
+                Statement::Jump(chain) => match self.chain(&chain.target, packet, effects) {
                     End::Return => {}
                     end => return Some(end),
                 },
                 Statement::SNAT(Some(nat)) => {
                     let address = nat.addr.as_ref().unwrap();
                     let is_itself =
-                        Value::of(address, packet, changes) == Some(Value::Address(packet.source));
+                        Value::of(address, packet, effects) == Some(Value::Address(packet.source));
                     assert!(is_itself, "{nat:?}");
-                    changes.keeps_source = true;
+                    effects.keeps_source = true;
                     return Some(End::Accept);
                 }
                 other => panic!("{other:?}"),
@@ -306,8 +306,8 @@ impl Table {
 
     /// An expression that the packet does not have, a port of an ICMP packet say, ends the rule,
     /// for any operator (the kernel's `NFT_BREAK`).
-    fn matches(&self, condition: &Match, packet: &Packet, changes: &Changes) -> bool {
-        let Some(value) = Value::of(&condition.left, packet, changes) else {
+    fn matches(&self, condition: &Match, packet: &Packet, effects: &Effects) -> bool {
+        let Some(value) = Value::of(&condition.left, packet, effects) else {
             return false;
         };
         let is_in = match &condition.right {
@@ -325,7 +325,7 @@ impl Table {
     }
 }
 
-fn apply(mangle: &Mangle, changes: &mut Changes) {
+fn apply(mangle: &Mangle, effects: &mut Effects) {
     let key = match &mangle.key {
         Expression::Named(NamedExpression::CT(conntrack)) => conntrack.key.as_ref(),
         Expression::Named(NamedExpression::Meta(_)) => "mark",
@@ -334,15 +334,15 @@ fn apply(mangle: &Mangle, changes: &mut Changes) {
     match (key, &mangle.value) {
         ("label", Expression::String(label)) => {
             assert_eq!(*label, super::super::LABEL.to_string());
-            changes.is_labelled = true;
+            effects.is_labelled = true;
         }
         ("mark", Expression::BinaryOperation(operation)) => match operation.as_ref() {
-            BinaryOperation::AND(_, Expression::Number(mask)) => changes.mark &= mask,
+            BinaryOperation::AND(_, Expression::Number(mask)) => effects.mark &= mask,
             BinaryOperation::OR(values) => {
                 let [_, Expression::Number(bit)] = values.as_slice() else {
                     panic!("{values:?}");
                 };
-                changes.mark |= bit;
+                effects.mark |= bit;
             }
             other => panic!("{other:?}"),
         },
@@ -362,21 +362,21 @@ enum Value {
 
 impl Value {
     /// Nothing where the packet has no such field.
-    fn of(expression: &Expression, packet: &Packet, changes: &Changes) -> Option<Self> {
+    fn of(expression: &Expression, packet: &Packet, effects: &Effects) -> Option<Self> {
         let text = |text: &str| Some(Self::Text(text.to_owned()));
         match expression {
             Expression::BinaryOperation(operation) => match operation.as_ref() {
-                BinaryOperation::AND(value, mask) => Self::of(value, packet, changes)?.masked(mask),
+                BinaryOperation::AND(value, mask) => Self::of(value, packet, effects)?.masked(mask),
                 other => panic!("{other:?}"),
             },
             Expression::Named(NamedExpression::Concat(parts)) => {
-                let parts = parts.iter().map(|part| Self::of(part, packet, changes));
+                let parts = parts.iter().map(|part| Self::of(part, packet, effects));
                 parts.collect::<Option<_>>().map(Self::Concatenation)
             }
             Expression::Named(NamedExpression::Meta(meta)) => match meta.key {
                 MetaKey::Iifname => text(&packet.iifname),
                 MetaKey::Oifname => text(&packet.oifname),
-                MetaKey::Mark => Some(Self::Number(changes.mark)),
+                MetaKey::Mark => Some(Self::Number(effects.mark)),
                 MetaKey::Nfproto => text(if packet.is_ipv4() { "ipv4" } else { "ipv6" }),
                 MetaKey::L4proto => text(packet.protocol()),
                 other => panic!("{other:?}"),
@@ -394,7 +394,7 @@ impl Value {
                     CtDirection::Original => "original",
                     CtDirection::Reply => "reply",
                 }),
-                "label" if changes.is_labelled => text(&super::super::LABEL.to_string()),
+                "label" if effects.is_labelled => text(&super::super::LABEL.to_string()),
                 "label" => text("none"),
                 other => panic!("{other:?}"),
             },
