@@ -148,7 +148,7 @@ fn takes_its_own_listing(table: Option<&str>) -> Outcome<()> {
     let anew = format!("delete table {family} {name}\n{table}");
     host::run("nft", &["-f", "-"], &anew)?;
     let again = listed()?.unwrap_or_default();
-    match virt_forward_ruleset::table::same(table, &again) {
+    match virt_forward_ruleset::table::is_equivalent(table, &again) {
         true => Ok(()),
         false => Err(format!(
             "nft lists another table than it took:\n{table}\n{again}"

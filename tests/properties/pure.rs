@@ -49,7 +49,7 @@ fn carried_out(sets: &mut Sets, batch: &Batch) {
 
 fn rebuilt(config: &Config, members: &[Member]) -> Sets {
     let mut batch = Batch::default();
-    table::whole(&mut batch, &Layout::of(config, &Host::default()), members);
+    table::replace_table(&mut batch, &Layout::of(config, &Host::default()), members);
     let mut sets = Sets::new();
     carried_out(&mut sets, &batch);
     sets

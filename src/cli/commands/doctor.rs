@@ -8,7 +8,7 @@ use virt_forward_policy::{
     netfilter::Engine,
 };
 use virt_forward_reconcile::{self as reconcile, Error, Inspection};
-use virt_forward_ruleset::sysctls::Seen;
+use virt_forward_ruleset::sysctls::SysctlReader;
 use virt_forward_system::{
     exec::{hook_trial, iptables as programs, rule_dump},
     links as interfaces,
@@ -236,8 +236,8 @@ impl<'a> Patient<'a> {
         };
         let chains = scene.inspection.wanted.survey.sites.iter();
         let chains = chains
-            .filter_map(|site| site.spot.as_ref())
-            .map(|spot| &spot.chain);
+            .filter_map(|site| site.placement.as_ref())
+            .map(|placement| &placement.chain);
         let unwritable =
             chains.filter(|chain| chain.is_of_iptables() && !programs::is_there_one_for(chain));
         Iptables {

@@ -8,7 +8,7 @@ use virt_forward_policy::{
     sanitize::shown,
 };
 use virt_forward_reconcile::Inspection;
-use virt_forward_ruleset::gates::{Remedy, Site, State, Survey, chain_model::Chain};
+use virt_forward_ruleset::gates::{GateState, Remedy, Site, Survey, chain_model::Chain};
 
 use super::{Finding, Scene, bridges};
 
@@ -68,7 +68,7 @@ fn gates(scene: &Scene) -> Vec<Finding> {
     } = &scene.inspection.wanted.survey;
     // What stands without our table is told by `stale`.
     let has_table = scene.inspection.table.is_some();
-    let is_told = |site: &&Site| has_table || site.state == State::Missing;
+    let is_told = |site: &&Site| has_table || site.state == GateState::Missing;
     let sites = sites.iter().filter(is_told);
     let wrong = sites.clone().filter_map(|site| gate(site, is_open));
     let slow = shortcuts.iter().filter(is_told);
@@ -77,7 +77,7 @@ fn gates(scene: &Scene) -> Vec<Finding> {
     if has_table {
         found.extend(strangers(scene));
     }
-    let standing = sites.filter(|site| site.state == State::Standing);
+    let standing = sites.filter(|site| site.state == GateState::Present);
     if is_open && has_table && found.is_empty() {
         let what = match standing.count() {
             0 => "no firewall here needs one".to_owned(),
@@ -92,23 +92,25 @@ fn gates(scene: &Scene) -> Vec<Finding> {
 fn gate(site: &Site, is_open: bool) -> Option<Finding> {
     let (chain, owner) = (site.chain(), site.owner);
     match (site.state, is_open) {
-        (State::Missing, true) => {
+        (GateState::Missing, true) => {
             let what = format!("there is none in {chain} ({owner}), which refuses what is open");
             Some(Finding::wrong(GATES, what).with_apply())
         }
-        (State::Sunk, true) => {
+        (GateState::Shadowed, true) => {
             let what =
                 format!("that in {chain} ({owner}) has other rules before it, or is there twice");
             Some(Finding::wrong(GATES, what).with_apply())
         }
-        (State::High, true) => {
+        (GateState::High, true) => {
             let what = format!(
                 "that in {chain} ({owner}) stands above rules that refuse some packets, which what \
                  is open skips"
             );
             Some(Finding::wrong(GATES, what).with_apply())
         }
-        (State::Standing | State::Sunk | State::High, false) => Some(left(chain, false)),
+        (GateState::Present | GateState::Shadowed | GateState::High, false) => {
+            Some(left(chain, false))
+        }
         _ => None,
     }
 }
@@ -117,14 +119,14 @@ fn gate(site: &Site, is_open: bool) -> Option<Finding> {
 fn shortcut(site: &Site, is_open: bool) -> Option<Finding> {
     let (chain, owner) = (site.chain(), site.owner);
     match (site.state, is_open) {
-        (State::Missing | State::Sunk, true) => {
+        (GateState::Missing | GateState::Shadowed, true) => {
             let what = format!(
                 "none at the head of {chain} ({owner}): every packet walks the rules of all \
                  networks there, which costs time"
             );
             Some(Finding::wrong(GATES, what).with_apply())
         }
-        (State::Standing | State::Sunk, false) => Some(left(chain, false)),
+        (GateState::Present | GateState::Shadowed, false) => Some(left(chain, false)),
         _ => None,
     }
 }
@@ -160,7 +162,7 @@ fn obstacles(scene: &Scene) -> Vec<Finding> {
     }
     let groups = bridges_by_group(scene);
     let obstacles = scene.inspection.wanted.survey.obstacles.iter();
-    let finding = |obstacle: &virt_forward_ruleset::gates::Obstacle| {
+    let finding = |obstacle: &virt_forward_ruleset::gates::BlockingChain| {
         let Remedy { what, lines } = obstacle.remedy(scene.config.mark, &groups);
         let chain = &obstacle.chain;
         let finding = match obstacle.is_certain {
@@ -309,13 +311,13 @@ fn is_seen(scene: &Scene, owner: &str) -> bool {
 
 fn owner_finding(owner: &'static str, sites: &[&Site]) -> Option<Finding> {
     // What is wrong with them is said by then.
-    let is_fine = |site: &&Site| matches!(site.state, State::Standing | State::Unneeded);
+    let is_fine = |site: &&Site| matches!(site.state, GateState::Present | GateState::NotNeeded);
     if !sites.iter().all(is_fine) {
         return None;
     }
     let gated: Vec<_> = sites
         .iter()
-        .filter(|site| site.state == State::Standing)
+        .filter(|site| site.state == GateState::Present)
         .map(|site| site.chain().to_string())
         .collect();
     let what = match (owner, gated.is_empty()) {

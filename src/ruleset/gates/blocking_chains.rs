@@ -8,7 +8,7 @@ use virt_forward_policy::{
 
 /// Why a chain has no gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum NoGateReason {
     /// No known firewall uses it, and the config does not name it.
     Unknown,
     /// A running program owns the table, so no other can add a rule.
@@ -21,18 +21,18 @@ pub enum Why {
 
 /// A chain that refuses allowed packets, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct BlockingChain {
     /// The chain.
     pub chain: ChainName,
     /// The reason that it has no gate.
-    pub why: Why,
+    pub why: NoGateReason,
     /// Whether it refuses every packet that none of its rules accepts. Otherwise it has rules that
     /// refuse some packets, which may be allowed ones.
     pub is_certain: bool,
 }
 
-impl Obstacle {
-    pub(super) fn new(chain: &ChainName, why: Why, is_certain: bool) -> Self {
+impl BlockingChain {
+    pub(super) fn new(chain: &ChainName, why: NoGateReason, is_certain: bool) -> Self {
         Self {
             chain: chain.clone(),
             why,
@@ -58,25 +58,25 @@ impl Obstacle {
             };
         }
         match (self.why, name.is_of_iptables()) {
-            (Why::Long, _) => Remedy {
+            (NoGateReason::Long, _) => Remedy {
                 what: "it has more rules than virt-forward reads, and the gate is below it; if it \
                        refuses every packet, add rules to it that accept allowed packets"
                     .to_owned(),
                 lines: Vec::new(),
             },
-            (Why::Owned, _) => Remedy {
+            (NoGateReason::Owned, _) => Remedy {
                 what: format!(
                     "only the program that owns this table can let it accept the mark {mark}"
                 ),
                 lines: Vec::new(),
             },
-            (Why::Unknown, false) => Remedy {
+            (NoGateReason::Unknown, false) => Remedy {
                 what: format!("add \"{name}\" to extra of [gates] in the config, or run"),
                 lines: vec![format!(
                     "nft insert rule {name} meta mark and {mark} != 0 accept"
                 )],
             },
-            (Why::Unknown, true) => Remedy {
+            (NoGateReason::Unknown, true) => Remedy {
                 what: "run".to_owned(),
                 lines: vec![format!(
                     "{} -t {} -I {} -m mark --mark {mark}/{mark} -j ACCEPT",
@@ -85,7 +85,7 @@ impl Obstacle {
                     name.chain
                 )],
             },
-            (Why::Early, is_of_iptables) => {
+            (NoGateReason::Early, is_of_iptables) => {
                 let pairs = groups.iter().filter(|bridges| bridges.len() > 1);
                 let lines: Vec<_> = pairs
                     .flat_map(|bridges| match is_of_iptables {
@@ -104,7 +104,7 @@ impl Obstacle {
     }
 }
 
-/// The means by which the administrator can open an [`Obstacle`].
+/// The means by which the administrator can open a [`BlockingChain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
     /// A sentence, which the commands follow.
@@ -159,9 +159,9 @@ mod tests {
             ("-F", 0),
             ("'", 0),
         ] {
-            let obstacle = Obstacle {
+            let obstacle = BlockingChain {
                 chain: ChainName::nft(Family::Ip, "filter", chain),
-                why: Why::Unknown,
+                why: NoGateReason::Unknown,
                 is_certain: true,
             };
             let remedy = obstacle.remedy(MarkBit::DEFAULT, &[]);

@@ -67,7 +67,7 @@ pub fn libvirts_zone(network: &Network, zones: &BTreeSet<String>) -> Option<Stri
 
 /// A bridge that is in a firewalld zone that may not let its guests through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outsider {
+pub struct UnzonedBridge {
     /// The bridge.
     pub bridge: BridgeName,
     /// The zone; `None` for the default zone, which lets no guest through unless the administrator
@@ -75,7 +75,7 @@ pub struct Outsider {
     pub zone: Option<String>,
 }
 
-impl Outsider {
+impl UnzonedBridge {
     /// `bridge` in that zone, unless the zone lets guests through.
     pub fn new(bridge: &BridgeName, zone: Option<String>) -> Option<Self> {
         let passes = ["libvirt", "libvirt-routed", "trusted"];

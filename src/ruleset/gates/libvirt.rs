@@ -18,7 +18,7 @@
 //! bridge; they refuse packets that one guest may not send, and still apply.
 
 use super::{
-    FEW, Firewall, Own, Spot, Survey,
+    Firewall, Own, Placement, SHORTCUT_THRESHOLD, Survey,
     chain_model::{Chain, Chains, Rule},
 };
 use virt_forward_policy::netfilter::{ChainName, Family};
@@ -62,17 +62,17 @@ impl Firewall for Libvirt {
 
     /// The verdict is `return`, so that other rules in `POSTROUTING` still apply. No marked packet is a
     /// DHCP reply to port 68 of a guest: the host sends those itself.
-    fn shortcut(&self, chains: &Chains) -> Option<Spot> {
+    fn shortcut(&self, chains: &Chains) -> Option<Placement> {
         let chain = chains.get(&checksums())?;
         let is_there = chain.rules.iter().any(Rule::is_ours);
-        (is_there || chain.length() > FEW).then(|| Spot::shortcut(chain))
+        (is_there || chain.length() > SHORTCUT_THRESHOLD).then(|| Placement::shortcut(chain))
     }
 }
 
 /// Whether libvirt has no rules for that family. If it has active networks, the rules were flushed, and
 /// libvirt cannot start a network until its daemon restarts: it creates its chains once
 /// (src/network/bridge_driver_linux.c, `chainInitDone`).
-pub fn rules_are_gone(survey: &Survey, family: Family) -> bool {
+pub fn are_libvirt_rules_missing(survey: &Survey, family: Family) -> bool {
     let mut sites = survey.sites.iter();
     !sites.any(|site| site.owner == OWNER && site.base.family == family)
 }

@@ -34,9 +34,9 @@ mod walk;
 use chain_model::{Chain, Chains};
 use walk::{End, Ground, Walk};
 
-pub use blocking_chains::{Obstacle, Remedy, Why};
-pub use firewalld::{Outsider, libvirts_zone, rich_rules};
-pub use libvirt::rules_are_gone;
+pub use blocking_chains::{BlockingChain, NoGateReason, Remedy};
+pub use firewalld::{UnzonedBridge, libvirts_zone, rich_rules};
+pub use libvirt::are_libvirt_rules_missing;
 pub use nft::edit;
 
 use crate::table;
@@ -82,13 +82,13 @@ pub(crate) trait Firewall {
     }
 
     /// The chains that shortcuts go to. Each may have a rule per network, so a bounded survey reads only
-    /// the first [`HEAD`] rules.
+    /// the first [`SHORTCUT_SCAN_LIMIT`] rules.
     fn heads(&self) -> Vec<ChainName> {
         Vec::new()
     }
 
     /// The position of a shortcut, if one is worth its cost.
-    fn shortcut(&self, _: &Chains) -> Option<Spot> {
+    fn shortcut(&self, _: &Chains) -> Option<Placement> {
         None
     }
 }
@@ -106,17 +106,17 @@ pub(crate) enum Own {
 }
 
 /// The number of rules above which a shortcut is worth its cost, or worth a move to the head.
-const FEW: usize = 16;
+const SHORTCUT_THRESHOLD: usize = 16;
 
 /// The number of rules that show whether a shortcut is in its position.
-pub const HEAD: usize = FEW + 1;
+pub const SHORTCUT_SCAN_LIMIT: usize = SHORTCUT_THRESHOLD + 1;
 
 /// The number of rules, gates included, that show whether a chain is within the bounds of [`reach`].
-pub const SHOWN: usize = reach::LONGEST + 8;
+pub const CHAIN_SCAN_LIMIT: usize = reach::LONGEST + 8;
 
 /// The verdict of a gate for marked packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Says {
+pub enum GateVerdict {
     /// `accept`, which ends the base chain.
     Accept,
     /// `return`: the verdict of a shortcut.
@@ -125,11 +125,11 @@ pub enum Says {
 
 /// The position of a gate. Positions count the rules of others from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
+pub struct Placement {
     /// The chain.
     pub chain: ChainName,
     /// The verdict.
-    says: Says,
+    verdict: GateVerdict,
     /// The lowest position at which a gate may stand: the rules above it still apply.
     below: usize,
     /// The position at which a gate is inserted.
@@ -138,12 +138,12 @@ pub struct Spot {
     above: usize,
 }
 
-impl Spot {
+impl Placement {
     /// Inserted at `at`; an existing gate may stand anywhere from `below` to `above`.
     fn between(chain: &Chain, below: usize, at: usize, above: usize) -> Self {
         Self {
             chain: chain.name.clone(),
-            says: Says::Accept,
+            verdict: GateVerdict::Accept,
             below,
             at,
             above,
@@ -155,38 +155,38 @@ impl Spot {
     fn shortcut(chain: &Chain) -> Self {
         Self {
             chain: chain.name.clone(),
-            says: Says::Return,
+            verdict: GateVerdict::Return,
             below: 0,
             at: 0,
-            above: FEW,
+            above: SHORTCUT_THRESHOLD,
         }
     }
 }
 
 /// The state of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum GateState {
     /// One gate, at a position where it has its effect.
-    Standing,
+    Present,
     /// A gate below rules that refuse every packet, or more than one gate.
-    Sunk,
+    Shadowed,
     /// A gate above rules that refuse some packets and should still apply.
     High,
     /// No gate.
     Missing,
     /// No gate is needed.
-    Unneeded,
+    NotNeeded,
 }
 
-impl State {
+impl GateState {
     /// The word for output and JSON.
     pub fn word(self) -> &'static str {
         match self {
-            State::Standing => "open",
-            State::Sunk => "sunk",
-            State::High => "too high",
-            State::Missing => "missing",
-            State::Unneeded => "unneeded",
+            GateState::Present => "open",
+            GateState::Shadowed => "sunk",
+            GateState::High => "too high",
+            GateState::Missing => "missing",
+            GateState::NotNeeded => "unneeded",
         }
     }
 }
@@ -199,27 +199,29 @@ pub struct Site {
     /// The base chain, or the chain of the shortcut.
     pub base: ChainName,
     /// The position of the gate; `None` where none is needed.
-    pub spot: Option<Spot>,
+    pub placement: Option<Placement>,
     /// The state of the gate.
-    pub state: State,
+    pub state: GateState,
     /// Whether the base chain refuses packets that none of its rules accepts.
     pub refuses: bool,
 }
 
 impl Site {
-    fn of(owner: &'static str, base: &Chain, spot: Spot, chains: &Chains) -> Self {
+    fn of(owner: &'static str, base: &Chain, placement: Placement, chains: &Chains) -> Self {
         Self {
             owner,
             base: base.name.clone(),
-            state: state(&spot, chains),
-            spot: Some(spot),
+            state: state(&placement, chains),
+            placement: Some(placement),
             refuses: true,
         }
     }
 
     /// The chain that the gate is in, or would be.
     pub fn chain(&self) -> &ChainName {
-        self.spot.as_ref().map_or(&self.base, |spot| &spot.chain)
+        self.placement
+            .as_ref()
+            .map_or(&self.base, |placement| &placement.chain)
     }
 }
 
@@ -231,7 +233,7 @@ pub struct Survey {
     /// The chains that need a shortcut.
     pub shortcuts: Vec<Site>,
     /// The chains that block allowed packets and cannot have a gate.
-    pub obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<BlockingChain>,
     /// The chains that the config names and that do not exist, or that no forwarded packet reaches.
     pub absent: Vec<ChainName>,
 }
@@ -244,37 +246,41 @@ impl Survey {
 
     /// The gate that belongs in `chain`.
     fn of(&self, chain: &ChainName) -> Option<&Site> {
-        self.all()
-            .find(|site| site.spot.as_ref().is_some_and(|spot| spot.chain == *chain))
+        self.all().find(|site| {
+            site.placement
+                .as_ref()
+                .is_some_and(|placement| placement.chain == *chain)
+        })
     }
 }
 
 /// A gate to insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct New {
+pub struct Insert {
     /// The position, from 0, of the rule before which it is inserted, after old gates are deleted.
     pub at: usize,
     /// The handle of that rule; `None` at the end of the chain.
     pub before: Option<u32>,
     /// The verdict.
-    pub says: Says,
+    pub verdict: GateVerdict,
 }
 
 /// The edits of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ChainEdit {
     /// The chain.
     pub chain: ChainName,
     /// The handles of gates to delete.
     pub remove: Vec<u32>,
     /// The gate to insert.
-    pub insert: Option<New>,
+    pub insert: Option<Insert>,
 }
 
-impl Change {
+impl ChainEdit {
     /// Whether the edit inserts a shortcut, which affects speed alone.
     pub fn is_shortcut(&self) -> bool {
-        self.insert.is_some_and(|new| new.says == Says::Return)
+        self.insert
+            .is_some_and(|new| new.verdict == GateVerdict::Return)
     }
 }
 
@@ -284,7 +290,7 @@ impl Firewalls {
         self.extra.clone()
     }
 
-    /// The chains that every packet reaches and that `chains` lacks. The first [`SHOWN`] rules of each
+    /// The chains that every packet reaches and that `chains` lacks. The first [`CHAIN_SCAN_LIMIT`] rules of each
     /// are enough.
     pub fn missing(&self, chains: &Chains) -> Vec<ChainName> {
         let named = self.extra.iter().filter_map(|name| chains.get(name));
@@ -294,7 +300,7 @@ impl Firewalls {
         missing.collect()
     }
 
-    /// The chains of which the first [`HEAD`] rules are needed.
+    /// The chains of which the first [`SHORTCUT_SCAN_LIMIT`] rules are needed.
     pub fn heads(&self) -> Vec<ChainName> {
         self.known.iter().flat_map(|known| known.heads()).collect()
     }
@@ -335,33 +341,43 @@ impl Firewalls {
     }
 
     /// `base`, which cannot have a gate, if it may refuse allowed packets.
-    fn obstacle(&self, base: &Chain, chains: &Chains, mark: MarkBit, why: Why) -> Option<Obstacle> {
-        let mark = if why == Why::Early { 0 } else { mark.bit() };
+    fn obstacle(
+        &self,
+        base: &Chain,
+        chains: &Chains,
+        mark: MarkBit,
+        why: NoGateReason,
+    ) -> Option<BlockingChain> {
+        let mark = if why == NoGateReason::Early {
+            0
+        } else {
+            mark.bit()
+        };
         let (_, end) = Walk::new(base, chains, &self.known, Ground::Nothing, mark).outcome();
         let is_certain = matches!(end, End::Refuses { .. });
         let may_refuse = is_certain || !base.lets_pass(mark) && chains.may_refuse(base);
-        may_refuse.then(|| Obstacle::new(&base.name, why, is_certain))
+        may_refuse.then(|| BlockingChain::new(&base.name, why, is_certain))
     }
 
     /// The chains with more rules than the survey reads: they may refuse allowed packets, and no gate
     /// stands above them.
-    fn unread(&self, base: &Chain, chains: &Chains) -> Vec<Obstacle> {
+    fn unread(&self, base: &Chain, chains: &Chains) -> Vec<BlockingChain> {
         if self.passes(base) {
             return Vec::new();
         }
         let beyond = walk::reach(base, chains, &self.known).beyond.into_iter();
-        let obstacle = |name| Obstacle::new(&name, Why::Long, false);
+        let obstacle = |name| BlockingChain::new(&name, NoGateReason::Long, false);
         beyond.map(obstacle).collect()
     }
 
     fn shortcuts(&self, chains: &Chains) -> Vec<Site> {
         let site = |known: &dyn Firewall| {
-            let spot = known.shortcut(chains)?;
+            let placement = known.shortcut(chains)?;
             Some(Site {
                 owner: known.owner(),
-                base: spot.chain.clone(),
-                state: state(&spot, chains),
-                spot: Some(spot),
+                base: placement.chain.clone(),
+                state: state(&placement, chains),
+                placement: Some(placement),
                 refuses: false,
             })
         };
@@ -370,10 +386,15 @@ impl Firewalls {
     }
 
     /// The gates that belong in `base` and in chains that it jumps to; an error where none can exist.
-    fn judge(&self, base: &Chain, chains: &Chains, mark: MarkBit) -> Result<Vec<Site>, Why> {
+    fn judge(
+        &self,
+        base: &Chain,
+        chains: &Chains,
+        mark: MarkBit,
+    ) -> Result<Vec<Site>, NoGateReason> {
         let is_early = |at: chain_model::Base| at.priority <= table::FORWARD_PRIORITY;
         if base.base.is_some_and(is_early) {
-            return Err(Why::Early);
+            return Err(NoGateReason::Early);
         }
         let owner = self.owner(base);
         if let Some(owner) = owner.filter(|known| known.passes(base)) {
@@ -385,24 +406,24 @@ impl Firewalls {
             .filter(|name| admin_chains::reaches(base, name))
             .collect();
         if base.is_owned {
-            return Err(Why::Owned);
+            return Err(NoGateReason::Owned);
         }
         if owner.is_none() && named.is_empty() {
-            return Err(Why::Unknown);
+            return Err(NoGateReason::Unknown);
         }
         let walk = |root, ground| Walk::new(root, chains, &self.known, ground, mark.bit());
         let mut sites: Vec<Site> = Vec::new();
         if let Some(owner) = owner {
-            let (spots, _) = walk(base, Ground::Unmanaged).outcome();
-            let site = |spot| Site::of(owner.owner(), base, spot, chains);
-            sites.extend(spots.into_iter().map(site));
+            let (placements, _) = walk(base, Ground::Unmanaged).outcome();
+            let site = |placement| Site::of(owner.owner(), base, placement, chains);
+            sites.extend(placements.into_iter().map(site));
         }
         for name in named {
             let has_one = sites.iter().any(|site| site.chain() == name);
             if let Some(root) = chains.get(name).filter(|_| !has_one) {
-                let (spots, _) = walk(root, Ground::Only(name)).outcome();
-                let site = |spot| Site::of(admin_chains::OWNER, base, spot, chains);
-                sites.extend(spots.into_iter().map(site));
+                let (placements, _) = walk(root, Ground::Only(name)).outcome();
+                let site = |placement| Site::of(admin_chains::OWNER, base, placement, chains);
+                sites.extend(placements.into_iter().map(site));
             }
         }
         match owner.map(Firewall::owner) {
@@ -420,40 +441,40 @@ fn unneeded(owner: &'static str, base: &Chain) -> Site {
     Site {
         owner,
         base: base.name.clone(),
-        spot: None,
-        state: State::Unneeded,
+        placement: None,
+        state: GateState::NotNeeded,
         refuses: base.refuses_by_default(),
     }
 }
 
-fn state(spot: &Spot, chains: &Chains) -> State {
+fn state(placement: &Placement, chains: &Chains) -> GateState {
     let rules = chains
-        .get(&spot.chain)
+        .get(&placement.chain)
         .map_or(&[][..], |chain| &chain.rules);
     let ours = rules.iter().filter(|rule| rule.is_ours()).count();
     let above = rules.iter().take_while(|rule| !rule.is_ours()).count();
     match ours {
-        0 => State::Missing,
-        1 if above < spot.below => State::High,
-        1 if above <= spot.above => State::Standing,
-        _ => State::Sunk,
+        0 => GateState::Missing,
+        1 if above < placement.below => GateState::High,
+        1 if above <= placement.above => GateState::Present,
+        _ => GateState::Shadowed,
     }
 }
 
 /// The edits that put every gate into its position and delete all others. `replaces_all` also replaces
 /// gates that are in position: a gate is recognised by its comment, which does not show the mark that
 /// it accepts.
-pub fn to_open(survey: &Survey, chains: &Chains, replaces_all: bool) -> Vec<Change> {
+pub fn to_open(survey: &Survey, chains: &Chains, replaces_all: bool) -> Vec<ChainEdit> {
     let change = |chain: &Chain| {
-        let new = |spot: &Spot| New {
-            at: spot.at,
-            before: chain.foreign().nth(spot.at).map(|rule| rule.handle),
-            says: spot.says,
+        let new = |placement: &Placement| Insert {
+            at: placement.at,
+            before: chain.foreign().nth(placement.at).map(|rule| rule.handle),
+            verdict: placement.verdict,
         };
         match survey.of(&chain.name) {
-            Some(site) if site.state == State::Standing && !replaces_all => None,
-            Some(site) => Some(Change {
-                insert: site.spot.as_ref().map(new),
+            Some(site) if site.state == GateState::Present && !replaces_all => None,
+            Some(site) => Some(ChainEdit {
+                insert: site.placement.as_ref().map(new),
                 ..closing(chain)
             }),
             None => Some(closing(chain)),
@@ -467,19 +488,19 @@ pub fn to_open(survey: &Survey, chains: &Chains, replaces_all: bool) -> Vec<Chan
 }
 
 /// The edits that delete every gate.
-pub fn to_close(chains: &Chains) -> Vec<Change> {
+pub fn to_close(chains: &Chains) -> Vec<ChainEdit> {
     chains.all().map(closing).filter(changes_chain).collect()
 }
 
-fn closing(chain: &Chain) -> Change {
+fn closing(chain: &Chain) -> ChainEdit {
     let ours = chain.rules.iter().filter(|rule| rule.is_ours());
-    Change {
+    ChainEdit {
         chain: chain.name.clone(),
         remove: ours.map(|rule| rule.handle).collect(),
         insert: None,
     }
 }
 
-fn changes_chain(change: &Change) -> bool {
+fn changes_chain(change: &ChainEdit) -> bool {
     !change.remove.is_empty() || change.insert.is_some()
 }

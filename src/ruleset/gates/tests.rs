@@ -83,7 +83,7 @@ fn survey(chains: &[Chain]) -> (Chains, Survey) {
 }
 
 /// The owner, the chain and the state of the only site.
-fn only(chains: &[Chain]) -> (&'static str, String, State) {
+fn only(chains: &[Chain]) -> (&'static str, String, GateState) {
     let (_, survey) = survey(chains);
     assert!(survey.obstacles.is_empty(), "{survey:?}");
     let [site] = &survey.sites[..] else {
@@ -120,7 +120,7 @@ fn place(chains: &[Chain]) -> Option<(String, usize)> {
 }
 
 /// The state of the only gate.
-fn state_of(chains: &[Chain]) -> State {
+fn state_of(chains: &[Chain]) -> GateState {
     only(chains).2
 }
 
@@ -139,20 +139,23 @@ fn at(chain: &str, position: usize) -> Option<(String, usize)> {
 #[test]
 fn the_gate_for_libvirts_iptables_rules_is_directly_before_its_first_jump() {
     for (list, expected) in [
-        (&[">LIBVIRT_FWX", ">LIBVIRT_FWI"][..], State::Missing),
-        (&["deny", "gate", ">LIBVIRT_FWX"], State::Standing),
+        (&[">LIBVIRT_FWX", ">LIBVIRT_FWI"][..], GateState::Missing),
+        (&["deny", "gate", ">LIBVIRT_FWX"], GateState::Present),
         (
             &["gate", "accept x", "log", ">LIBVIRT_FWX"],
-            State::Standing,
+            GateState::Present,
         ),
-        (&["gate", "deny", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "? >bans", ">LIBVIRT_FWX"], State::High),
-        (&["gate", ">bans", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "map", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "return x", ">LIBVIRT_FWX"], State::High),
-        (&[">LIBVIRT_FWX", "gate", ">LIBVIRT_FWI"], State::Sunk),
-        (&["gate", "gate", ">LIBVIRT_FWX"], State::Sunk),
-        (&["gate", ">LIBVIRT_FWX", "gate"], State::Sunk),
+        (&["gate", "deny", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "? >bans", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", ">bans", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "map", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "return x", ">LIBVIRT_FWX"], GateState::High),
+        (
+            &[">LIBVIRT_FWX", "gate", ">LIBVIRT_FWI"],
+            GateState::Shadowed,
+        ),
+        (&["gate", "gate", ">LIBVIRT_FWX"], GateState::Shadowed),
+        (&["gate", ">LIBVIRT_FWX", "gate"], GateState::Shadowed),
     ] {
         for base in [ACCEPT, DROP] {
             let seen = only(&[forward(base, list)]);
@@ -170,11 +173,11 @@ fn the_gate_for_libvirts_nftables_rules_is_before_its_first_jump() {
     let list = [&["deny"], &guests[..]].concat();
     assert_eq!(place(&[base(&list)]), at("forward", 1));
     let list = [&["gate", "deny"], &guests[..]].concat();
-    assert_eq!(state_of(&[base(&list)]), State::High);
+    assert_eq!(state_of(&[base(&list)]), GateState::High);
     // The start of a network changes only those chains.
     let list = [&["gate"], &guests[..]].concat();
     let full = chain("ip libvirt_network guest_input", None, &["deny"; 300]);
-    assert_eq!(state_of(&[base(&list), full]), State::Standing);
+    assert_eq!(state_of(&[base(&list), full]), GateState::Present);
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn filters_of_single_guests_still_apply() {
     assert_eq!(place(&[forward(ACCEPT, &list)]), at("FORWARD", 3));
     // libvirt inserts its jumps at the head again with each guest: a gate below keeps its position.
     let list = [&filters[..], &["gate", ">LIBVIRT_FWX"]].concat();
-    assert_eq!(state_of(&[forward(ACCEPT, &list)]), State::Standing);
+    assert_eq!(state_of(&[forward(ACCEPT, &list)]), GateState::Present);
 }
 
 #[test]
@@ -229,30 +232,39 @@ fn a_chain_of_bans_still_applies_with_either_policy() {
     }
     // A later jump at the head, or anywhere above the gate.
     let list = [">CROWDSEC_CHAIN", "accept x", "gate"];
-    assert_eq!(state_of(&[forward(DROP, &list), bans()]), State::Standing);
+    assert_eq!(
+        state_of(&[forward(DROP, &list), bans()]),
+        GateState::Present
+    );
     let list = ["gate", ">CROWDSEC_CHAIN", "accept x"];
-    assert_eq!(state_of(&[forward(DROP, &list), bans()]), State::High);
+    assert_eq!(state_of(&[forward(DROP, &list), bans()]), GateState::High);
 }
 
 #[test]
 fn a_denial_that_is_appended_below_a_gate_applies_from_the_next_survey_on() {
-    assert_eq!(state_of(&[forward(DROP, &["gate", "deny"])]), State::High);
+    assert_eq!(
+        state_of(&[forward(DROP, &["gate", "deny"])]),
+        GateState::High
+    );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
     assert_eq!(
         state_of(&[forward(ACCEPT, &["gate", "drop"])]),
-        State::Standing
+        GateState::Present
     );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "drop"])]),
-        State::Standing
+        GateState::Present
     );
-    assert_eq!(state_of(&[forward(DROP, &["drop", "gate"])]), State::Sunk);
+    assert_eq!(
+        state_of(&[forward(DROP, &["drop", "gate"])]),
+        GateState::Shadowed
+    );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "deny", "drop"])]),
-        State::High
+        GateState::High
     );
 }
 
@@ -330,7 +342,7 @@ fn the_walk_ends_in_a_cycle_and_in_a_deep_chain() {
     assert_eq!(place(&deep(15)), at("C15", 0));
     let (_, survey) = survey(&deep(16));
     assert_eq!(survey.sites[0].chain().chain, "FORWARD");
-    assert_eq!(survey.obstacles[0].why, Why::Long);
+    assert_eq!(survey.obstacles[0].why, NoGateReason::Long);
     // Each chain calls the next one twice.
     let twice = (0..15).map(|number| {
         let next = format!(">C{}", number + 1);
@@ -350,13 +362,16 @@ fn the_gate_goes_below_a_chain_that_is_too_long_to_read() {
     let [obstacle] = &survey.obstacles[..] else {
         panic!("{survey:?}");
     };
-    assert_eq!((obstacle.why, obstacle.is_certain), (Why::Long, false));
+    assert_eq!(
+        (obstacle.why, obstacle.is_certain),
+        (NoGateReason::Long, false)
+    );
     assert_eq!(obstacle.word(), "may refuse");
     // The most rules that are read, gate included.
     let full = [vec!["deny"; reach::LONGEST - 1], vec!["gate", "drop"]].concat();
     assert_eq!(
         state_of(&[forward(DROP, &[">C"]), inner("C", &full)]),
-        State::Standing
+        GateState::Present
     );
     // The most chains that are read.
     let jumps: Vec<_> = (0..200).map(|number| format!(">C{number}")).collect();
@@ -498,12 +513,12 @@ fn the_gate_for_docker_is_before_the_policy_and_all_denials_apply() {
             assert_eq!(place(&all(DROP)), at("FORWARD", length + 2), "{version}");
             assert_eq!(place(&all(ACCEPT)), None, "{version}");
             assert_eq!(only(&all(DROP)).0, "docker");
-            assert_eq!(state_of(&all(ACCEPT)), State::Unneeded);
+            assert_eq!(state_of(&all(ACCEPT)), GateState::NotNeeded);
         }
         // Docker restarts: its jumps are at the head, above those to bans.
         let forward = with_docker(DROP, version, &[], &[">BANS", "deny", "gate"]);
         let chains = [vec![forward], docker(version, &["deny"])].concat();
-        assert_eq!(state_of(&chains), State::Standing);
+        assert_eq!(state_of(&chains), GateState::Present);
         // If `DOCKER-USER` refuses every packet, its exceptions and denials still apply.
         let chains = |base| {
             let forward = with_docker(base, version, &[], &[]);
@@ -583,7 +598,7 @@ fn the_administrators_rules_in_ufw_stay_above_the_gate() {
     let chains = ufw(ACCEPT, &["deny"], &[], &[], &[]);
     assert_eq!(
         only(&chains),
-        ("ufw", "ip filter FORWARD".into(), State::Unneeded)
+        ("ufw", "ip filter FORWARD".into(), GateState::NotNeeded)
     );
 }
 
@@ -595,9 +610,9 @@ fn a_reload_of_ufw_moves_no_gate() {
         chains[0].rules.insert(position, gate);
         state_of(&chains)
     };
-    assert_eq!(with(2, &["deny"]), State::Standing);
-    assert_eq!(with(5, &["deny"]), State::Standing);
-    assert_eq!(with(1, &["deny"]), State::High);
+    assert_eq!(with(2, &["deny"]), GateState::Present);
+    assert_eq!(with(5, &["deny"]), GateState::Present);
+    assert_eq!(with(1, &["deny"]), GateState::High);
     // During the reload its chains are empty.
     let mut chains = ufw(DROP, &[], &[], &[], &[]);
     chains
@@ -605,7 +620,7 @@ fn a_reload_of_ufw_moves_no_gate() {
         .skip(1)
         .for_each(|chain| chain.rules.clear());
     chains[0].rules.insert(2, rules(&["gate"]).remove(0));
-    assert_eq!(state_of(&chains), State::Standing);
+    assert_eq!(state_of(&chains), GateState::Present);
 }
 
 #[test]
@@ -646,7 +661,7 @@ fn a_policy_drop_is_opened_below_single_denials() {
     }
     assert_eq!(
         state_of(&[forward(DROP, &["deny", "gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
 }
 
@@ -692,17 +707,17 @@ fn an_administrators_chain_has_a_gate_where_the_config_names_it() {
     );
     assert_eq!(
         state_of(&[base(DROP, &["deny", "gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
-    assert_eq!(state_of(&[base(DROP, &["gate", "deny"])]), State::High);
+    assert_eq!(state_of(&[base(DROP, &["gate", "deny"])]), GateState::High);
     assert_eq!(
         state_of(&[base(DROP, &["map", "drop", "gate"])]),
-        State::Sunk
+        GateState::Shadowed
     );
     // A chain that accepts every packet, or the mark, needs no gate.
     assert_eq!(
         state_of(&[base(DROP, &["deny", "accept mark"])]),
-        State::Unneeded
+        GateState::NotNeeded
     );
 }
 
@@ -730,7 +745,7 @@ fn a_chain_of_the_config_that_does_not_exist_is_reported() {
     assert_eq!(absent(&[chain("inet filter forward", None, &[])]), 1);
 }
 
-fn obstacle(chains: &[Chain]) -> (Why, bool) {
+fn obstacle(chains: &[Chain]) -> (NoGateReason, bool) {
     let (_, survey) = survey(chains);
     let [obstacle] = &survey.obstacles[..] else {
         panic!("{survey:?}");
@@ -741,33 +756,42 @@ fn obstacle(chains: &[Chain]) -> (Why, bool) {
 #[test]
 fn a_chain_that_blocks_and_has_no_gate_is_reported() {
     let own = |base, list: &[&str]| chain("inet mine fwd", Some(base), list);
-    assert_eq!(obstacle(&[own(DROP, &["accept x"])]), (Why::Unknown, true));
-    assert_eq!(obstacle(&[own(ACCEPT, &["deny"])]), (Why::Unknown, false));
-    assert_eq!(obstacle(&[own(ACCEPT, &["map"])]), (Why::Unknown, false));
+    assert_eq!(
+        obstacle(&[own(DROP, &["accept x"])]),
+        (NoGateReason::Unknown, true)
+    );
+    assert_eq!(
+        obstacle(&[own(ACCEPT, &["deny"])]),
+        (NoGateReason::Unknown, false)
+    );
+    assert_eq!(
+        obstacle(&[own(ACCEPT, &["map"])]),
+        (NoGateReason::Unknown, false)
+    );
     let deep = [
         own(ACCEPT, &[">a"]),
         chain("inet mine a", None, &[">b"]),
         chain("inet mine b", None, &[">a", "deny"]),
     ];
-    assert_eq!(obstacle(&deep), (Why::Unknown, false));
+    assert_eq!(obstacle(&deep), (NoGateReason::Unknown, false));
     let deep = [
         own(ACCEPT, &[">a"]),
         chain("inet mine a", None, &["x", ">b"]),
         chain("inet mine b", None, &["deny", "drop"]),
     ];
-    assert_eq!(obstacle(&deep), (Why::Unknown, true));
+    assert_eq!(obstacle(&deep), (NoGateReason::Unknown, true));
     let early = Base {
         priority: table::FORWARD_PRIORITY,
         drops: true,
     };
-    assert_eq!(obstacle(&[own(early, &[])]), (Why::Early, true));
+    assert_eq!(obstacle(&[own(early, &[])]), (NoGateReason::Early, true));
     assert_eq!(
         obstacle(&[chain("ip filter FORWARD", Some(early), &[">LIBVIRT_FWX"])]).0,
-        Why::Early
+        NoGateReason::Early
     );
     let mut owned = own(DROP, &[]);
     owned.is_owned = true;
-    assert_eq!(obstacle(&[owned]), (Why::Owned, true));
+    assert_eq!(obstacle(&[owned]), (NoGateReason::Owned, true));
 }
 
 #[test]
@@ -790,7 +814,7 @@ fn a_chain_that_accepts_marked_packets_does_not_block() {
     }
     assert_eq!(
         obstacle(&[own(DROP, &["drop", "accept mark"])]),
-        (Why::Unknown, true)
+        (NoGateReason::Unknown, true)
     );
 }
 
@@ -836,26 +860,38 @@ fn checksums(above: usize, gate: bool, below: usize) -> Chain {
 #[test]
 fn a_shortcut_is_for_many_rules_and_may_stand_below_some() {
     for (seen, expected) in [
-        (checksums(0, false, FEW), None),
-        (checksums(0, false, FEW + 1), Some(State::Missing)),
-        (checksums(0, true, FEW), Some(State::Standing)),
+        (checksums(0, false, SHORTCUT_THRESHOLD), None),
+        (
+            checksums(0, false, SHORTCUT_THRESHOLD + 1),
+            Some(GateState::Missing),
+        ),
+        (
+            checksums(0, true, SHORTCUT_THRESHOLD),
+            Some(GateState::Present),
+        ),
         // Networks have stopped or started since.
-        (checksums(0, true, 0), Some(State::Standing)),
-        (checksums(FEW, true, 300), Some(State::Standing)),
-        (checksums(FEW + 1, true, 300), Some(State::Sunk)),
+        (checksums(0, true, 0), Some(GateState::Present)),
+        (
+            checksums(SHORTCUT_THRESHOLD, true, 300),
+            Some(GateState::Present),
+        ),
+        (
+            checksums(SHORTCUT_THRESHOLD + 1, true, 300),
+            Some(GateState::Shadowed),
+        ),
     ] {
         let (chains, survey) = survey(std::slice::from_ref(&seen));
         let state = survey.shortcuts.first().map(|site| site.state);
         assert_eq!(state, expected, "{seen:?}");
         // The chain is neither a site nor a blocking chain.
         assert!(survey.sites.is_empty(), "{survey:?}");
-        assert!(rules_are_gone(&survey, Family::Ip));
+        assert!(are_libvirt_rules_missing(&survey, Family::Ip));
         let changes = to_open(&survey, &chains, false);
         match state {
-            None | Some(State::Standing) => assert_eq!(changes, []),
+            None | Some(GateState::Present) => assert_eq!(changes, []),
             _ => {
-                let says = Says::Return;
-                let new = changes[0].insert.map(|new| (new.at, new.says));
+                let says = GateVerdict::Return;
+                let new = changes[0].insert.map(|new| (new.at, new.verdict));
                 assert_eq!(new, Some((0, says)));
                 assert!(changes[0].is_shortcut());
             }
@@ -881,7 +917,10 @@ fn a_shortcut_is_deleted_with_the_gates() {
 #[test]
 fn missing_rules_of_libvirt_are_detected() {
     let (_, with) = survey(&[forward(ACCEPT, &[">LIBVIRT_FWX"])]);
-    assert!(!rules_are_gone(&with, Family::Ip) && rules_are_gone(&with, Family::Ip6));
+    assert!(
+        !are_libvirt_rules_missing(&with, Family::Ip)
+            && are_libvirt_rules_missing(&with, Family::Ip6)
+    );
     let table = chain("ip libvirt_network forward", Some(ACCEPT), &[]);
-    assert!(rules_are_gone(&survey(&[table]).1, Family::Ip));
+    assert!(are_libvirt_rules_missing(&survey(&[table]).1, Family::Ip));
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Firewall, Own, Spot,
+    Firewall, Own, Placement,
     chain_model::{About, Chain, Chains, Rule, Verdict},
     reach::Reach,
 };
@@ -48,7 +48,7 @@ pub(super) struct Walk<'a> {
     reach: Reach,
     ends: BTreeMap<&'a ChainName, End>,
     refuse: BTreeMap<ChainName, bool>,
-    spots: Vec<Spot>,
+    placements: Vec<Placement>,
 }
 
 /// Consecutive rules that may refuse every packet together, one family each for example.
@@ -77,14 +77,14 @@ impl<'a> Walk<'a> {
             reach: reach(root, chains, known),
             ends: BTreeMap::new(),
             refuse: BTreeMap::new(),
-            spots: Vec::new(),
+            placements: Vec::new(),
         }
     }
 
     /// The positions of gates, and the end of the path.
-    pub(super) fn outcome(mut self) -> (Vec<Spot>, End) {
+    pub(super) fn outcome(mut self) -> (Vec<Placement>, End) {
         let end = self.chain(self.root);
-        (self.spots, end)
+        (self.placements, end)
     }
 
     fn chain(&mut self, chain: &'a Chain) -> End {
@@ -191,7 +191,8 @@ impl<'a> Walk<'a> {
                 below = position + 1;
             }
         }
-        self.spots.push(Spot::between(chain, below, at, top));
+        self.placements
+            .push(Placement::between(chain, below, at, top));
         End::Passes { some_leave }
     }
 

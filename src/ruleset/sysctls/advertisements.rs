@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Changed, Key, Seen, Setting};
+use super::{Key, SavedSysctl, Setting, SysctlReader};
 
 /// The name that stands for new interfaces in the path of a sysctl.
 const DEFAULT: &str = "default";
@@ -20,8 +20,8 @@ const ALWAYS: &str = "2";
 
 /// The sysctls that keep advertisements accepted, for all interfaces except networks' bridges
 /// (`is_bridge`): guests must not advertise routes to their host. `known` are earlier changes.
-pub(super) fn wanted<S: Seen>(
-    known: &[Changed],
+pub(super) fn wanted<S: SysctlReader>(
+    known: &[SavedSysctl],
     is_bridge: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<Vec<Setting>, S::Error> {
@@ -49,11 +49,11 @@ pub(super) fn wanted<S: Seen>(
 
 /// The interfaces whose `accept_ra` was 2 before the default becomes 2, recorded as changes from 2 to
 /// 2. So they differ from interfaces that appear later with the changed default.
-pub(super) fn notes<S: Seen>(
+pub(super) fn notes<S: SysctlReader>(
     set: &[Setting],
-    known: &[Changed],
+    known: &[SavedSysctl],
     seen: &S,
-) -> Result<Vec<Changed>, S::Error> {
+) -> Result<Vec<SavedSysctl>, S::Error> {
     let mut notes = Vec::new();
     if set.iter().any(|setting| setting.key == key(DEFAULT)) {
         for key in unknown(known, seen)? {
@@ -65,11 +65,11 @@ pub(super) fn notes<S: Seen>(
 
 /// The changes to restore on interfaces that have appeared with the changed default, when the default
 /// is restored.
-pub(super) fn inherited<S: Seen>(
-    restored: &[Changed],
-    known: &[Changed],
+pub(super) fn inherited<S: SysctlReader>(
+    restored: &[SavedSysctl],
+    known: &[SavedSysctl],
     seen: &S,
-) -> Result<Vec<Changed>, S::Error> {
+) -> Result<Vec<SavedSysctl>, S::Error> {
     let Some(default) = restored.iter().find(|one| one.key == key(DEFAULT)) else {
         return Ok(Vec::new());
     };
@@ -78,12 +78,12 @@ pub(super) fn inherited<S: Seen>(
 }
 
 /// Whether the change only records a value, and changed nothing.
-pub(super) fn is_note(changed: &Changed) -> bool {
+pub(super) fn is_note(changed: &SavedSysctl) -> bool {
     changed.was == changed.set
 }
 
 /// The sysctls `accept_ra` that are 2 and not in `known`.
-fn unknown<S: Seen>(known: &[Changed], seen: &S) -> Result<Vec<Key>, S::Error> {
+fn unknown<S: SysctlReader>(known: &[SavedSysctl], seen: &S) -> Result<Vec<Key>, S::Error> {
     let mut keys = Vec::new();
     for name in seen.interfaces()? {
         let key = key(&name);
@@ -95,7 +95,7 @@ fn unknown<S: Seen>(known: &[Changed], seen: &S) -> Result<Vec<Key>, S::Error> {
     Ok(keys)
 }
 
-fn of_known(changed: &Changed) -> Option<String> {
+fn of_known(changed: &SavedSysctl) -> Option<String> {
     let name = changed.key.interface();
     (changed.key == key(name)).then(|| name.to_owned())
 }
@@ -109,8 +109,8 @@ fn setting(key: Key) -> Setting {
     Setting { key, value }
 }
 
-fn changed(key: Key, was: &str) -> Changed {
-    Changed {
+fn changed(key: Key, was: &str) -> SavedSysctl {
+    SavedSysctl {
         key,
         was: was.to_owned(),
         set: ALWAYS.to_owned(),
@@ -121,7 +121,7 @@ fn changed(key: Key, was: &str) -> Changed {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Need, Plan, plan,
+        ForwardingNeed, Plan, plan,
         tests::{Fake, fake},
         wanted as all_wanted,
     };
@@ -145,8 +145,8 @@ mod tests {
         host
     }
 
-    fn next(known: &[Changed], is_needed: bool, host: &Fake) -> Plan {
-        let need = is_needed.then_some(Need {
+    fn next(known: &[SavedSysctl], is_needed: bool, host: &Fake) -> Plan {
+        let need = is_needed.then_some(ForwardingNeed {
             interface: "br0",
             ipv4: false,
             ipv6: true,

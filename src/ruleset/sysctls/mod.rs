@@ -1,7 +1,7 @@
 //! The sysctls that open networks need, as values.
 //!
 //! Input: the interfaces that have to forward, the record of earlier changes, and the present values,
-//! which an implementation of [`Seen`] reads. Output: a [`Plan`] of the sysctls to set and to restore,
+//! which an implementation of [`SysctlReader`] reads. Output: a [`Plan`] of the sysctls to set and to restore,
 //! and the record of all changes.
 //!
 //! IPv4 checks the sysctl of the interface that a packet arrives on, so forwarding is enabled for each
@@ -29,14 +29,14 @@ pub struct Key(Vec<String>);
 /// The list is not a [`Key`].
 #[derive(Debug, thiserror::Error)]
 #[error("not a sysctl that virt-forward changes")]
-pub struct BadKey;
+pub struct InvalidKey;
 
 /// Accepts only sysctls that virt-forward changes: the list comes from a file and becomes a path that
 /// is written to.
 impl TryFrom<Vec<String>> for Key {
-    type Error = BadKey;
+    type Error = InvalidKey;
 
-    fn try_from(parts: Vec<String>) -> Result<Self, BadKey> {
+    fn try_from(parts: Vec<String>) -> Result<Self, InvalidKey> {
         let ours = ["forwarding", "force_forwarding", "accept_ra"];
         match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["net", "ipv4" | "ipv6", "conf", interface, setting]
@@ -44,7 +44,7 @@ impl TryFrom<Vec<String>> for Key {
             {
                 Ok(Self(parts))
             }
-            _ => Err(BadKey),
+            _ => Err(InvalidKey),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Key {
     /// Whether the kernel may change the sysctl without a netconf notification. Writing 0 to
     /// `net.ipv6.conf.all.forwarding` clears `force_forwarding` of every interface, and sends no
     /// notification if the former was 0 before (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`).
-    pub fn is_untold(&self) -> bool {
+    pub fn has_no_notification(&self) -> bool {
         self.is_force_forwarding()
     }
 
@@ -134,7 +134,7 @@ pub struct Setting {
 
 /// A sysctl that virt-forward changed, with the value to restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changed {
+pub struct SavedSysctl {
     /// The sysctl.
     pub key: Key,
     /// The value before the change.
@@ -148,7 +148,7 @@ pub struct Changed {
 }
 
 /// The need of an interface to forward the packets that arrive on it.
-pub struct Need<'a> {
+pub struct ForwardingNeed<'a> {
     /// The interface.
     pub interface: &'a str,
     /// Whether IPv4 packets have to be forwarded.
@@ -158,7 +158,7 @@ pub struct Need<'a> {
 }
 
 /// Reads the present state of the kernel.
-pub trait Seen {
+pub trait SysctlReader {
     /// The reason that the kernel cannot be read.
     type Error;
 
@@ -175,9 +175,9 @@ pub trait Seen {
 
 /// The sysctls that `needs` require, in the order in which to write them. `known` are earlier changes;
 /// `is_bridge` says whether an interface is a network's bridge. Fails if `seen` does.
-pub fn wanted<'a, S: Seen>(
-    needs: impl Iterator<Item = Need<'a>>,
-    known: &[Changed],
+pub fn wanted<'a, S: SysctlReader>(
+    needs: impl Iterator<Item = ForwardingNeed<'a>>,
+    known: &[SavedSysctl],
     is_bridge: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<Vec<Setting>, S::Error> {
@@ -210,11 +210,11 @@ pub fn wanted<'a, S: Seen>(
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The sysctls to restore, in this order.
-    pub restored: Vec<Changed>,
+    pub restored: Vec<SavedSysctl>,
     /// The sysctls to set, in this order.
     pub set: Vec<Setting>,
     /// The record of all changes after that.
-    pub changed: Vec<Changed>,
+    pub changed: Vec<SavedSysctl>,
 }
 
 impl Plan {
@@ -231,7 +231,7 @@ impl Plan {
 }
 
 /// Whether the host forwards all packets of a family, from any interface. Fails if `seen` does.
-pub fn forwards_all<S: Seen>(family: Ip, seen: &S) -> Result<bool, S::Error> {
+pub fn forwards_all<S: SysctlReader>(family: Ip, seen: &S) -> Result<bool, S::Error> {
     match family {
         Ip::V4 => is_on(&ipv4_all(), seen),
         Ip::V6 => is_on(&ipv6_all(), seen),
@@ -241,9 +241,9 @@ pub fn forwards_all<S: Seen>(family: Ip, seen: &S) -> Result<bool, S::Error> {
 /// The plan that leads from the earlier changes `known` to the sysctls in `wanted`.
 /// `libvirt_routes_ipv6` says that a network is active for which libvirt itself enables IPv6
 /// forwarding. Fails if `seen` does.
-pub fn plan<S: Seen>(
+pub fn plan<S: SysctlReader>(
     wanted: &[Setting],
-    known: &[Changed],
+    known: &[SavedSysctl],
     libvirt_routes_ipv6: bool,
     seen: &S,
 ) -> Result<Plan, S::Error> {
@@ -274,7 +274,7 @@ pub fn plan<S: Seen>(
             // The first value remains the one to restore. Another program has disabled it since, so
             // the present state of the host counts.
             Some(known) => known.was_host_wide = was_host_wide,
-            None => plan.changed.push(Changed {
+            None => plan.changed.push(SavedSysctl {
                 key: setting.key.clone(),
                 was,
                 set: setting.value.clone(),
@@ -301,8 +301,8 @@ enum Fate {
 /// A sysctl that another program relies on is no longer virt-forward's. libvirt writes `ip_forward`
 /// when a network that needs it starts, which enables forwarding of every interface; the 1 that
 /// virt-forward wrote was there already. The same holds for IPv6, where both write the same sysctl.
-fn fate<S: Seen>(
-    changed: &Changed,
+fn fate<S: SysctlReader>(
+    changed: &SavedSysctl,
     is_wanted: bool,
     libvirt_routes_ipv6: bool,
     seen: &S,
@@ -329,7 +329,7 @@ fn fate<S: Seen>(
 }
 
 /// Whether forwarding of all packets of the family has been enabled since.
-fn is_overtaken<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Error> {
+fn is_overtaken<S: SysctlReader>(changed: &SavedSysctl, seen: &S) -> Result<bool, S::Error> {
     Ok(changed.key.is_ipv4_forwarding()
         && changed.was_host_wide == Some(false)
         && is_on(&changed.key.host_wide(), seen)?)
@@ -337,7 +337,7 @@ fn is_overtaken<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Error> 
 
 /// Whether a sysctl may be restored now: `accept_ra` only after IPv6 forwarding is disabled. Fails if
 /// `seen` does.
-pub fn may_restore<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Error> {
+pub fn can_restore<S: SysctlReader>(changed: &SavedSysctl, seen: &S) -> Result<bool, S::Error> {
     let needs_off = changed.key.is_hosts_ipv6() && changed.key != ipv6_all();
     Ok(!needs_off || !is_on(&ipv6_all(), seen)?)
 }
@@ -345,8 +345,8 @@ pub fn may_restore<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Erro
 /// The interfaces that forward only because of the changes `changed`, and whether the host forwards
 /// all IPv6 packets because of them. `is_libvirts` says whether libvirt needs an interface to forward:
 /// it relies on `ip_forward`, which the administrator may have disabled. Fails if `seen` does.
-pub fn enabled<S: Seen>(
-    changed: &[Changed],
+pub fn enabled<S: SysctlReader>(
+    changed: &[SavedSysctl],
     is_libvirts: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<(BTreeSet<Enabled>, bool), S::Error> {
@@ -391,7 +391,7 @@ fn on(key: Key) -> Setting {
     }
 }
 
-fn is_on<S: Seen>(key: &Key, seen: &S) -> Result<bool, S::Error> {
+fn is_on<S: SysctlReader>(key: &Key, seen: &S) -> Result<bool, S::Error> {
     Ok(seen.value(key)?.is_some_and(|value| value != "0"))
 }
 
@@ -410,7 +410,7 @@ mod tests {
         pub(super) ports: Vec<String>,
     }
 
-    impl Seen for Fake {
+    impl SysctlReader for Fake {
         type Error = Infallible;
 
         fn value(&self, key: &Key) -> Result<Option<String>, Self::Error> {
@@ -436,12 +436,12 @@ mod tests {
         }
     }
 
-    fn wanted_of(need: Need<'_>, known: &[Changed], seen: &Fake) -> Vec<Setting> {
+    fn wanted_of(need: ForwardingNeed<'_>, known: &[SavedSysctl], seen: &Fake) -> Vec<Setting> {
         wanted([need].into_iter(), known, |_| false, seen).unwrap()
     }
 
     fn names(seen: &Fake, ipv6: bool) -> Vec<String> {
-        let need = Need {
+        let need = ForwardingNeed {
             interface: "br.5",
             ipv4: true,
             ipv6,
@@ -494,8 +494,8 @@ mod tests {
         assert_eq!(names(&done, true), ["net.ipv4.conf.br/5.forwarding=1"]);
     }
 
-    fn ipv4(interface: &str, was_host_wide: Option<bool>) -> Changed {
-        Changed {
+    fn ipv4(interface: &str, was_host_wide: Option<bool>) -> SavedSysctl {
+        SavedSysctl {
             key: Key::of_interface("ipv4", interface, "forwarding"),
             was: "0".into(),
             set: "1".into(),
@@ -506,7 +506,7 @@ mod tests {
     const HOST: &str = "net.ipv4.ip_forward";
     const LAN: &str = "net.ipv4.conf.lan0.forwarding";
 
-    fn fate_of(changed: &Changed, values: &[(&str, &str)]) -> (Fate, Fate) {
+    fn fate_of(changed: &SavedSysctl, values: &[(&str, &str)]) -> (Fate, Fate) {
         let fate = |is_wanted| fate(changed, is_wanted, false, &fake(values)).unwrap();
         (fate(true), fate(false))
     }
@@ -534,11 +534,11 @@ mod tests {
     #[test]
     fn a_record_of_an_earlier_version_is_read() {
         let old = r#"{"key":["net","ipv4","conf","lan0","forwarding"],"was":"0","set":"1"}"#;
-        let read: Changed = serde_json::from_str(old).unwrap();
+        let read: SavedSysctl = serde_json::from_str(old).unwrap();
         assert_eq!(read, ipv4("lan0", None));
         let new = ipv4("lan0", Some(true));
         let text = serde_json::to_string(&new).unwrap();
-        assert_eq!(serde_json::from_str::<Changed>(&text).unwrap(), new);
+        assert_eq!(serde_json::from_str::<SavedSysctl>(&text).unwrap(), new);
     }
 
     #[test]
@@ -590,11 +590,11 @@ mod tests {
     fn force_forwarding_is_restored_when_the_host_forwards_all_ipv6() {
         let all = "net.ipv6.conf.all.forwarding";
         let force = "net.ipv6.conf.lan0.force_forwarding";
-        let known = [Changed {
+        let known = [SavedSysctl {
             key: Key::of_interface("ipv6", "lan0", "force_forwarding"),
             ..ipv4("lan0", Some(false))
         }];
-        let need = || Need {
+        let need = || ForwardingNeed {
             interface: "lan0",
             ipv4: false,
             ipv6: true,
@@ -615,7 +615,7 @@ mod tests {
     fn before_linux_6_17_forwarding_of_all_ipv6_is_recorded_until_libvirt_needs_it() {
         let all = "net.ipv6.conf.all.forwarding";
         let ra = "net.ipv6.conf.eth0.accept_ra";
-        let need = || Need {
+        let need = || ForwardingNeed {
             interface: "lan0",
             ipv4: false,
             ipv6: true,
@@ -623,7 +623,7 @@ mod tests {
         let off = fake(&[(all, "0"), (ra, "1")]);
         let first = wanted_of(need(), &[], &off);
         let first = plan(&first, &[], false, &off).unwrap();
-        let names = |changed: &[Changed]| -> Vec<String> {
+        let names = |changed: &[SavedSysctl]| -> Vec<String> {
             changed.iter().map(|one| one.key.name()).collect()
         };
         assert_eq!(names(&first.changed), [ra, all]);
@@ -639,9 +639,9 @@ mod tests {
         let [all_of_ipv6, accept_ra] = &none.restored[..] else {
             panic!();
         };
-        assert!(may_restore(all_of_ipv6, &on).unwrap());
-        assert!(!may_restore(accept_ra, &on).unwrap());
-        assert!(may_restore(accept_ra, &off).unwrap());
+        assert!(can_restore(all_of_ipv6, &on).unwrap());
+        assert!(!can_restore(accept_ra, &on).unwrap());
+        assert!(can_restore(accept_ra, &off).unwrap());
         // libvirt routes a network.
         let theirs = plan(&[], &first.changed, true, &on).unwrap();
         assert_eq!((theirs.restored.len(), theirs.changed.len()), (0, 0));

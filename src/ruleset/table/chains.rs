@@ -45,8 +45,8 @@ const CLEAR: &str = "clear";
 ///
 /// `add` precedes `delete`, because deleting a missing table fails. All commands are one transaction,
 /// so no packet meets a partial table.
-pub fn whole(batch: &mut Batch, layout: &Layout, members: &[Member]) {
-    none(batch);
+pub fn replace_table(batch: &mut Batch, layout: &Layout, members: &[Member]) {
+    delete_table(batch);
     batch.add_table(TABLE);
     sets(batch, layout, members);
     unmarked(batch, layout);
@@ -88,11 +88,11 @@ pub fn closing(batch: &mut Batch, host: &Host, members: &[Member]) {
         bridged: host.bridged.clone(),
         ..Host::default()
     };
-    whole(batch, &Layout::of(&Config::closed(), &host), &closed);
+    replace_table(batch, &Layout::of(&Config::closed(), &host), &closed);
 }
 
 /// Adds the commands that delete the table, if it exists.
-pub fn none(batch: &mut Batch) {
+pub fn delete_table(batch: &mut Batch) {
     batch.add_table(TABLE);
     batch.delete_table(TABLE);
 }

@@ -1,8 +1,8 @@
 //! The table `inet virt_forward`, which takes every decision about forwarded packets.
 //!
 //! Input: a [`Layout`], from the config and the host, and the [`Member`]s, which are the active
-//! networks. Output: a [`Batch`] of commands for nft ([`whole`], [`closing`], [`none`]), or set
-//! elements in the form of nft and of the kernel ([`Changes`], [`keys`]).
+//! networks. Output: a [`Batch`] of commands for nft ([`replace_table`], [`closing`], [`delete_table`]), or set
+//! elements in the form of nft and of the kernel ([`ElementChanges`], [`keys`]).
 //!
 //! ```text
 //!  forward       clears the mark bit
@@ -38,13 +38,13 @@ mod tests;
 mod text;
 
 pub use chains::{FORWARD_PRIORITY, LABEL};
-pub use chains::{closing, none, whole};
+pub use chains::{closing, delete_table, replace_table};
 pub use expr::Batch;
 pub(crate) use expr::{accept, counter, mark_bit_set, return_};
 pub use host::{Enabled, Host, Ip, ReturnPath};
-pub use normalize::same;
-pub use set_keys::{Element, Key, keys};
-pub use sets::{Changes, Verb, add, remove};
+pub use normalize::is_equivalent;
+pub use set_keys::{Element, SetKey, keys};
+pub use sets::{ElementChanges, Op, add, remove};
 
 use std::{
     collections::BTreeSet,

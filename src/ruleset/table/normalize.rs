@@ -2,7 +2,7 @@
 
 /// Whether two listings describe the same table. nft lists the elements of a set in the order of
 /// their hashes or in that of their addition, so the order of elements does not count.
-pub fn same(one: &str, other: &str) -> bool {
+pub fn is_equivalent(one: &str, other: &str) -> bool {
     canonical(one) == canonical(other)
 }
 
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn two_listings_are_the_same_up_to_the_order_of_elements() {
         let turned = "table inet t {\n\tset s {\n\t\telements = { \"b\", \"a\" comment \"x\" }\n\t}\n\tset e {\n\t}\n}\n";
-        assert!(same(ONE, turned));
+        assert!(is_equivalent(ONE, turned));
         for other in [
             ONE.replace("\"b\"", "\"c\""),
             ONE.replace(",\n\t\t\t     \"b\"", ""),
@@ -40,7 +40,7 @@ mod tests {
             ONE.replace("comment \"x\"", "comment \"y\""),
             String::new(),
         ] {
-            assert!(!same(ONE, &other), "{other}");
+            assert!(!is_equivalent(ONE, &other), "{other}");
         }
     }
 }

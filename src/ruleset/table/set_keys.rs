@@ -13,7 +13,7 @@ use virt_forward_policy::{network::KernelName, sanitize};
 
 /// The key of an element, byte for byte as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct SetKey {
     /// The only value, or the first.
     pub from: Vec<u8>,
     /// The last value, in a set of intervals of concatenated values. It is always present there, even
@@ -30,7 +30,7 @@ pub struct Element {
     /// The name of the set.
     pub set: String,
     /// The key.
-    pub key: Key,
+    pub key: SetKey,
     /// The comment, which is the network's name.
     pub comment: Option<String>,
 }
@@ -39,8 +39,8 @@ pub struct Element {
 const IFNAMSIZ: usize = 16;
 
 /// Every set of the table with `members`, by name, with the keys of its elements.
-pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Key>> {
-    let mut sets: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<SetKey>> {
+    let mut sets: BTreeMap<String, BTreeSet<SetKey>> = BTreeMap::new();
     for set in [sets::BRIDGES, sets::SAME_BRIDGE] {
         sets.insert(set.to_owned(), BTreeSet::new());
     }
@@ -77,7 +77,7 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
             sets.insert(peers.set, peers.subnets.iter().flat_map(bounds).collect());
         }
     }
-    let mut put = |set: &str, key: Key| {
+    let mut put = |set: &str, key: SetKey| {
         sets.entry(set.to_owned()).or_default().insert(key);
     };
     for element in members.iter().flat_map(elements_of) {
@@ -127,8 +127,8 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
     all
 }
 
-fn single(value: Vec<u8>) -> Key {
-    Key {
+fn single(value: Vec<u8>) -> SetKey {
+    SetKey {
         from: value,
         to: None,
         is_end: false,
@@ -136,18 +136,18 @@ fn single(value: Vec<u8>) -> Key {
 }
 
 /// Adds a set that the table has only where it has elements.
-fn put_some(sets: &mut BTreeMap<String, BTreeSet<Key>>, set: &str, keys: BTreeSet<Key>) {
+fn put_some(sets: &mut BTreeMap<String, BTreeSet<SetKey>>, set: &str, keys: BTreeSet<SetKey>) {
     if !keys.is_empty() {
         sets.insert(set.to_owned(), keys);
     }
 }
 
-fn interval(bridge: &KernelName, subnet: &IpNet) -> Key {
+fn interval(bridge: &KernelName, subnet: &IpNet) -> SetKey {
     range(bridge.as_str(), subnet)
 }
 
-fn range(interface: &str, subnet: &IpNet) -> Key {
-    Key {
+fn range(interface: &str, subnet: &IpNet) -> SetKey {
+    SetKey {
         from: with_address(interface, subnet.network()),
         to: Some(with_address(interface, subnet.broadcast())),
         is_end: false,
@@ -156,7 +156,7 @@ fn range(interface: &str, subnet: &IpNet) -> Key {
 
 /// The keys of an interval of plain addresses: its first address and, marked as an end, the address
 /// after its last one; no end where that would be beyond the last address of the family.
-fn bounds(subnet: &IpNet) -> Vec<Key> {
+fn bounds(subnet: &IpNet) -> Vec<SetKey> {
     let bytes = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -169,7 +169,7 @@ fn bounds(subnet: &IpNet) -> Vec<Key> {
             .checked_add(1)
             .map(|next| IpAddr::V6(next.into())),
     };
-    let end = |after| Key {
+    let end = |after| SetKey {
         is_end: true,
         ..single(bytes(after))
     };

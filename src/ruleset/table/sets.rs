@@ -117,21 +117,21 @@ pub(super) fn set_of(net: &IpNet) -> &'static SubnetSet {
 
 /// Networks that are added to the table and removed from it, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Changes(Vec<(Verb, Member)>);
+pub struct ElementChanges(Vec<(Op, Member)>);
 
 /// An operation on elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum Op {
     /// Adds the elements; one that exists already is no error.
     Add,
     /// Deletes the elements; if one does not exist, the whole transaction fails.
     Delete,
 }
 
-impl Changes {
+impl ElementChanges {
     /// Adds a network.
     pub fn add(&mut self, member: Member) {
-        self.0.push((Verb::Add, member));
+        self.0.push((Op::Add, member));
     }
 
     /// Adds networks.
@@ -141,21 +141,21 @@ impl Changes {
 
     /// Removes a network.
     pub fn remove(&mut self, member: Member) {
-        self.0.push((Verb::Delete, member));
+        self.0.push((Op::Delete, member));
     }
 
     /// Adds the changes to `batch`, as commands for nft.
     pub fn in_batch(&self, batch: &mut Batch) {
         for (verb, member) in &self.0 {
             match verb {
-                Verb::Add => add(batch, member),
-                Verb::Delete => remove(batch, member),
+                Op::Add => add(batch, member),
+                Op::Delete => remove(batch, member),
             }
         }
     }
 
     /// The changes as elements in the kernel's form.
-    pub fn elements(&self) -> Vec<(Verb, Element)> {
+    pub fn elements(&self) -> Vec<(Op, Element)> {
         let all = self.0.iter();
         let each = all.flat_map(|(verb, member)| {
             let elements = elements_of(member).into_iter();

@@ -24,7 +24,7 @@ use virt_forward_policy::{
 use virt_forward_test_support::generate;
 
 use super::{
-    super::{Batch, Host, Ip, Layout, Member, expr::CtDirection, whole},
+    super::{Batch, Host, Ip, Layout, Member, expr::CtDirection, replace_table},
     evaluator::{Connection, Outcome, Packet, State, Table, Transport},
 };
 
@@ -111,7 +111,7 @@ impl World {
             active.push((network.clone(), access));
         }
         let mut batch = Batch::default();
-        whole(&mut batch, &Layout::of(&config, &host), &members);
+        replace_table(&mut batch, &Layout::of(&config, &host), &members);
         Self {
             config,
             networks: active,

@@ -16,7 +16,7 @@ use std::{
 
 use virt_forward_policy::{access_of, config::Config, conflicts, network::Network, without};
 
-use super::super::{Batch, Host, Ip, Layout, Member, same, whole};
+use super::super::{Batch, Host, Ip, Layout, Member, is_equivalent, replace_table};
 
 /// The folders of `tests/cases`, by name.
 fn folders() -> Vec<(String, PathBuf)> {
@@ -73,7 +73,7 @@ fn table_of(folder: &Path) -> Option<Batch> {
         return None;
     }
     let mut batch = Batch::default();
-    whole(&mut batch, &Layout::of(&config, &host), &members);
+    replace_table(&mut batch, &Layout::of(&config, &host), &members);
     Some(batch)
 }
 
@@ -97,7 +97,7 @@ fn the_table_of_each_case_is_the_one_that_the_kernel_lists() {
         let listed = fs::read_to_string(folder.join("expected.nft")).unwrap();
         let sent = table_of(&folder).map(|table| as_listed(&table.to_string()));
         let sent = sent.unwrap_or_default();
-        assert!(same(&sent, &listed), "{name}:\n{sent}");
+        assert!(is_equivalent(&sent, &listed), "{name}:\n{sent}");
     }
 }
 

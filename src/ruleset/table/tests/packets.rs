@@ -11,7 +11,8 @@ use virt_forward_policy::{
 
 use super::{
     super::{
-        Batch, Enabled, Host, Ip, Layout, Member, ReturnPath, closing, expr::CtDirection, whole,
+        Batch, Enabled, Host, Ip, Layout, Member, ReturnPath, closing, expr::CtDirection,
+        replace_table,
     },
     evaluator::{Connection, Outcome, Packet, State, Table, Transport},
 };
@@ -73,7 +74,7 @@ fn table(host: &Host) -> Table {
 
 fn table_of(config: &Config, host: &Host) -> Table {
     let mut batch = Batch::default();
-    whole(&mut batch, &Layout::of(config, host), &members(config));
+    replace_table(&mut batch, &Layout::of(config, host), &members(config));
     Table::of(&batch)
 }
 
