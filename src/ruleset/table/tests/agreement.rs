@@ -527,8 +527,9 @@ fn the_table_decides_as_the_policy_does() {
         dropped,
         source_kept,
     } = counts;
+    let packets = marked.get() + unmarked.get() + dropped.get();
     for count in [marked, unmarked, dropped, source_kept] {
-        assert!(count.get() > 100, "{count:?}");
+        assert!(count.get() * 200 > packets, "{count:?} of {packets}");
     }
 }
 
