@@ -42,9 +42,10 @@ impl BlockingChain {
 
     /// The word for output and JSON.
     pub fn word(&self) -> &'static str {
-        match self.is_certain {
-            true => "refuses",
-            false => "may refuse",
+        if self.is_certain {
+            "refuses"
+        } else {
+            "may refuse"
         }
     }
 
@@ -85,21 +86,7 @@ impl BlockingChain {
                     name.chain
                 )],
             },
-            (NoGateReason::Early, is_of_iptables) => {
-                let pairs = groups.iter().filter(|bridges| bridges.len() > 1);
-                let lines: Vec<_> = pairs
-                    .flat_map(|bridges| match is_of_iptables {
-                        true => by_pairs(name, bridges),
-                        false => vec![by_set(name, bridges)],
-                    })
-                    .collect();
-                let todo = match lines.is_empty() {
-                    true => "add rules to it that accept allowed packets",
-                    false => "to open it between the networks of a group, run",
-                };
-                let what = format!("it runs before packets are marked; {todo}");
-                Remedy { what, lines }
-            }
+            (NoGateReason::Early, is_of_iptables) => open_by_bridges(name, is_of_iptables, groups),
         }
     }
 }
@@ -113,6 +100,26 @@ pub struct Remedy {
     pub lines: Vec<String>,
 }
 
+/// A chain that runs before packets are marked is opened by the bridges of each group.
+fn open_by_bridges(name: &ChainName, is_of_iptables: bool, groups: &[Vec<&BridgeName>]) -> Remedy {
+    let mut lines = Vec::new();
+    for bridges in groups.iter().filter(|bridges| bridges.len() > 1) {
+        if is_of_iptables {
+            lines.extend(by_pairs(name, bridges));
+        } else {
+            lines.push(by_set(name, bridges));
+        }
+    }
+    let todo = if lines.is_empty() {
+        "add rules to it that accept allowed packets"
+    } else {
+        "to open it between the networks of a group, run"
+    };
+    let what = format!("it runs before packets are marked; {todo}");
+    Remedy { what, lines }
+}
+
+/// The iptables program for the chain.
 fn program(name: &ChainName) -> &'static str {
     match (name.engine, name.family) {
         (Engine::Nft, Family::Ip6) => "ip6tables",
@@ -122,6 +129,7 @@ fn program(name: &ChainName) -> &'static str {
     }
 }
 
+/// One nft rule for all pairs of bridges.
 fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
     let quoted: Vec<_> = bridges
         .iter()
@@ -131,6 +139,7 @@ fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
     format!("nft 'insert rule {name} iifname {{ {set} }} oifname {{ {set} }} accept'")
 }
 
+/// One iptables rule for each pair of bridges.
 fn by_pairs(name: &ChainName, bridges: &[&BridgeName]) -> Vec<String> {
     let mut lines = Vec::new();
     for from in bridges {

@@ -48,13 +48,16 @@ pub fn drops(rules: &[Rule], to: IpAddr, interface: &str) -> bool {
 /// The bridges of containers whose own addresses are out of reach for packets from one of `bridges`.
 pub fn masqueraded(rules: &[Rule], bridges: &BTreeSet<String>) -> BTreeSet<String> {
     let is_dropped = |to| bridges.iter().any(|bridge| drops(rules, to, bridge));
-    let of_containers = rules.iter().filter(|rule| is_dropped(rule.to));
-    let names = of_containers.filter_map(|rule| match &rule.by {
-        By::AllBut(names) if rule.drops => Some(names),
-        _ => None,
-    });
-    let names = names.flatten().filter(|name| !bridges.contains(*name));
-    names.cloned().collect()
+    let mut of_containers = BTreeSet::new();
+    for rule in rules {
+        if let By::AllBut(names) = &rule.by
+            && rule.drops
+            && is_dropped(rule.to)
+        {
+            of_containers.extend(names.difference(bridges).cloned());
+        }
+    }
+    of_containers
 }
 
 #[cfg(test)]

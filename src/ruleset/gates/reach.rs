@@ -44,9 +44,11 @@ impl Reach {
                 level.extend(reach.take(name, chains));
             }
         }
-        let deeper = level.iter().flat_map(|chain| targets(chain));
-        let deeper = deeper.filter(|name| follows(name) && !reach.known.contains(name));
-        reach.beyond.extend(deeper.collect::<Vec<_>>());
+        for name in level.iter().flat_map(|chain| targets(chain)) {
+            if follows(&name) && !reach.known.contains(&name) {
+                reach.beyond.insert(name);
+            }
+        }
         reach.beyond.remove(&root.name);
         reach
     }

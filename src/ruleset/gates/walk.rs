@@ -166,18 +166,18 @@ impl<'a> Walk<'a> {
         }
         // A chain that the config names gets a gate, even if it does not refuse every packet itself.
         let is_named = self.ground == Ground::Only(&chain.name);
-        match chain.base.is_some_and(|base| base.drops) || is_named {
-            true => self.refused(chain, top, some_leave),
-            false => End::Passes { some_leave },
+        if is_named || chain.base.is_some_and(|base| base.drops) {
+            return self.refused(chain, top, some_leave);
         }
+        End::Passes { some_leave }
     }
 
     /// Every packet is refused from the rule at `top` on. Rules that log this stay below the gate.
     fn refused(&mut self, chain: &'a Chain, top: usize, some_leave: bool) -> End {
         let rules: Vec<_> = chain.foreign().take(top).collect();
-        let logging = rules.iter().rev();
-        let logging = logging.take_while(|rule| self.only_logs(chain, rule));
-        self.place(chain, top - logging.count(), top, some_leave)
+        let only_logs = |rule: &&&Rule| self.only_logs(chain, rule);
+        let logging = rules.iter().rev().take_while(only_logs).count();
+        self.place(chain, top - logging, top, some_leave)
     }
 
     /// Adds a gate at position `at`, which has an effect up to position `top`.

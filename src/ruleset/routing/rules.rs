@@ -199,9 +199,11 @@ fn replies_that(fits: &[Fits], is_plain: bool) -> Vec<Reply> {
             })
             .collect(),
     };
-    let some = (0..)
-        .zip(fits)
-        .filter(|(_, fits)| **fits == Fits::Sometimes);
-    let some = some.map(|(at, _)| reply(Some(at)));
-    [reply(None)].into_iter().chain(some).collect()
+    let mut replies = vec![reply(None)];
+    for (at, fits) in (0..).zip(fits) {
+        if *fits == Fits::Sometimes {
+            replies.push(reply(Some(at)));
+        }
+    }
+    replies
 }

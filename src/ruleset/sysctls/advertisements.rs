@@ -26,9 +26,12 @@ pub(super) fn wanted<S: SysctlReader>(
     seen: &S,
 ) -> Result<Vec<Setting>, S::Error> {
     let advertised = seen.autoconfigured()?;
-    let others = seen.interfaces()?.into_iter();
-    let others = others.filter(|name| !is_bridge(name) && !seen.is_port(name));
-    let mut names: BTreeSet<String> = others.chain(advertised).collect();
+    let mut names: BTreeSet<String> = advertised.into_iter().collect();
+    for name in seen.interfaces()? {
+        if !is_bridge(&name) && !seen.is_port(&name) {
+            names.insert(name);
+        }
+    }
     names.extend(known.iter().filter_map(of_known));
     names.insert(DEFAULT.to_owned());
     let mut settings = Vec::new();

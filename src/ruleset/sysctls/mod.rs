@@ -111,9 +111,10 @@ impl Key {
 
     /// The sysctl that enables forwarding of all packets of the family, from any interface.
     fn host_wide(&self) -> Key {
-        match self.is_ipv4_forwarding() {
-            true => ipv4_all(),
-            false => ipv6_all(),
+        if self.is_ipv4_forwarding() {
+            ipv4_all()
+        } else {
+            ipv6_all()
         }
     }
 
@@ -314,18 +315,23 @@ fn fate<S: SysctlReader>(
     if changed.key.is_hosts_ipv6() && libvirt_routes_ipv6 || is_overtaken(changed, seen)? {
         return Ok(Fate::Forgotten);
     }
+    // Another program has written a different value.
+    let is_overwritten = value != changed.set;
+    if advertisements::is_note(changed) && (!is_wanted || is_overwritten) {
+        return Ok(Fate::Forgotten);
+    }
+    if is_wanted {
+        return Ok(Fate::Kept);
+    }
+    if is_overwritten {
+        return Ok(Fate::Forgotten);
+    }
+    // A record of an earlier version has only the second condition.
     let is_known = !changed.key.is_ipv4_forwarding() || changed.was_host_wide.is_some();
-    Ok(match is_wanted {
-        _ if advertisements::is_note(changed) && (!is_wanted || value != changed.set) => {
-            Fate::Forgotten
-        }
-        true => Fate::Kept,
-        // Another program has written a different value.
-        false if value != changed.set => Fate::Forgotten,
-        // A record of an earlier version has only this condition.
-        false if is_known || !is_on(&changed.key.host_wide(), seen)? => Fate::Restored,
-        false => Fate::Forgotten,
-    })
+    if is_known || !is_on(&changed.key.host_wide(), seen)? {
+        return Ok(Fate::Restored);
+    }
+    Ok(Fate::Forgotten)
 }
 
 /// Whether forwarding of all packets of the family has been enabled since.

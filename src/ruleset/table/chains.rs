@@ -312,9 +312,10 @@ fn to_own_source(batch: &mut Batch, chain: &str, is_masked: bool) {
         // iifname . ip6 saddr & ffff:ffff:ffff:ffff:: @subnets6_64 goto own_source
         // iifname . ip saddr @subnets4 goto own_source
         // iifname . ip6 saddr @subnets6 goto own_source
-        let own = match is_masked {
-            true => expr::iifname_masked_saddr_in(&subnets.mask, subnets.set),
-            false => expr::iifname_saddr_in(&subnets.mask, subnets.set),
+        let own = if is_masked {
+            expr::iifname_masked_saddr_in(&subnets.mask, subnets.set)
+        } else {
+            expr::iifname_saddr_in(&subnets.mask, subnets.set)
         };
         let statements = [expr::nfproto(&subnets.mask), own, expr::goto(OWN_SOURCE)];
         batch.add_rule(TABLE, chain, statements);

@@ -422,13 +422,15 @@ pub(crate) fn sport_in(protocol: &'static str, ports: &[Ports]) -> Statement {
 
 fn ports_in(protocol: &'static str, field: &'static str, ports: &[Ports]) -> Statement {
     let number = |port| Expression::Number(u32::from(port));
-    let ports = ports.iter().map(|ports| match ports.first == ports.last {
-        true => number(ports.first),
-        false => Expression::Range(Box::new(Range {
+    let elements = ports.iter().map(|ports| {
+        if ports.first == ports.last {
+            return number(ports.first);
+        }
+        Expression::Range(Box::new(Range {
             range: [number(ports.first), number(ports.last)],
-        })),
+        }))
     });
-    compare(payload(protocol, field), Operator::EQ, set(ports))
+    compare(payload(protocol, field), Operator::EQ, set(elements))
 }
 
 /// `meta l4proto { icmp, ipv6-icmp }`

@@ -46,16 +46,17 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Se
     }
     for family in [Ip::V4, Ip::V6] {
         if layout.host.restricted.contains(&family) {
-            let others = layout.host.enabled_of(family);
-            let others = others.map(|name| single(padded(name)));
+            let others = layout.host.enabled_of(family).map(interface_key);
             sets.insert(chains::enabled_set(family).to_owned(), others.collect());
         }
-        let paths = layout.host.return_paths_of(family);
-        let paths = paths.map(|path| range(&path.interface, &path.subnet));
+        let paths = layout
+            .host
+            .return_paths_of(family)
+            .map(|path| range(&path.interface, &path.subnet));
         put_some(&mut sets, chains::paths_set(family), paths.collect());
     }
     let masqueraded = layout.host.masqueraded.iter();
-    let masqueraded = masqueraded.map(|name| single(padded(name)));
+    let masqueraded = masqueraded.map(|name| interface_key(name));
     put_some(&mut sets, chains::MASQUERADED, masqueraded.collect());
     for name in chains::others_bridged(layout, members) {
         let pair = [padded(name), padded(name)].concat();
@@ -133,6 +134,10 @@ fn single(value: Vec<u8>) -> SetKey {
         to: None,
         is_end: false,
     }
+}
+
+fn interface_key(interface: &str) -> SetKey {
+    single(padded(interface))
 }
 
 /// Adds a set that the table has only where it has elements.

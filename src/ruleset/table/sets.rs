@@ -88,9 +88,12 @@ impl SubnetSet {
     /// The elements of `member` in the set, each with the network's name as a comment:
     /// `"virbr_kube02" . 10.17.3.0 comment "kube02"`.
     pub(super) fn of(&self, member: &Member) -> Vec<Expression> {
-        let element = |net: &IpNet| match self.is_masked() {
-            true => interface_address(&member.bridge, net.addr()),
-            false => interface_subnet(&member.bridge, *net),
+        let element = |net: &IpNet| {
+            if self.is_masked() {
+                interface_address(&member.bridge, net.addr())
+            } else {
+                interface_subnet(&member.bridge, *net)
+            }
         };
         self.subnets_of(member)
             .map(|net| with_comment(element(net), &member.name))

@@ -330,9 +330,10 @@ fn named_expression(named: &NamedExpression) -> String {
         NamedExpression::Prefix(prefix) => {
             let address = expression(&prefix.addr);
             let all = if address.contains(':') { 128 } else { 32 };
-            match prefix.len == all {
-                true => address,
-                false => format!("{address}/{}", prefix.len),
+            if prefix.len == all {
+                address
+            } else {
+                format!("{address}/{}", prefix.len)
             }
         }
         NamedExpression::Payload(Payload::PayloadField(field)) => {

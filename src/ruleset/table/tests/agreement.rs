@@ -102,10 +102,10 @@ impl World {
             let Some(member) = Member::new(network, &access) else {
                 continue;
             };
-            let families: BTreeSet<_> = match restrictions.is_enabled {
-                true => access.own.iter().map(|net| Ip::of(net.addr())).collect(),
-                false => BTreeSet::new(),
-            };
+            let mut families = BTreeSet::new();
+            if restrictions.is_enabled {
+                families.extend(access.own.iter().map(|net| Ip::of(net.addr())));
+            }
             members.push(member.with_enabled(&families));
             host.restricted.extend(families);
             active.push((network.clone(), access));
@@ -155,9 +155,11 @@ impl World {
     }
 
     fn address(&self, place: Place, draw: &Draw, is_ipv4: bool) -> IpAddr {
-        let own = |(network, access): &(Network, Access)| match access.own.is_empty() {
-            true => network.subnets(),
-            false => access.own.clone(),
+        let own = |(network, access): &(Network, Access)| {
+            if access.own.is_empty() {
+                return network.subnets();
+            }
+            access.own.clone()
         };
         let is_family = |net: &IpNet| net.addr().is_ipv4() == is_ipv4;
         let of_place: Vec<_> = match place.0 {
