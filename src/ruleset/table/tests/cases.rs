@@ -3,8 +3,9 @@
 //!
 //! `tests/cases/*/expected.nft` is what `nft list table` shows of the same networks after the hook
 //! has opened them on a real kernel (`tests/live/cases`). Those files prove that nft and the kernel
-//! take the table; the snapshots show a change of a rule within seconds. The last test holds the two
-//! against each other, so a snapshot cannot be accepted that the kernel has not listed.
+//! take the table; the snapshots show a change of a rule within seconds. The last test compares the two,
+//! so a snapshot cannot be accepted that the kernel has not listed: `INSTA_UPDATE=always` writes the
+//! snapshots, and `UPDATE=1 tests/live/cases bookworm` the listings.
 
 #![allow(clippy::disallowed_methods, reason = "tests read the cases from files")]
 

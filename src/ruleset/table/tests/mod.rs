@@ -2,5 +2,6 @@
 
 mod agreement;
 mod cases;
+mod elements;
 mod evaluator;
 mod packets;

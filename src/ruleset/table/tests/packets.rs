@@ -311,6 +311,55 @@ fn a_source_outside_needs_a_reverse_path() {
 }
 
 #[test]
+fn a_source_that_may_be_any_address_needs_no_reverse_path() {
+    let config = "
+        [[group]]
+        name = 'kube'
+        networks = ['kube*']
+        peers = ['0.0.0.0/0']
+        [[allow]]
+        from = '::/0'
+        to = 'kube02'
+        tcp = [443]
+        [[allow]]
+        from = 'dmz'
+        to = '0.0.0.0/0'
+        udp = [53]
+    ";
+    let table = table_of(
+        &Config::read(config, String::new()).unwrap(),
+        &Host::default(),
+    );
+    let from = |source, to: [&str; 2], transport| Packet {
+        has_reverse_path: false,
+        transport,
+        ..packet(["eth0", to[0]], [source, to[1]])
+    };
+    let tcp = |sport, dport| Transport::Tcp { sport, dport };
+    let kube02 = ["br_kube02", "10.17.3.21"];
+    let kube02_ipv6 = ["br_kube02", "fd00:3::21"];
+    let kube03_ipv6 = ["br_kube03", "fd00:4::21"];
+    for (source, to, transport, expected) in [
+        ("203.0.113.7", kube02, tcp(1, 22), Fate::Marked),
+        ("203.0.113.7", kube02, Transport::Sctp, Fate::Marked),
+        ("2001:db8::8", kube02_ipv6, tcp(1, 443), Fate::Marked),
+        ("2001:db8::8", kube02_ipv6, tcp(1, 22), Fate::Unmarked),
+        ("2001:db8::8", kube03_ipv6, tcp(1, 443), Fate::Unmarked),
+    ] {
+        let packet = from(source, to, transport);
+        assert_eq!(fate(&table, &packet), expected, "{packet:?}");
+    }
+    let udp = Transport::Udp {
+        sport: 53,
+        dport: 40000,
+    };
+    let answer = from("203.0.113.7", ["br_dmz", "10.17.8.21"], udp);
+    assert_eq!(fate(&table, &answer), Fate::Unmarked);
+    let answer = of_connection(answer, CtDirection::Reply, true);
+    assert_eq!(fate(&table, &answer), Fate::Marked);
+}
+
+#[test]
 fn a_forged_peer_is_dropped_where_another_firewall_accepts_peers_by_address() {
     let host = Host {
         drops_forged_peers: true,
