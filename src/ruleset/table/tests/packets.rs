@@ -523,6 +523,10 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
         bridged: BTreeSet::from(["docker0".to_owned()]),
         ..Host::default()
     };
+    let closed = members[1].closed();
+    assert!(members[1].is_open() && !closed.is_open());
+    assert!(closed.groups.is_empty() && closed.subnets.is_empty());
+    assert_eq!(closed.enabled, of_ipv4);
     let mut batch = Batch::default();
     closing(&mut batch, &host, &members);
     let table = Table::of(&batch);
