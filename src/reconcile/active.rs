@@ -13,7 +13,7 @@ use virt_forward_policy::{
     network::{KernelName, Network, XmlError},
     sanitize::shown,
 };
-use virt_forward_ruleset::table::Changes;
+use virt_forward_ruleset::table::ElementChanges;
 use virt_forward_system::{
     libvirt::status,
     links,
@@ -119,7 +119,7 @@ impl Run<'_> {
         let record = Record::closed(network, Standing::Starting);
         self.store.doubt(&bridge)?;
         self.store.put(&bridge, &record)?;
-        let mut changes = Changes::default();
+        let mut changes = ElementChanges::default();
         changes.extend(member(&record));
         let is_built = self.store.layout().is_some();
         if is_pending

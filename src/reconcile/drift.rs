@@ -16,8 +16,8 @@ use virt_forward_policy::{
     network::{Mode, Network, XmlError},
 };
 use virt_forward_ruleset::{
-    gates::{self, Obstacle, Outsider, State, Survey, direct},
-    sysctls::{Seen, Setting},
+    gates::{self, BlockingChain, GateState, Survey, UnzonedBridge, direct},
+    sysctls::{Setting, SysctlReader},
     table::{self, Batch, Host},
 };
 use virt_forward_system::{
@@ -51,7 +51,7 @@ pub struct Preview {
     /// libvirt's own rules are gone, though it has networks that need them.
     pub is_libvirt_flushed: bool,
     /// Bridges that firewalld refuses, or may.
-    pub outsiders: Vec<Outsider>,
+    pub outsiders: Vec<UnzonedBridge>,
     /// firewalld keeps peers out.
     pub is_firewalld_closed: bool,
     /// What the config and the networks do not agree in.
@@ -89,7 +89,9 @@ impl Inspection {
     /// Whether our table is what it should be, to the letter.
     pub fn is_table_right(&self) -> bool {
         match (&self.table, &self.wanted.table) {
-            (Some(seen), Some(wanted)) => table::same(seen, wanted) && !self.wanted.is_host_changed,
+            (Some(seen), Some(wanted)) => {
+                table::is_equivalent(seen, wanted) && !self.wanted.is_host_changed
+            }
             (None, None) => true,
             _ => false,
         }
@@ -99,13 +101,13 @@ impl Inspection {
     pub fn is_all_right(&self) -> bool {
         let open = self.wanted.table.is_some();
         let survey = &self.wanted.survey;
-        let gate_right = |state: State| match state {
-            State::Standing => open,
-            State::Missing => !open,
-            State::Sunk | State::High => false,
-            State::Unneeded => true,
+        let gate_right = |state: GateState| match state {
+            GateState::Present => open,
+            GateState::Missing => !open,
+            GateState::Shadowed | GateState::High => false,
+            GateState::NotNeeded => true,
         };
-        let refuses = |obstacle: &Obstacle| open && obstacle.is_certain;
+        let refuses = |obstacle: &BlockingChain| open && obstacle.is_certain;
         self.is_table_right()
             && survey.all().all(|site| gate_right(site.state))
             && !survey.obstacles.iter().any(refuses)
@@ -176,7 +178,7 @@ pub fn preview(
         true => {
             let mut batch = Batch::default();
             let layout = table::Layout::of(config, built.as_ref().unwrap_or(&around.host));
-            table::whole(&mut batch, &layout, &members);
+            table::replace_table(&mut batch, &layout, &members);
             dry_run::listed(&batch, TABLE, deadline)?
         }
     };
@@ -284,7 +286,7 @@ pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
         .map(|record| &record.network)
         .filter(|network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Isolated));
     with_rules.any(|network| {
-        let gone = |family| gates::rules_are_gone(survey, family);
+        let gone = |family| gates::are_libvirt_rules_missing(survey, family);
         !network.subnets4().is_empty() && gone(Family::Ip)
             || !network.subnets6().is_empty() && gone(Family::Ip6)
     })

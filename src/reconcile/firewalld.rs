@@ -61,7 +61,10 @@ pub(super) fn is_missing(
 
 /// The bridges of these networks that firewalld has in no zone of libvirt's: libvirt puts one
 /// there unless the network is open, or names another zone.
-pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<gates::Outsider>> {
+pub(super) fn outsiders(
+    records: &[Record],
+    deadline: Deadline,
+) -> Result<Vec<gates::UnzonedBridge>> {
     let mut outsiders = Vec::new();
     if firewalld::table(deadline)?.is_none() {
         return Ok(outsiders);
@@ -69,7 +72,7 @@ pub(super) fn outsiders(records: &[Record], deadline: Deadline) -> Result<Vec<ga
     for record in records.iter().filter(|record| !record.access.is_none()) {
         if let Some(bridge) = record.network.routed_bridge() {
             let zone = firewalld::zone_of(bridge.as_str(), deadline)?;
-            outsiders.extend(gates::Outsider::new(bridge, zone));
+            outsiders.extend(gates::UnzonedBridge::new(bridge, zone));
         }
     }
     Ok(outsiders)

@@ -7,7 +7,7 @@ use virt_forward_policy::{
     netfilter::{ChainName, Engine},
 };
 use virt_forward_ruleset::{
-    gates::{self, Change, Survey, chain_model::Chains},
+    gates::{self, ChainEdit, Survey, chain_model::Chains},
     table::Batch,
 };
 use virt_forward_system::{
@@ -49,7 +49,7 @@ pub(super) enum Reach {
 
 /// What is to be done, chain by chain.
 pub(super) struct Gates {
-    changes: Vec<Change>,
+    changes: Vec<ChainEdit>,
     seen: Seen,
     wish: Wish,
 }
@@ -111,7 +111,7 @@ impl Gates {
         faults.map(|change| change.chain.to_string())
     }
 
-    fn of_nft(&self) -> impl Iterator<Item = &Change> {
+    fn of_nft(&self) -> impl Iterator<Item = &ChainEdit> {
         let all = self.changes.iter();
         all.filter(|change| !change.chain.is_of_iptables())
     }
@@ -136,10 +136,14 @@ impl Gates {
 
     /// Puts the shortcuts in. Last of all, as nothing depends on them.
     pub(super) fn shorten(&self, deadline: Deadline) -> Result<()> {
-        self.some_by_program(Change::is_shortcut, deadline)
+        self.some_by_program(ChainEdit::is_shortcut, deadline)
     }
 
-    fn some_by_program(&self, which: impl Fn(&Change) -> bool, deadline: Deadline) -> Result<()> {
+    fn some_by_program(
+        &self,
+        which: impl Fn(&ChainEdit) -> bool,
+        deadline: Deadline,
+    ) -> Result<()> {
         let changes = self.changes.iter();
         let changes = changes.filter(|change| change.chain.is_of_iptables() && which(change));
         let outcomes = changes.map(|change| self.change(change.clone(), deadline));
@@ -148,7 +152,7 @@ impl Gates {
 
     /// A rule's number is only good until somebody else changes the chain, so the outcome is
     /// looked at.
-    fn change(&self, mut change: Change, deadline: Deadline) -> Result<()> {
+    fn change(&self, mut change: ChainEdit, deadline: Deadline) -> Result<()> {
         for _ in 0..TRIES {
             self.carry_out(&change, deadline)?;
             if change.insert.is_none() {
@@ -166,7 +170,7 @@ impl Gates {
         })
     }
 
-    fn carry_out(&self, change: &Change, deadline: Deadline) -> virt_forward_system::Result<()> {
+    fn carry_out(&self, change: &ChainEdit, deadline: Deadline) -> virt_forward_system::Result<()> {
         match by_iptables(change, self.wish.mark, deadline) {
             Err(why) if iptables::is_not_its_own(&why) && change.chain.engine == Engine::Nft => {
                 let mut batch = Batch::default();
@@ -194,7 +198,7 @@ pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen
 }
 
 fn by_iptables(
-    change: &Change,
+    change: &ChainEdit,
     mark: MarkBit,
     deadline: Deadline,
 ) -> virt_forward_system::Result<()> {

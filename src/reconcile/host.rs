@@ -46,7 +46,7 @@ impl Surroundings {
     /// A setting that is wanted, and that the kernel tells nobody of.
     pub(super) fn untold(&self) -> Option<&Setting> {
         let mut wanted = self.wanted.iter();
-        wanted.find(|setting| setting.key.is_untold())
+        wanted.find(|setting| setting.key.has_no_notification())
     }
 }
 

@@ -47,8 +47,8 @@ use virt_forward_policy::{
     network::{Network, XmlError},
 };
 use virt_forward_ruleset::{
-    gates::Obstacle,
-    table::{self, Batch, Changes, Member},
+    gates::BlockingChain,
+    table::{self, Batch, ElementChanges, Member},
 };
 use virt_forward_system::{
     deadline::Deadline,
@@ -101,7 +101,7 @@ pub struct Run<'a> {
     /// What the start of the run found to be otherwise than the records had it.
     settled: RefCell<Vec<Settled>>,
     deadline: Deadline,
-    obstacles: RefCell<Vec<Obstacle>>,
+    obstacles: RefCell<Vec<BlockingChain>>,
     /// What could not be done and kept nothing else from being done.
     troubles: RefCell<Vec<Error>>,
     _lock: Lock,
@@ -353,12 +353,12 @@ impl<'a> Run<'a> {
         &self,
         part: Option<Part>,
         leaving: &[Record],
-        elements: impl FnOnce(&mut Changes) -> Result<()>,
+        elements: impl FnOnce(&mut ElementChanges) -> Result<()>,
     ) -> Result<()> {
         let is_whole = || !self.store.is_pending() && self.is_table_as_built();
         let part = part.filter(|_| is_whole());
         self.store.begin()?;
-        let mut changes = Changes::default();
+        let mut changes = ElementChanges::default();
         elements(&mut changes)?;
         let built = self.store.layout();
         let (part, wish) = match (part, self.store.is_any_open()?, &built) {
@@ -390,7 +390,7 @@ impl<'a> Run<'a> {
 
     /// Changes elements and those gates that nft puts in: by the kernel's own messages, or, where
     /// there are such gates, by nft in one transaction.
-    fn carry_out(&self, changes: &Changes, gates: &Gates) -> Result<()> {
+    fn carry_out(&self, changes: &ElementChanges, gates: &Gates) -> Result<()> {
         if !gates.need_nft() {
             return Ok(set_elements::change(&changes.elements(), self.deadline)?);
         }
@@ -436,7 +436,7 @@ impl<'a> Run<'a> {
         let remembered = settings::remember(self.store, &around.plan);
         let mut batch = Batch::default();
         let layout = table::Layout::of(&usable, &host);
-        table::whole(&mut batch, &layout, &members(&records));
+        table::replace_table(&mut batch, &layout, &members(&records));
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
         self.store

@@ -205,7 +205,7 @@ impl Run<'_> {
         errors.extend(connections::end_all(self.deadline).err());
         errors.extend(settings::restore_all(self.store, records).err());
         let mut batch = Batch::default();
-        table::none(&mut batch);
+        table::delete_table(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));
         if errors.is_empty() {
             self.store.forget_kernel()?;

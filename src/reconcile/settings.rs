@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::{Error, Result};
 use virt_forward_policy::network::Mode;
 use virt_forward_ruleset::{
-    sysctls::{self, ALL, Changed, Need, Plan, Seen, Setting},
+    sysctls::{self, ALL, ForwardingNeed, Plan, SavedSysctl, Setting, SysctlReader},
     table::{Enabled, Ip},
 };
 use virt_forward_system::{
@@ -22,18 +22,18 @@ use virt_forward_system::{
 fn wanted(
     records: &[Record],
     ways: &BTreeSet<(String, Ip)>,
-    known: &[Changed],
+    known: &[SavedSysctl],
 ) -> Result<Vec<Setting>> {
     let open = records.iter().filter(|record| !record.access.is_none());
     let bridges = open.filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
-        links::has(&bridge.into()).then(|| Need {
+        links::has(&bridge.into()).then(|| ForwardingNeed {
             interface: bridge.as_str(),
             ipv4: !record.network.subnets4().is_empty(),
             ipv6: !record.network.subnets6().is_empty(),
         })
     });
-    let uplinks = ways.iter().map(|(interface, family)| Need {
+    let uplinks = ways.iter().map(|(interface, family)| ForwardingNeed {
         interface,
         ipv4: *family == Ip::V4,
         ipv6: *family == Ip::V6,
@@ -251,8 +251,8 @@ pub(super) fn remember(store: &Store, plan: &Plan) -> Result<()> {
     }
 }
 
-fn restore(changed: &Changed) -> Result<()> {
-    match sysctls::may_restore(changed, &sysctl::Kernel)? {
+fn restore(changed: &SavedSysctl) -> Result<()> {
+    match sysctls::can_restore(changed, &sysctl::Kernel)? {
         true => write(&changed.key, &changed.was),
         false => Ok(()),
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{Error, Result, paths};
-use virt_forward_ruleset::sysctls::{Key, Seen};
+use virt_forward_ruleset::sysctls::{Key, SysctlReader};
 
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): the route came with a router advertisement.
 const RTF_ADDRCONF: u32 = 0x0004_0000;
@@ -19,7 +19,7 @@ const NO_UPLINKS: [&str; 3] = ["all", "default", "lo"];
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
-impl Seen for Kernel {
+impl SysctlReader for Kernel {
     type Error = Error;
 
     fn value(&self, key: &Key) -> Result<Option<String>> {

@@ -8,7 +8,7 @@ use std::{
 
 use virt_forward_policy::{network::Network, sanitize::shown};
 use virt_forward_reconcile::{self as reconcile, Error, Kept, Outcome, Result, Run};
-use virt_forward_ruleset::sysctls::{Seen, Setting};
+use virt_forward_ruleset::sysctls::{Setting, SysctlReader};
 use virt_forward_system::{
     config_file,
     deadline::Deadline,

@@ -32,7 +32,7 @@ pub fn assert_table(config: &Config, records: &[Record]) {
         .filter_map(|one| Member::new(&one.network, &one.access));
     let members: Vec<_> = members.collect();
     let mut batch = Batch::default();
-    table::whole(&mut batch, &layout, &members);
+    table::replace_table(&mut batch, &layout, &members);
     assert_batch(&batch);
     for key in table::keys(&layout, &members).values().flatten() {
         assert!(key.to.as_ref().is_none_or(|to| key.from <= *to));

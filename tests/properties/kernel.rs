@@ -5,11 +5,9 @@ use std::{fmt::Debug, fs, path::Path, time::Duration};
 use virt_forward_policy::{config::Config, netfilter::TABLE, network::Network};
 use virt_forward_reconcile::Run;
 use virt_forward_system::{deadline::Deadline, paths, state::Store};
+use virt_forward_test_support::generate::{Case, Event};
 
-use crate::{
-    generate::{Case, Event},
-    host::{self, Outcome},
-};
+use crate::host::{self, Outcome};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -150,7 +148,7 @@ fn takes_its_own_listing(table: Option<&str>) -> Outcome<()> {
     let anew = format!("delete table {family} {name}\n{table}");
     host::run("nft", &["-f", "-"], &anew)?;
     let again = listed()?.unwrap_or_default();
-    match virt_forward_ruleset::table::same(table, &again) {
+    match virt_forward_ruleset::table::is_equivalent(table, &again) {
         true => Ok(()),
         false => Err(format!(
             "nft lists another table than it took:\n{table}\n{again}"

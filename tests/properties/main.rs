@@ -6,7 +6,6 @@
 //!   virt-forward-properties flows [CASES]     what passes, with frames of guests
 
 mod flows;
-mod generate;
 mod host;
 mod kernel;
 mod packets;
@@ -18,6 +17,7 @@ mod xml;
 use std::{cell::Cell, process::ExitCode};
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use virt_forward_test_support::generate;
 
 /// As many as take some ten seconds.
 const CASES: u32 = 24;

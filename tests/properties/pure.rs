@@ -12,8 +12,7 @@ use virt_forward_policy::{
 };
 use virt_forward_ruleset::table::{self, Batch, Host, Layout, Member};
 use virt_forward_system::state::Record;
-
-use crate::generate::{Case, Event, case};
+use virt_forward_test_support::generate::{Case, Event, case};
 
 /// The sets of the table, each with its elements.
 type Sets = BTreeMap<String, BTreeSet<String>>;
@@ -50,7 +49,7 @@ fn carried_out(sets: &mut Sets, batch: &Batch) {
 
 fn rebuilt(config: &Config, members: &[Member]) -> Sets {
     let mut batch = Batch::default();
-    table::whole(&mut batch, &Layout::of(config, &Host::default()), members);
+    table::replace_table(&mut batch, &Layout::of(config, &Host::default()), members);
     let mut sets = Sets::new();
     carried_out(&mut sets, &batch);
     sets

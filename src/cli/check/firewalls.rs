@@ -1,7 +1,7 @@
 //! Our table, and every chain of others' that a packet comes by.
 
 use virt_forward_policy::{self as policy, Judgement, netfilter::Family};
-use virt_forward_ruleset::gates::{Remedy, Site, State, direct};
+use virt_forward_ruleset::gates::{GateState, Remedy, Site, direct};
 
 use super::{
     routing::Way,
@@ -63,7 +63,7 @@ impl Walk<'_> {
     fn is_mark_needed(&self) -> bool {
         self.case.sites().any(|site| match site.owner {
             "libvirt" => !self.passes_libvirt(),
-            _ => site.state != State::Unneeded,
+            _ => site.state != GateState::NotNeeded,
         })
     }
 
@@ -98,25 +98,25 @@ impl Walk<'_> {
         let (chain, owner) = (site.chain(), site.owner);
         let keeps_out = owner != "libvirt" || !self.passes_libvirt();
         match site.state {
-            State::Standing => self.ok(
+            GateState::Present => self.ok(
                 "gate",
                 format!("{chain} ({owner}) lets marked packets pass"),
             ),
-            State::Unneeded => {
+            GateState::NotNeeded => {
                 self.ok("gate", format!("{chain} ({owner}) refuses nothing of ours"))
             }
-            State::High => {
+            GateState::High => {
                 let what = format!(
                     "the gate in {chain} ({owner}) stands above rules that refuse some packets, \
                      which a marked one then skips"
                 );
                 self.unclear("gate", what, &apply());
             }
-            State::Missing => {
+            GateState::Missing => {
                 let what = format!("there is no gate in {chain} ({owner}), which refuses it");
                 self.fault("gate", what, keeps_out);
             }
-            State::Sunk => {
+            GateState::Shadowed => {
                 let what = format!("other rules stand before the gate in {chain} ({owner})");
                 self.fault("gate", what, keeps_out);
             }

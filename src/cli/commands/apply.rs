@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use virt_forward_policy::{network::Network, sanitize::shown};
 use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
-use virt_forward_ruleset::gates::{Site, State};
+use virt_forward_ruleset::gates::{GateState, Site};
 use virt_forward_system::{libvirt::status::Active, state::Record};
 
 use super::{config, deadline, store};
@@ -130,10 +130,10 @@ fn shown_preview(preview: &Preview) -> String {
 
 fn shown_gate(site: &Site) -> String {
     let todo = match site.state {
-        State::Standing => "stands",
-        State::Missing => "would be put in",
-        State::Sunk | State::High => "would be put in its place",
-        State::Unneeded => "none is needed",
+        GateState::Present => "stands",
+        GateState::Missing => "would be put in",
+        GateState::Shadowed | GateState::High => "would be put in its place",
+        GateState::NotNeeded => "none is needed",
     };
     format!("# {} ({}): {todo}\n", site.chain(), site.owner)
 }

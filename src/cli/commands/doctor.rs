@@ -8,7 +8,7 @@ use virt_forward_policy::{
     netfilter::ChainName,
 };
 use virt_forward_reconcile::{self as reconcile, Error, Inspection};
-use virt_forward_ruleset::sysctls::Seen;
+use virt_forward_ruleset::sysctls::SysctlReader;
 use virt_forward_system::{
     exec::{hook_trial, iptables as programs, rule_dump},
     links as interfaces,
@@ -162,8 +162,8 @@ fn collect_rules(
 /// Chains of iptables that need a gate, and for which no program is installed.
 fn unwritable_chains(inspection: &Inspection) -> Vec<ChainName> {
     let sites = inspection.wanted.survey.sites.iter();
-    let spots = sites.filter_map(|site| site.spot.as_ref());
-    let chains = spots.map(|spot| &spot.chain);
+    let placements = sites.filter_map(|site| site.placement.as_ref());
+    let chains = placements.map(|placement| &placement.chain);
     chains
         .filter(|chain| chain.is_of_iptables() && !programs::is_there_one_for(chain))
         .cloned()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use virt_forward_policy::{config::MarkBit, network::BridgeName};
 use virt_forward_reconcile::Inspection;
-use virt_forward_ruleset::gates::{Remedy, Site, State};
+use virt_forward_ruleset::gates::{GateState, Remedy, Site};
 use virt_forward_system::state::Record;
 
 use super::model::GateStatus;
@@ -13,7 +13,7 @@ use crate::output;
 pub(super) fn gates(inspection: &Inspection, mark: MarkBit) -> Vec<GateStatus> {
     let wanted = &inspection.wanted;
     let has_table = inspection.table.is_some();
-    let stands = |state| matches!(state, State::Standing | State::Sunk);
+    let stands = |state| matches!(state, GateState::Present | GateState::Shadowed);
     let groups = bridges_by_group(&wanted.records);
     let sites = wanted.survey.all().map(|site: &Site| GateStatus {
         owner: site.owner,
@@ -78,8 +78,8 @@ impl GateStatus {
             }
             return any_open.then_some(text);
         }
-        let is = |known: State| *state == known.word();
-        let text = if is(State::Unneeded) {
+        let is = |known: GateState| *state == known.word();
+        let text = if is(GateState::NotNeeded) {
             return None;
         } else if self.stale {
             let remedy = if any_open { "apply" } else { "remove --all" };
@@ -87,9 +87,9 @@ impl GateStatus {
                 "the gate in {place} stands without our table: it accepts every packet that \
                  carries the mark, whoever set it: virt-forward {remedy}"
             )
-        } else if any_open && !is(State::Standing) {
+        } else if any_open && !is(GateState::Present) {
             format!("the gate in {place} is {state}: virt-forward apply")
-        } else if !any_open && !is(State::Missing) {
+        } else if !any_open && !is(GateState::Missing) {
             format!("a gate was left in {place}: virt-forward remove --all")
         } else {
             return None;

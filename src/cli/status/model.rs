@@ -3,7 +3,7 @@
 use serde::Serialize;
 use virt_forward_policy::{Access, Reach, config::Config, netfilter::Family};
 use virt_forward_reconcile::{Inspection, Preview};
-use virt_forward_ruleset::gates::{Obstacle, Site, State};
+use virt_forward_ruleset::gates::{BlockingChain, GateState, Site};
 use virt_forward_system::state::Record;
 
 use super::{gates::gates, reach};
@@ -172,7 +172,7 @@ fn troubles(wanted: &Preview) -> Vec<String> {
 }
 
 /// The chains that refuse what none of their rules accepts.
-pub(super) fn certain(wanted: &Preview) -> impl Iterator<Item = &Obstacle> {
+pub(super) fn certain(wanted: &Preview) -> impl Iterator<Item = &BlockingChain> {
     let obstacles = wanted.survey.obstacles.iter();
     obstacles.filter(|obstacle| obstacle.is_certain)
 }
@@ -244,12 +244,12 @@ fn blocked_by(record: &Record, wanted: &Preview) -> Option<String> {
     let sites = wanted.survey.sites.iter();
     let mut sites = sites.filter(|site: &&Site| concerns(site.base.family));
     let shut = sites.find_map(|site| match site.state {
-        State::Missing => Some(format!("there is no gate in {}", site.chain())),
-        State::Sunk => Some(format!(
+        GateState::Missing => Some(format!("there is no gate in {}", site.chain())),
+        GateState::Shadowed => Some(format!(
             "other rules stand before the gate in {}",
             site.chain()
         )),
-        State::Standing | State::High | State::Unneeded => None,
+        GateState::Present | GateState::High | GateState::NotNeeded => None,
     });
     shut.or_else(|| {
         let mut obstacles = certain(wanted).filter(|one| concerns(one.chain.family));

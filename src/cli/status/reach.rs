@@ -100,7 +100,7 @@ impl<'a> Faults<'a> {
                 let site = sites.find(|site| {
                     site.refuses && site.owner != "libvirt" && sees(site.base.family, family)
                 });
-                site.filter(|site| site.spot.is_some())
+                site.filter(|site| site.placement.is_some())
                     .map(|site| &site.base)
             }),
             is_firewalld_closed: wanted.is_firewalld_closed,

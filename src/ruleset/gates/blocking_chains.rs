@@ -1,4 +1,4 @@
-//! Base chains that stand in the way and have no gate: each with the line that opens it.
+//! Chains that refuse allowed packets and cannot have a gate, each with the commands that open it.
 
 use virt_forward_policy::{
     config::MarkBit,
@@ -8,31 +8,31 @@ use virt_forward_policy::{
 
 /// Why a chain has no gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Nobody said that it may be opened.
+pub enum NoGateReason {
+    /// No known firewall uses it, and the config does not name it.
     Unknown,
-    /// A running program owns the table: nobody else can add a rule.
+    /// A running program owns the table, so no other can add a rule.
     Owned,
-    /// It runs before our table, so no packet is marked there.
+    /// It runs before the table `inet virt_forward`, so packets are not marked yet.
     Early,
-    /// It has more rules than are looked at, and stands above the gate.
+    /// It has more rules than the survey reads, and stands above the gate.
     Long,
 }
 
-/// A base chain that refuses packets of ours, or may.
+/// A chain that refuses allowed packets, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// Which.
+pub struct BlockingChain {
+    /// The chain.
     pub chain: ChainName,
-    /// Why it has no gate.
-    pub why: Why,
-    /// It refuses everything that none of its rules accepts; else it has rules that refuse
-    /// something, and whether that is ours is not known.
+    /// The reason that it has no gate.
+    pub why: NoGateReason,
+    /// Whether it refuses every packet that none of its rules accepts. Otherwise it has rules that
+    /// refuse some packets, which may be allowed ones.
     pub is_certain: bool,
 }
 
-impl Obstacle {
-    pub(super) fn new(chain: &ChainName, why: Why, is_certain: bool) -> Self {
+impl BlockingChain {
+    pub(super) fn new(chain: &ChainName, why: NoGateReason, is_certain: bool) -> Self {
         Self {
             chain: chain.clone(),
             why,
@@ -40,43 +40,44 @@ impl Obstacle {
         }
     }
 
-    /// One word for people and for JSON.
+    /// The word for output and JSON.
     pub fn word(&self) -> &'static str {
-        match self.is_certain {
-            true => "refuses",
-            false => "may refuse",
+        if self.is_certain {
+            "refuses"
+        } else {
+            "may refuse"
         }
     }
 
-    /// What opens it; `groups` are the bridges that reach each other.
+    /// The commands that open it; `groups` are the bridges that may reach each other.
     pub fn remedy(&self, mark: MarkBit, groups: &[Vec<&BridgeName>]) -> Remedy {
         let name = &self.chain;
         if !name.is_plain() {
             return Remedy {
-                what: "its name has characters that no line for a shell should have".to_owned(),
+                what: "its name contains characters that are unsafe in a shell command".to_owned(),
                 lines: Vec::new(),
             };
         }
         match (self.why, name.is_of_iptables()) {
-            (Why::Long, _) => Remedy {
-                what: "it has more rules than virt-forward reads, and the gate stands below it; \
-                       where it refuses everything, accept what is open in it"
+            (NoGateReason::Long, _) => Remedy {
+                what: "it has more rules than virt-forward reads, and the gate is below it; if it \
+                       refuses every packet, add rules to it that accept allowed packets"
                     .to_owned(),
                 lines: Vec::new(),
             },
-            (Why::Owned, _) => Remedy {
+            (NoGateReason::Owned, _) => Remedy {
                 what: format!(
                     "only the program that owns this table can let it accept the mark {mark}"
                 ),
                 lines: Vec::new(),
             },
-            (Why::Unknown, false) => Remedy {
+            (NoGateReason::Unknown, false) => Remedy {
                 what: format!("add \"{name}\" to extra of [gates] in the config, or run"),
                 lines: vec![format!(
                     "nft insert rule {name} meta mark and {mark} != 0 accept"
                 )],
             },
-            (Why::Unknown, true) => Remedy {
+            (NoGateReason::Unknown, true) => Remedy {
                 what: "run".to_owned(),
                 lines: vec![format!(
                     "{} -t {} -I {} -m mark --mark {mark}/{mark} -j ACCEPT",
@@ -85,34 +86,40 @@ impl Obstacle {
                     name.chain
                 )],
             },
-            (Why::Early, is_of_iptables) => {
-                let pairs = groups.iter().filter(|bridges| bridges.len() > 1);
-                let lines: Vec<_> = pairs
-                    .flat_map(|bridges| match is_of_iptables {
-                        true => by_pairs(name, bridges),
-                        false => vec![by_set(name, bridges)],
-                    })
-                    .collect();
-                let todo = match lines.is_empty() {
-                    true => "rules of its own have to accept what is open",
-                    false => "to open it between the networks of a group, run",
-                };
-                let what = format!("it runs before packets are marked; {todo}");
-                Remedy { what, lines }
-            }
+            (NoGateReason::Early, is_of_iptables) => open_by_bridges(name, is_of_iptables, groups),
         }
     }
 }
 
-/// What a person can do about an [`Obstacle`].
+/// The means by which the administrator can open a [`BlockingChain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// In words.
+    /// A sentence, which the commands follow.
     pub what: String,
-    /// Commands for a shell; none where no command helps.
+    /// Shell commands; empty where no command helps.
     pub lines: Vec<String>,
 }
 
+/// A chain that runs before packets are marked is opened by the bridges of each group.
+fn open_by_bridges(name: &ChainName, is_of_iptables: bool, groups: &[Vec<&BridgeName>]) -> Remedy {
+    let mut lines = Vec::new();
+    for bridges in groups.iter().filter(|bridges| bridges.len() > 1) {
+        if is_of_iptables {
+            lines.extend(by_pairs(name, bridges));
+        } else {
+            lines.push(by_set(name, bridges));
+        }
+    }
+    let todo = if lines.is_empty() {
+        "add rules to it that accept allowed packets"
+    } else {
+        "to open it between the networks of a group, run"
+    };
+    let what = format!("it runs before packets are marked; {todo}");
+    Remedy { what, lines }
+}
+
+/// The iptables program for the chain.
 fn program(name: &ChainName) -> &'static str {
     match (name.engine, name.family) {
         (Engine::Nft, Family::Ip6) => "ip6tables",
@@ -122,6 +129,7 @@ fn program(name: &ChainName) -> &'static str {
     }
 }
 
+/// One nft rule for all pairs of bridges.
 fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
     let quoted: Vec<_> = bridges
         .iter()
@@ -131,6 +139,7 @@ fn by_set(name: &ChainName, bridges: &[&BridgeName]) -> String {
     format!("nft 'insert rule {name} iifname {{ {set} }} oifname {{ {set} }} accept'")
 }
 
+/// One iptables rule for each pair of bridges.
 fn by_pairs(name: &ChainName, bridges: &[&BridgeName]) -> Vec<String> {
     let mut lines = Vec::new();
     for from in bridges {
@@ -151,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_a_shell_would_carry_out_is_in_no_line() {
+    fn a_command_never_contains_a_name_that_a_shell_would_interpret() {
         for (chain, lines) in [
             ("f", 1),
             ("f;reboot", 0),
@@ -159,9 +168,9 @@ mod tests {
             ("-F", 0),
             ("'", 0),
         ] {
-            let obstacle = Obstacle {
+            let obstacle = BlockingChain {
                 chain: ChainName::nft(Family::Ip, "filter", chain),
-                why: Why::Unknown,
+                why: NoGateReason::Unknown,
                 is_certain: true,
             };
             let remedy = obstacle.remedy(MarkBit::DEFAULT, &[]);

@@ -1,84 +1,84 @@
-//! What the kernel shows of the firewalls on this host, as values.
+//! The chains and rules of the firewalls on this host, as values, as far as gates depend on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use virt_forward_policy::netfilter::{ChainName, Family};
 
-/// What a rule does with the packets that it is about.
+/// The verdict of a rule for the packets that it matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// They go on to the next rule.
+    /// None, or `continue`: the next rule follows.
     #[default]
     Continue,
-    /// They have passed this base chain.
+    /// `accept`, which ends the base chain.
     Accept,
-    /// Dropped, rejected.
+    /// `drop` or `reject`.
     Refuse,
-    /// Back to the chain they came from; in a base chain, its policy.
+    /// `return`: the calling chain continues; in a base chain the policy applies.
     Return,
-    /// To another chain, and back after its last rule.
+    /// `jump` to that chain.
     Jump(String),
-    /// To another chain, whose end is the end of this one.
+    /// `goto` that chain.
     Goto(String),
-    /// A map, a set of verdicts or a program decides.
+    /// A verdict map, a queue or an unknown target decides.
     Unknown,
 }
 
-/// Which packets a rule is about.
+/// The packets that a rule matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum About {
-    /// Some of them.
+    /// Some packets.
     #[default]
     Some,
-    /// All of IPv4, or all of IPv6.
+    /// All packets of IPv4, or all of IPv6.
     Family(Family),
-    /// All of one transport protocol, which the rule rejects with an answer of that protocol's:
-    /// the usual line above the one that refuses the rest.
+    /// All packets of one transport protocol, which the rule rejects with that protocol's answer. Such
+    /// a rule usually precedes the one that refuses the rest.
     Protocol,
-    /// All of them.
+    /// All packets.
     All,
 }
 
-/// As much of a foreign rule as matters here.
+/// A rule, as far as gates depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// The kernel's number for it, never used twice in a table; 0 in x_tables.
+    /// The handle, unique in a table for its lifetime; 0 in x_tables.
     pub handle: u32,
-    /// Its comment.
+    /// The comment.
     pub comment: Option<String>,
-    /// What it does.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Which packets it is about.
+    /// The packets that it matches.
     pub about: About,
-    /// It logs them.
+    /// Whether it logs them.
     pub logs: bool,
-    /// It is about the packets with one of these bits in their mark, and no others; 0 where
-    /// it is about anything else.
+    /// The bits of which one has to be set in a packet's mark, where that is its only condition;
+    /// otherwise 0.
     pub mark: u32,
 }
 
 impl Rule {
-    /// Whether it is a gate of ours.
+    /// Whether it is a gate, by its comment.
     pub fn is_ours(&self) -> bool {
         self.comment.as_deref() == Some(crate::COMMENT)
     }
 
-    /// Whether it is about every packet that comes to it.
+    /// Whether it matches every packet.
     pub fn is_for_all(&self) -> bool {
         self.about == About::All
     }
 
-    /// Whether it refuses every packet that comes to it.
+    /// Whether it refuses every packet.
     pub fn refuses_all(&self) -> bool {
         self.is_for_all() && self.verdict == Verdict::Refuse
     }
 
-    /// Whether it lets everything pass that has `mark`.
+    /// Whether it accepts every packet with `mark`.
     pub fn accepts(&self, mark: u32) -> bool {
         self.verdict == Verdict::Accept && (self.is_for_all() || self.mark & mark != 0)
     }
 
-    /// The chain that it leads to.
+    /// The chain that it jumps or goes to.
     pub fn target(&self) -> Option<&str> {
         match &self.verdict {
             Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain),
@@ -87,58 +87,58 @@ impl Rule {
     }
 }
 
-/// Where a base chain stands in the kernel.
+/// The registration of a base chain at the forward hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// Lower runs first.
+    /// The priority; a lower one runs first.
     pub priority: i32,
-    /// Its policy is drop.
+    /// Whether the policy is `drop`.
     pub drops: bool,
 }
 
 /// A chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Its name.
+    /// The name.
     pub name: ChainName,
-    /// Where it stands, if it is a base chain of the forward hook.
+    /// The registration, if it is a base chain of the forward hook.
     pub base: Option<Base>,
-    /// A running program owns the table (`flags owner`): nobody else can change it.
+    /// Whether a running program owns the table (`flags owner`), so that no other can change it.
     pub is_owned: bool,
-    /// First to last, as far as they were asked for; gates of ours among them.
+    /// The rules in order, gates included, as far as they were read.
     pub rules: Vec<Rule>,
 }
 
 impl Chain {
-    /// Its rules without ours: all positions here are counted in them.
+    /// The rules without gates, in which positions are counted.
     pub fn foreign(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(|rule| !rule.is_ours())
     }
 
-    /// How many foreign rules there are.
+    /// The number of rules without gates.
     pub fn length(&self) -> usize {
         self.foreign().count()
     }
 
-    /// The position of the first foreign rule that jumps to a chain of such a name.
+    /// The position of the first rule that jumps to a chain whose name fits `named`.
     pub fn first_jump(&self, named: impl Fn(&str) -> bool) -> Option<usize> {
         self.foreign()
             .position(|rule| rule.target().is_some_and(&named))
     }
 
-    /// Whether some foreign rule jumps to a chain of such a name.
+    /// Whether a rule jumps to a chain whose name fits `named`.
     pub fn jumps_to(&self, named: impl Fn(&str) -> bool) -> bool {
         self.first_jump(named).is_some()
     }
 
-    /// Whether a new packet that no rule of this chain knows is refused here.
+    /// Whether the chain refuses packets that no rule of it accepts.
     pub fn refuses_by_default(&self) -> bool {
         let is_drop = self.base.is_some_and(|base| base.drops);
         is_drop || self.foreign().any(Rule::refuses_all)
     }
 
-    /// Whether a rule that is not ours already lets everything pass that has `mark`, before
-    /// any that refuses all.
+    /// Whether a rule other than a gate accepts every packet with `mark`, before any rule that refuses
+    /// every packet.
     pub fn lets_pass(&self, mark: u32) -> bool {
         let mut rules = self.foreign();
         let decides = rules.find(|rule| rule.accepts(mark) || rule.refuses_all());
@@ -146,7 +146,7 @@ impl Chain {
     }
 }
 
-/// The chains that matter, or all that there are.
+/// Chains by name: those that a survey needs, or all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chains(BTreeMap<ChainName, Chain>);
 
@@ -158,12 +158,12 @@ impl FromIterator<Chain> for Chains {
 }
 
 impl Chains {
-    /// One of them.
+    /// The chain of that name.
     pub fn get(&self, name: &ChainName) -> Option<&Chain> {
         self.0.get(name)
     }
 
-    /// All of them.
+    /// All chains.
     pub fn all(&self) -> impl Iterator<Item = &Chain> {
         self.0.values()
     }
@@ -173,13 +173,12 @@ impl Chains {
         self.all().filter(|chain| chain.base.is_some())
     }
 
-    /// One more.
+    /// Adds a chain, or replaces the one of that name.
     pub fn add(&mut self, chain: Chain) {
         self.0.insert(chain.name.clone(), chain);
     }
 
-    /// Whether some rule below `base` may refuse some packet. As far as rules are known here:
-    /// what a map says is not.
+    /// Whether a rule in `base`, or in a chain that it leads to, may refuse a packet. A verdict map may.
     pub fn may_refuse(&self, base: &Chain) -> bool {
         base.refuses_by_default()
             || self.reached(base).any(|chain| {
@@ -188,7 +187,7 @@ impl Chains {
             })
     }
 
-    /// `base`, and every chain that its jumps lead to.
+    /// `base` and every chain that its jumps lead to.
     fn reached<'a>(&'a self, base: &'a Chain) -> impl Iterator<Item = &'a Chain> {
         let mut seen = vec![base];
         let mut known = BTreeSet::from([&base.name]);

@@ -1,6 +1,6 @@
-//! Anybody's policy DROP, or REJECT for all, on `FORWARD` of an iptables table: an administrator's
-//! script, firewalld's iptables backend, iptables-persistent. And the programs that fill chains
-//! there and refuse only some packets: Kubernetes and its networks.
+//! A policy of DROP, or a REJECT of every packet, in `FORWARD` of an iptables table: from the
+//! administrator's script, firewalld's iptables backend or iptables-persistent. It also knows the chains
+//! of programs that refuse only some packets there: Kubernetes and its networks.
 
 use super::{Firewall, Own, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;

@@ -1,22 +1,24 @@
-//! Docker 28 and later drop, before routing, whatever comes to a container's own address by another
-//! interface than the container's bridge or one that `com.docker.network.bridge.trusted_host_interfaces`
-//! names. Answers of guests to a container that kept its address would end there; answers to one
-//! that Docker has masqueraded go to an address of the host.
+//! Docker's drops of direct access to containers. Docker 28 and later drops, before routing, packets to
+//! a container's own address that arrive on an interface other than the container's bridge or one in
+//! `com.docker.network.bridge.trusted_host_interfaces`. They would drop guests' replies to a container
+//! that kept its address; replies to a masqueraded container go to an address of the host.
+//!
+//! Input: Docker's rules. Output: the bridges whose containers have to be masqueraded.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// A rule about packets to one address.
+/// A rule that matches packets to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Where they go.
+    /// The destination.
     pub to: IpAddr,
-    /// The interfaces that they come in by.
+    /// The interfaces that they arrive on.
     pub by: By,
-    /// It drops them; else it accepts them, and no rule after it is evaluated.
+    /// Whether it drops them; otherwise it accepts them.
     pub drops: bool,
 }
 
-/// Interfaces that packets come in by.
+/// A condition on the interface that a packet arrives on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// One of these.
@@ -35,7 +37,7 @@ impl Rule {
     }
 }
 
-/// Whether a packet that comes in by `interface` for `to` is dropped.
+/// Whether a packet to `to` that arrives on `interface` is dropped. The first rule that matches decides.
 pub fn drops(rules: &[Rule], to: IpAddr, interface: &str) -> bool {
     let mut rules = rules.iter();
     rules
@@ -43,16 +45,19 @@ pub fn drops(rules: &[Rule], to: IpAddr, interface: &str) -> bool {
         .is_some_and(|rule| rule.drops)
 }
 
-/// The bridges of containers whose own addresses what comes in by one of `bridges` does not reach.
+/// The bridges of containers whose own addresses are out of reach for packets from one of `bridges`.
 pub fn masqueraded(rules: &[Rule], bridges: &BTreeSet<String>) -> BTreeSet<String> {
     let is_dropped = |to| bridges.iter().any(|bridge| drops(rules, to, bridge));
-    let of_containers = rules.iter().filter(|rule| is_dropped(rule.to));
-    let names = of_containers.filter_map(|rule| match &rule.by {
-        By::AllBut(names) if rule.drops => Some(names),
-        _ => None,
-    });
-    let names = names.flatten().filter(|name| !bridges.contains(*name));
-    names.cloned().collect()
+    let mut of_containers = BTreeSet::new();
+    for rule in rules {
+        if let By::AllBut(names) = &rule.by
+            && rule.drops
+            && is_dropped(rule.to)
+        {
+            of_containers.extend(names.difference(bridges).cloned());
+        }
+    }
+    of_containers
 }
 
 #[cfg(test)]
@@ -69,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_some_guest_cannot_answer_are_left_to_docker() {
+    fn a_container_that_some_guest_cannot_reply_to_is_masqueraded() {
         let bridges = names(&["virbr1", "virbr2"]);
         let drop = |by: &[&str]| rule("172.17.0.2", By::AllBut(names(by)), true);
         let trust = |by| rule("172.17.0.2", By::Only(names(&[by])), false);
@@ -83,7 +88,7 @@ mod tests {
         // As Docker writes it for nftables.
         assert_eq!(of(&[drop(&["br-1", "virbr1"])]), names(&["br-1"]));
         assert_eq!(of(&[drop(&["br-1", "virbr1", "virbr2"])]), names(&[]));
-        // A trust that comes too late, or is about another container.
+        // An accept after the drop, and one for another container.
         assert_eq!(
             of(&[drop(&["docker0"]), trust("virbr1"), trust("virbr2")]),
             names(&["docker0"])

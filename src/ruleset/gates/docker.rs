@@ -1,14 +1,14 @@
-//! Docker. It sets the policy of `filter FORWARD` to DROP where it is the one to switch
-//! `ip_forward` on (moby, daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go). Its chains
-//! refuse only what goes to a container or from one Docker network to another, so the gate goes
-//! below all of them, before the policy: what an administrator refuses in `DOCKER-USER`, or in
-//! `FORWARD` before or after Docker's jumps, holds. Docker puts its jumps at the head of `FORWARD`
-//! (again, when it restarts), so a gate at the end stays where it is.
+//! Docker. It sets the policy of `filter FORWARD` to DROP if it enabled `ip_forward` itself (moby,
+//! daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go). Its chains refuse only packets to a
+//! container or between Docker networks, so the gate goes below all of them, before the policy. The
+//! administrator's denials in `DOCKER-USER`, or in `FORWARD` before or after Docker's jumps, still
+//! apply. Docker inserts its jumps at the head of `FORWARD`, again when it restarts, so a gate at the
+//! end keeps its position.
 //!
-//! `DOCKER-USER` is the administrator's. Where it refuses everything itself, the gate goes there.
+//! `DOCKER-USER` is the administrator's. If it refuses every packet itself, the gate goes there.
 //!
-//! Its rules of nftables (since 29) are in tables `docker-bridges` and refuse what goes to a
-//! container, which no packet of ours does; they have no policy for others.
+//! Docker's nftables rules (since 29) are in tables `docker-bridges`. They refuse packets to containers
+//! only, which marked packets are not, and have no policy for others.
 
 use super::{Firewall, Own, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;

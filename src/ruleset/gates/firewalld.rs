@@ -1,10 +1,10 @@
-//! firewalld with its nftables backend. Its table belongs to the daemon (`flags owner`, since
-//! 2.0) and is made anew at every reload, so a rule in it has no future.
+//! firewalld with its nftables backend. The daemon owns its table (`flags owner`, since 2.0) and
+//! rebuilds it at every reload, so it gets no gate.
 //!
-//! Between the zones that libvirt puts its bridges in, `libvirt` and `libvirt-routed`, it
-//! lets everything pass (libvirt, src/network/libvirt.zone: target ACCEPT). What comes from
-//! elsewhere needs a policy object: ours, from any zone to `libvirt`, has no rule of its own
-//! and gets one at run time for each peer and each subnet that it may reach.
+//! firewalld forwards everything between the zones that libvirt puts its bridges in, `libvirt` and
+//! `libvirt-routed` (libvirt, src/network/libvirt.zone: target ACCEPT). Packets from other zones need a
+//! policy object: virt-forward's, from any zone to `libvirt`, has no permanent rule and gets one rich
+//! rule at run time for each peer and each subnet that it may reach.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,9 @@ use virt_forward_policy::{
     network::{BridgeName, Mode, Network},
 };
 
-/// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
-/// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
+/// The rich rules that accept what `inward` allows, limited to the ports of its `[[allow]]` rule if it
+/// has one: firewalld alone keeps other packets out of networks that libvirt routes, most often with
+/// IPv6.
 pub fn rich_rules(inward: &Inward) -> Vec<String> {
     let Inward { from, to, allow } = inward;
     let family = match from {
@@ -26,7 +27,7 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
         IpNet::V6(_) => "ipv6",
     };
     let rule = |what: &str| {
-        // firewalld takes no source of all addresses.
+        // firewalld refuses a source of prefix length 0.
         let source = match from.prefix_len() {
             0 => String::new(),
             _ => format!(" source address=\"{from}\""),
@@ -42,7 +43,7 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
             .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));
         words.collect::<Vec<_>>()
     };
-    // firewalld writes ICMPv6's name for that of the rule's family.
+    // firewalld takes this name for the protocol of the rule's family.
     let icmp = allow
         .icmp
         .then(|| " icmp-type name=\"echo-request\"".to_owned());
@@ -51,9 +52,9 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
     words.map(|what| rule(&what)).collect()
 }
 
-/// The zone that libvirt puts the bridge of that network in, of the `zones` that firewalld has
-/// (libvirt, src/network/bridge_driver_linux.c, `networkAddFirewallRules`). Nothing where it puts
-/// it in none, or not at every version.
+/// The zone that libvirt puts the bridge of `network` in, of the `zones` that firewalld has (libvirt,
+/// src/network/bridge_driver_linux.c, `networkAddFirewallRules`). `None` if it uses no zone, or not in
+/// every version.
 pub fn libvirts_zone(network: &Network, zones: &BTreeSet<String>) -> Option<String> {
     let zone = match (&network.zone, network.mode) {
         (Some(zone), Mode::Isolated | Mode::Nat | Mode::Route) => zone,
@@ -64,18 +65,18 @@ pub fn libvirts_zone(network: &Network, zones: &BTreeSet<String>) -> Option<Stri
     zones.contains(zone).then(|| zone.to_owned())
 }
 
-/// A bridge that firewalld has in no zone of libvirt's.
+/// A bridge that is in a firewalld zone that may not let its guests through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outsider {
+pub struct UnzonedBridge {
     /// The bridge.
     pub bridge: BridgeName,
-    /// Its zone; nothing where that is the default zone, which lets no guest through unless
-    /// somebody changed it.
+    /// The zone; `None` for the default zone, which lets no guest through unless the administrator
+    /// changed it.
     pub zone: Option<String>,
 }
 
-impl Outsider {
-    /// What `bridge` is in that zone, if that is none that lets guests through.
+impl UnzonedBridge {
+    /// `bridge` in that zone, unless the zone lets guests through.
     pub fn new(bridge: &BridgeName, zone: Option<String>) -> Option<Self> {
         let passes = ["libvirt", "libvirt-routed", "trusted"];
         let is_fine = zone.as_deref().is_some_and(|zone| passes.contains(&zone));
@@ -85,7 +86,7 @@ impl Outsider {
         })
     }
 
-    /// What lets its guests through, for a shell.
+    /// The shell command that lets its guests through.
     pub fn remedy(&self) -> String {
         format!(
             "firewall-cmd --zone=libvirt --change-interface={}",
@@ -116,7 +117,7 @@ mod tests {
     use virt_forward_policy::network::read;
 
     #[test]
-    fn a_bridge_goes_where_libvirt_puts_it() {
+    fn the_zone_of_a_bridge_is_the_one_that_libvirt_uses() {
         let zones = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let all = zones(&["libvirt", "libvirt-routed", "public", "dmz"]);
         let zone = |forward: &str, zone: &str, zones: &BTreeSet<String>| {

@@ -1,34 +1,33 @@
-//! libvirt's own rules, of either kind. Which kind is in use is seen in the kernel, and may
-//! change when the daemon restarts; both are looked for on every run.
+//! libvirt's own rules, with its iptables or its nftables backend. The rules in the kernel show the
+//! backend, which may change when the daemon restarts, so every survey looks for both.
 //!
-//! iptables rules (all versions before 10.4, and Debian's by default): three jumps in
-//! `filter FORWARD`, FWX, FWI and FWO, each put at the head once, when missing, and never
-//! moved again (src/network/network_iptables.c, `iptablesSetupPrivateChains`). The rules of
-//! each network go to the head of those three chains, so a rule of ours inside one of them
-//! sinks with every start, and moving it up costs a wait for the kernel's readers. Right
-//! above the jumps it stays where it is, and libvirt's rules are never walked for what it
-//! accepts.
+//! iptables backend (all versions before 10.4, and Debian's default): three jumps in `filter FORWARD`,
+//! to FWX, FWI and FWO, each inserted at the head once, if missing, and never moved
+//! (src/network/network_iptables.c, `iptablesSetupPrivateChains`). libvirt inserts the rules of each
+//! network at the head of those three chains, so a gate inside one of them would be shadowed by every
+//! start of a network, and each move waits for an RCU grace period. Directly above the jumps it keeps
+//! its position, and accepted packets never traverse libvirt's rules.
 //!
-//! nftables rules: the chain `forward` of `libvirt_network` holds three jumps and is left
-//! alone from then on (src/network/network_nftables.c, `nftablesSetupPrivateChains`). Not in
-//! `guest_*`: libvirt deletes there by handle number, and puts its rejects above ours.
+//! nftables backend: the chain `forward` of `libvirt_network` has three jumps and does not change
+//! (src/network/network_nftables.c, `nftablesSetupPrivateChains`). The gate is not in `guest_*`: libvirt
+//! deletes rules there by handle, and inserts its rejects at the head.
 //!
-//! Filters of single guests (nwfilter) are iptables rules with either kind: `libvirt-in`,
+//! Filters of single guests (nwfilter) are iptables rules with either backend: `libvirt-in`,
 //! `libvirt-out` and `libvirt-in-post`, which libvirt calls from the head of `filter FORWARD`, and
-//! puts there again whenever a guest with a filter starts. They see what crosses a bridge with
-//! br_netfilter, refuse what one guest may not say, and hold.
+//! inserts there again when a guest with a filter starts. With br_netfilter they see packets within a
+//! bridge; they refuse packets that one guest may not send, and still apply.
 
 use super::{
-    FEW, Firewall, Own, Spot, Survey,
+    Firewall, Own, Placement, SHORTCUT_THRESHOLD, Survey,
     chain_model::{Chain, Chains, Rule},
 };
 use virt_forward_policy::netfilter::{ChainName, Family};
 
 const OWNER: &str = "libvirt";
 
-/// A rule that mends checksums of DHCP's answers for each network with DHCP, of iptables' kind only
-/// (src/network/network_iptables.c, `iptablesAddOutputFixUdpChecksum`); every packet that
-/// leaves the host walks them all.
+/// The chain with a rule per network that fills in checksums of DHCP replies, with the iptables backend
+/// only (src/network/network_iptables.c, `iptablesAddOutputFixUdpChecksum`). Every packet that leaves
+/// the host traverses all of them.
 fn checksums() -> ChainName {
     ChainName::nft(Family::Ip, "mangle", "LIBVIRT_PRT")
 }
@@ -61,19 +60,19 @@ impl Firewall for Libvirt {
         vec![checksums()]
     }
 
-    /// A return, as whatever else is in `POSTROUTING` is to have its say. What passes by the
-    /// rules there is not for port 68 of a guest on the bridge: the host answers that itself.
-    fn shortcut(&self, chains: &Chains) -> Option<Spot> {
+    /// The verdict is `return`, so that other rules in `POSTROUTING` still apply. No marked packet is a
+    /// DHCP reply to port 68 of a guest: the host sends those itself.
+    fn shortcut(&self, chains: &Chains) -> Option<Placement> {
         let chain = chains.get(&checksums())?;
         let is_there = chain.rules.iter().any(Rule::is_ours);
-        (is_there || chain.length() > FEW).then(|| Spot::shortcut(chain))
+        (is_there || chain.length() > SHORTCUT_THRESHOLD).then(|| Placement::shortcut(chain))
     }
 }
 
-/// Whether libvirt's rules for that family are nowhere, though it has networks: then somebody
-/// flushed them. It cannot start a network until its daemon restarts, as it does not make its
-/// chains again before that (src/network/bridge_driver_linux.c, `chainInitDone`).
-pub fn rules_are_gone(survey: &Survey, family: Family) -> bool {
+/// Whether libvirt has no rules for that family. If it has active networks, the rules were flushed, and
+/// libvirt cannot start a network until its daemon restarts: it creates its chains once
+/// (src/network/bridge_driver_linux.c, `chainInitDone`).
+pub fn are_libvirt_rules_missing(survey: &Survey, family: Family) -> bool {
     let mut sites = survey.sites.iter();
     !sites.any(|site| site.owner == OWNER && site.base.family == family)
 }

@@ -1,18 +1,20 @@
-//! Gates: one rule in a foreign firewall that accepts the packets our table has marked.
+//! Gates: rules in the chains of other firewalls that accept the packets that the table has marked.
 //!
-//! An accept ends its base chain and no other, so each base chain of the forward hook that
-//! would refuse us needs one, whatever the number of networks. It stands directly before the
-//! first rule that refuses everything we open, through jumps, or at the end before the policy:
-//! what refuses only some packets stands above it and holds. Each look judges its place again, so
-//! one that stands too high is moved down, and one that stands too low is moved up; while no rule
-//! lies in between that refuses anything, it is left where it is.
+//! Input: the chains of the host, as [`Chains`]. Output: a [`Survey`], which says for each base chain of
+//! the forward hook where its gate belongs and whether it is there, and the edits that open or close
+//! the gates ([`to_open`], [`to_close`]). Nothing here reads or writes the kernel.
 //!
-//! A shortcut is a gate for speed alone: it returns from a chain that refuses nothing and that
-//! every packet would walk to its end.
+//! An `accept` ends its own base chain only, so each base chain of the forward hook that would refuse
+//! allowed packets needs one gate, for any number of networks. The gate stands directly before the
+//! first rule that refuses every packet, through jumps, or at the end, before the policy. Rules that
+//! refuse only some packets stay above it and still apply. Every survey checks the position again: a
+//! gate that is too high moves down, and one that is too low moves up. It stays while no rule between
+//! the two positions refuses a packet.
 //!
-//! A firewall is a file here, with what implements [`Firewall`], and its line in
-//! [`firewalls`]. This folder decides, from the chains that there are, what is to be done; it
-//! sees no kernel.
+//! A shortcut is a gate for speed alone: it returns from a chain that refuses nothing and whose rules
+//! every packet would pass one by one.
+//!
+//! Each firewall has a file, with an implementation of [`Firewall`], and a line in [`firewalls`].
 
 mod admin_chains;
 mod blocking_chains;
@@ -32,15 +34,15 @@ mod walk;
 use chain_model::{Chain, Chains};
 use walk::{End, Ground, Walk};
 
-pub use blocking_chains::{Obstacle, Remedy, Why};
-pub use firewalld::{Outsider, libvirts_zone, rich_rules};
-pub use libvirt::rules_are_gone;
+pub use blocking_chains::{BlockingChain, NoGateReason, Remedy};
+pub use firewalld::{UnzonedBridge, libvirts_zone, rich_rules};
+pub use libvirt::are_libvirt_rules_missing;
 pub use nft::edit;
 
 use crate::table;
 use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
 
-/// Every firewall that we know; `extra` are chains that the config names.
+/// Every known firewall; `extra` are the administrator's chains that the config names.
 pub fn firewalls(extra: &[ChainName]) -> Firewalls {
     Firewalls {
         known: vec![
@@ -60,229 +62,236 @@ pub struct Firewalls {
     extra: Vec<ChainName>,
 }
 
-/// What is to be known of a firewall.
+/// A firewall that adds rules to base chains of the forward hook.
 pub(crate) trait Firewall {
-    /// As people call it.
+    /// The name of the firewall.
     fn owner(&self) -> &'static str;
 
-    /// Whether it has rules in this base chain.
+    /// Whether the firewall has rules in this base chain.
     fn is_in(&self, base: &Chain) -> bool;
 
-    /// Whether such a base chain refuses no packet of ours, whatever its rules say.
+    /// Whether such a base chain never refuses a marked packet, for a reason that its rules do not
+    /// show.
     fn passes(&self, _: &Chain) -> bool {
         false
     }
 
-    /// What a chain of its own means; nothing where the chain is not its own.
+    /// The role of a chain that the firewall manages; `None` for any other chain.
     fn own(&self, _: &ChainName) -> Option<Own> {
         None
     }
 
-    /// Chains that shortcuts go to: as each may have a rule for each network, only the first
-    /// [`HEAD`] rules of them are looked at, unless all are.
+    /// The chains that shortcuts go to. Each may have a rule per network, so a bounded survey reads only
+    /// the first [`SHORTCUT_SCAN_LIMIT`] rules.
     fn heads(&self) -> Vec<ChainName> {
         Vec::new()
     }
 
-    /// Where a shortcut belongs, if one is worth it.
-    fn shortcut(&self, _: &Chains) -> Option<Spot> {
+    /// The position of a shortcut, if one is worth its cost.
+    fn shortcut(&self, _: &Chains) -> Option<Placement> {
         None
     }
 }
 
-/// What a chain that a program keeps for itself means to a gate.
+/// The role of a chain that a program manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
-    /// With others like it, it refuses what we open: a gate stands before the first of them.
+    /// Together with others it refuses every allowed packet: the gate stands before the first jump to
+    /// one of them.
     Refuses,
-    /// It refuses some packets. It grows with the guests, and is not looked into.
+    /// It refuses some packets. It grows with the number of guests, and is not read.
     Denies,
-    /// It is looked into, and no gate goes there: the program fills it anew.
+    /// It is read, but gets no gate, because the program rebuilds it.
     Kept,
 }
 
-/// So many rules are walked before a shortcut is worth it, or worth being moved up.
-const FEW: usize = 16;
+/// The number of rules above which a shortcut is worth its cost, or worth a move to the head.
+const SHORTCUT_THRESHOLD: usize = 16;
 
-/// So many rules show whether a shortcut is where it should be.
-pub const HEAD: usize = FEW + 1;
+/// The number of rules that show whether a shortcut is in its position.
+pub const SHORTCUT_SCAN_LIMIT: usize = SHORTCUT_THRESHOLD + 1;
 
-/// So many rules of a chain show whether it is within the bounds of [`reach`], with gates of ours
-/// among them.
-pub const SHOWN: usize = reach::LONGEST + 8;
+/// The number of rules, gates included, that show whether a chain is within the bounds of [`reach`].
+pub const CHAIN_SCAN_LIMIT: usize = reach::LONGEST + 8;
 
-/// What a gate says to the packets that are marked.
+/// The verdict of a gate for marked packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Says {
-    /// They have passed this base chain.
+pub enum GateVerdict {
+    /// `accept`, which ends the base chain.
     Accept,
-    /// Back to the chain they came from: a shortcut.
+    /// `return`: the verdict of a shortcut.
     Return,
 }
 
-/// Where a gate has to be. Positions count foreign rules from 0.
+/// The position of a gate. Positions count the rules of others from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
+pub struct Placement {
     /// The chain.
     pub chain: ChainName,
-    /// What it says there.
-    says: Says,
-    /// From behind which rules on one stands: they hold.
+    /// The verdict.
+    verdict: GateVerdict,
+    /// The lowest position at which a gate may stand: the rules above it still apply.
     below: usize,
-    /// Before which rule a new one goes.
+    /// The position at which a gate is inserted.
     at: usize,
-    /// Up to before which rule one works.
+    /// The highest position at which a gate has an effect.
     above: usize,
 }
 
-impl Spot {
-    /// Before the rule at `at`; it may stand anywhere from `below` to `above`.
+impl Placement {
+    /// Inserted at `at`; an existing gate may stand anywhere from `below` to `above`.
     fn between(chain: &Chain, below: usize, at: usize, above: usize) -> Self {
         Self {
             chain: chain.name.clone(),
-            says: Says::Accept,
+            verdict: GateVerdict::Accept,
             below,
             at,
             above,
         }
     }
 
-    /// A shortcut at the head. The rules of networks that start later go above it; it is moved
-    /// up once they are many, as moving costs more than walking some.
+    /// A shortcut at the head. libvirt inserts the rules of networks that start later above it; it moves
+    /// up once these are many, as a move costs more than the evaluation of a few rules.
     fn shortcut(chain: &Chain) -> Self {
         Self {
             chain: chain.name.clone(),
-            says: Says::Return,
+            verdict: GateVerdict::Return,
             below: 0,
             at: 0,
-            above: FEW,
+            above: SHORTCUT_THRESHOLD,
         }
     }
 }
 
-/// What a place shows.
+/// The state of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// One gate, where it works.
-    Standing,
-    /// A gate that other rules outrank, or more than one.
-    Sunk,
-    /// A gate above rules that refuse some packets, which it need not skip.
+pub enum GateState {
+    /// One gate, at a position where it has its effect.
+    Present,
+    /// A gate below rules that refuse every packet, or more than one gate.
+    Shadowed,
+    /// A gate above rules that refuse some packets and should still apply.
     High,
     /// No gate.
     Missing,
     /// No gate is needed.
-    Unneeded,
+    NotNeeded,
 }
 
-impl State {
-    /// One word for people and for JSON.
+impl GateState {
+    /// The word for output and JSON.
     pub fn word(self) -> &'static str {
         match self {
-            State::Standing => "open",
-            State::Sunk => "sunk",
-            State::High => "too high",
-            State::Missing => "missing",
-            State::Unneeded => "unneeded",
+            GateState::Present => "open",
+            GateState::Shadowed => "sunk",
+            GateState::High => "too high",
+            GateState::Missing => "missing",
+            GateState::NotNeeded => "unneeded",
         }
     }
 }
 
-/// A base chain where a firewall is in use, or a chain with a shortcut.
+/// A base chain that a firewall uses, or the chain of a shortcut, with the state of its gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Whose.
+    /// The firewall.
     pub owner: &'static str,
-    /// That chain.
+    /// The base chain, or the chain of the shortcut.
     pub base: ChainName,
-    /// Where its gate belongs; nothing where none is needed.
-    pub spot: Option<Spot>,
-    /// What is there.
-    pub state: State,
-    /// The base chain refuses what none of its rules accepts.
+    /// The position of the gate; `None` where none is needed.
+    pub placement: Option<Placement>,
+    /// The state of the gate.
+    pub state: GateState,
+    /// Whether the base chain refuses packets that none of its rules accepts.
     pub refuses: bool,
 }
 
 impl Site {
-    fn of(owner: &'static str, base: &Chain, spot: Spot, chains: &Chains) -> Self {
+    fn of(owner: &'static str, base: &Chain, placement: Placement, chains: &Chains) -> Self {
         Self {
             owner,
             base: base.name.clone(),
-            state: state(&spot, chains),
-            spot: Some(spot),
+            state: state(&placement, chains),
+            placement: Some(placement),
             refuses: true,
         }
     }
 
     /// The chain that the gate is in, or would be.
     pub fn chain(&self) -> &ChainName {
-        self.spot.as_ref().map_or(&self.base, |spot| &spot.chain)
+        self.placement
+            .as_ref()
+            .map_or(&self.base, |placement| &placement.chain)
     }
 }
 
-/// What there is on this host, judged.
+/// The firewalls on this host and the state of their gates.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Firewalls in use.
+    /// The base chains of firewalls in use.
     pub sites: Vec<Site>,
-    /// Chains that a shortcut belongs in.
+    /// The chains that need a shortcut.
     pub shortcuts: Vec<Site>,
-    /// Chains that stand in the way, and stay closed.
-    pub obstacles: Vec<Obstacle>,
-    /// Chains that the config names and that are not there, or see no packet of ours.
+    /// The chains that block allowed packets and cannot have a gate.
+    pub obstacles: Vec<BlockingChain>,
+    /// The chains that the config names and that do not exist, or that no forwarded packet reaches.
     pub absent: Vec<ChainName>,
 }
 
 impl Survey {
-    /// Firewalls in use, and then chains of shortcuts.
+    /// Firewalls in use, followed by shortcuts.
     pub fn all(&self) -> impl Iterator<Item = &Site> {
         self.sites.iter().chain(&self.shortcuts)
     }
 
-    /// What stands, or should stand, in `chain`.
+    /// The gate that belongs in `chain`.
     fn of(&self, chain: &ChainName) -> Option<&Site> {
-        self.all()
-            .find(|site| site.spot.as_ref().is_some_and(|spot| spot.chain == *chain))
+        self.all().find(|site| {
+            site.placement
+                .as_ref()
+                .is_some_and(|placement| placement.chain == *chain)
+        })
     }
 }
 
-/// A gate to be put in.
+/// A gate to insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct New {
-    /// Position, from 0, of the rule that it goes in front of, once the old ones are gone.
+pub struct Insert {
+    /// The position, from 0, of the rule before which it is inserted, after old gates are deleted.
     pub at: usize,
-    /// The handle of that rule; nothing at the end of the chain.
+    /// The handle of that rule; `None` at the end of the chain.
     pub before: Option<u32>,
-    /// What it says.
-    pub says: Says,
+    /// The verdict.
+    pub verdict: GateVerdict,
 }
 
-/// What is to be done in a chain.
+/// The edits of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Which.
+pub struct ChainEdit {
+    /// The chain.
     pub chain: ChainName,
-    /// Handles of gates to take away, wherever in the chain they are.
+    /// The handles of gates to delete.
     pub remove: Vec<u32>,
-    /// The new one.
-    pub insert: Option<New>,
+    /// The gate to insert.
+    pub insert: Option<Insert>,
 }
 
-impl Change {
-    /// Whether it puts in a shortcut: nothing depends on that.
+impl ChainEdit {
+    /// Whether the edit inserts a shortcut, which affects speed alone.
     pub fn is_shortcut(&self) -> bool {
-        self.insert.is_some_and(|new| new.says == Says::Return)
+        self.insert
+            .is_some_and(|new| new.verdict == GateVerdict::Return)
     }
 }
 
 impl Firewalls {
-    /// Chains to be looked at beside the base chains of the forward hook.
+    /// The chains to read besides the base chains of the forward hook.
     pub fn inner(&self) -> Vec<ChainName> {
         self.extra.clone()
     }
 
-    /// Chains to be looked at too, now that those in `chains` are known: what every packet comes
-    /// to. Of each the first [`SHOWN`] rules will do.
+    /// The chains that every packet reaches and that `chains` lacks. The first [`CHAIN_SCAN_LIMIT`] rules of each
+    /// are enough.
     pub fn missing(&self, chains: &Chains) -> Vec<ChainName> {
         let named = self.extra.iter().filter_map(|name| chains.get(name));
         let bases = chains.bases().filter(|base| !self.passes(base));
@@ -291,15 +300,16 @@ impl Firewalls {
         missing.collect()
     }
 
-    /// Chains of which the first [`HEAD`] rules are to be looked at.
+    /// The chains of which the first [`SHORTCUT_SCAN_LIMIT`] rules are needed.
     pub fn heads(&self) -> Vec<ChainName> {
         self.known.iter().flat_map(|known| known.heads()).collect()
     }
 
-    /// Judges all base chains of the forward hook, and the chains of shortcuts.
+    /// Surveys all base chains of the forward hook and the chains of shortcuts, for gates that accept
+    /// `mark`.
     pub fn survey(&self, chains: &Chains, mark: MarkBit) -> Survey {
         let is_absent =
-            |name: &&ChainName| !chains.bases().any(|base| admin_chains::leads(base, name));
+            |name: &&ChainName| !chains.bases().any(|base| admin_chains::reaches(base, name));
         let mut survey = Survey {
             absent: self.extra.iter().filter(is_absent).cloned().collect(),
             shortcuts: self.shortcuts(chains),
@@ -319,45 +329,55 @@ impl Firewalls {
         survey
     }
 
-    /// Whether nothing of ours is refused there.
+    /// Whether the base chain never refuses a marked packet.
     fn passes(&self, base: &Chain) -> bool {
         self.owner(base).is_some_and(|known| known.passes(base))
     }
 
-    /// The first firewall that has rules there.
+    /// The first firewall that has rules in the base chain.
     fn owner(&self, base: &Chain) -> Option<&dyn Firewall> {
         let mut known = self.known.iter().map(AsRef::as_ref);
         known.find(|known| known.is_in(base))
     }
 
-    /// `base`, which has no gate, if it may refuse what is open.
-    fn obstacle(&self, base: &Chain, chains: &Chains, mark: MarkBit, why: Why) -> Option<Obstacle> {
-        let mark = if why == Why::Early { 0 } else { mark.bit() };
+    /// `base`, which cannot have a gate, if it may refuse allowed packets.
+    fn obstacle(
+        &self,
+        base: &Chain,
+        chains: &Chains,
+        mark: MarkBit,
+        why: NoGateReason,
+    ) -> Option<BlockingChain> {
+        let mark = if why == NoGateReason::Early {
+            0
+        } else {
+            mark.bit()
+        };
         let (_, end) = Walk::new(base, chains, &self.known, Ground::Nothing, mark).outcome();
         let is_certain = matches!(end, End::Refuses { .. });
         let may_refuse = is_certain || !base.lets_pass(mark) && chains.may_refuse(base);
-        may_refuse.then(|| Obstacle::new(&base.name, why, is_certain))
+        may_refuse.then(|| BlockingChain::new(&base.name, why, is_certain))
     }
 
-    /// Chains with more rules than are looked at: they may refuse what is open, and no gate
+    /// The chains with more rules than the survey reads: they may refuse allowed packets, and no gate
     /// stands above them.
-    fn unread(&self, base: &Chain, chains: &Chains) -> Vec<Obstacle> {
+    fn unread(&self, base: &Chain, chains: &Chains) -> Vec<BlockingChain> {
         if self.passes(base) {
             return Vec::new();
         }
         let beyond = walk::reach(base, chains, &self.known).beyond.into_iter();
-        let obstacle = |name| Obstacle::new(&name, Why::Long, false);
+        let obstacle = |name| BlockingChain::new(&name, NoGateReason::Long, false);
         beyond.map(obstacle).collect()
     }
 
     fn shortcuts(&self, chains: &Chains) -> Vec<Site> {
         let site = |known: &dyn Firewall| {
-            let spot = known.shortcut(chains)?;
+            let placement = known.shortcut(chains)?;
             Some(Site {
                 owner: known.owner(),
-                base: spot.chain.clone(),
-                state: state(&spot, chains),
-                spot: Some(spot),
+                base: placement.chain.clone(),
+                state: state(&placement, chains),
+                placement: Some(placement),
                 refuses: false,
             })
         };
@@ -365,11 +385,16 @@ impl Firewalls {
         known.filter_map(site).collect()
     }
 
-    /// The gates that belong in `base` and below; why none can be there.
-    fn judge(&self, base: &Chain, chains: &Chains, mark: MarkBit) -> Result<Vec<Site>, Why> {
+    /// The gates that belong in `base` and in chains that it jumps to; an error where none can exist.
+    fn judge(
+        &self,
+        base: &Chain,
+        chains: &Chains,
+        mark: MarkBit,
+    ) -> Result<Vec<Site>, NoGateReason> {
         let is_early = |at: chain_model::Base| at.priority <= table::FORWARD_PRIORITY;
         if base.base.is_some_and(is_early) {
-            return Err(Why::Early);
+            return Err(NoGateReason::Early);
         }
         let owner = self.owner(base);
         if let Some(owner) = owner.filter(|known| known.passes(base)) {
@@ -378,27 +403,27 @@ impl Firewalls {
         let named: Vec<_> = self
             .extra
             .iter()
-            .filter(|name| admin_chains::leads(base, name))
+            .filter(|name| admin_chains::reaches(base, name))
             .collect();
         if base.is_owned {
-            return Err(Why::Owned);
+            return Err(NoGateReason::Owned);
         }
         if owner.is_none() && named.is_empty() {
-            return Err(Why::Unknown);
+            return Err(NoGateReason::Unknown);
         }
         let walk = |root, ground| Walk::new(root, chains, &self.known, ground, mark.bit());
         let mut sites: Vec<Site> = Vec::new();
         if let Some(owner) = owner {
-            let (spots, _) = walk(base, Ground::Anybodys).outcome();
-            let site = |spot| Site::of(owner.owner(), base, spot, chains);
-            sites.extend(spots.into_iter().map(site));
+            let (placements, _) = walk(base, Ground::Unmanaged).outcome();
+            let site = |placement| Site::of(owner.owner(), base, placement, chains);
+            sites.extend(placements.into_iter().map(site));
         }
         for name in named {
             let has_one = sites.iter().any(|site| site.chain() == name);
             if let Some(root) = chains.get(name).filter(|_| !has_one) {
-                let (spots, _) = walk(root, Ground::Only(name)).outcome();
-                let site = |spot| Site::of(admin_chains::OWNER, base, spot, chains);
-                sites.extend(spots.into_iter().map(site));
+                let (placements, _) = walk(root, Ground::Only(name)).outcome();
+                let site = |placement| Site::of(admin_chains::OWNER, base, placement, chains);
+                sites.extend(placements.into_iter().map(site));
             }
         }
         match owner.map(Firewall::owner) {
@@ -411,45 +436,45 @@ impl Firewalls {
     }
 }
 
-/// A base chain that refuses nothing of ours.
+/// A base chain that refuses no marked packet.
 fn unneeded(owner: &'static str, base: &Chain) -> Site {
     Site {
         owner,
         base: base.name.clone(),
-        spot: None,
-        state: State::Unneeded,
+        placement: None,
+        state: GateState::NotNeeded,
         refuses: base.refuses_by_default(),
     }
 }
 
-fn state(spot: &Spot, chains: &Chains) -> State {
+fn state(placement: &Placement, chains: &Chains) -> GateState {
     let rules = chains
-        .get(&spot.chain)
+        .get(&placement.chain)
         .map_or(&[][..], |chain| &chain.rules);
     let ours = rules.iter().filter(|rule| rule.is_ours()).count();
     let above = rules.iter().take_while(|rule| !rule.is_ours()).count();
     match ours {
-        0 => State::Missing,
-        1 if above < spot.below => State::High,
-        1 if above <= spot.above => State::Standing,
-        _ => State::Sunk,
+        0 => GateState::Missing,
+        1 if above < placement.below => GateState::High,
+        1 if above <= placement.above => GateState::Present,
+        _ => GateState::Shadowed,
     }
 }
 
-/// What makes every gate as it should be while networks are open, and takes away those that
-/// are where none is wanted; with `anew` also replaces those that look right, as a gate shows
-/// its comment but not for which mark it was made.
-pub fn to_open(survey: &Survey, chains: &Chains, anew: bool) -> Vec<Change> {
+/// The edits that put every gate into its position and delete all others. `replaces_all` also replaces
+/// gates that are in position: a gate is recognised by its comment, which does not show the mark that
+/// it accepts.
+pub fn to_open(survey: &Survey, chains: &Chains, replaces_all: bool) -> Vec<ChainEdit> {
     let change = |chain: &Chain| {
-        let new = |spot: &Spot| New {
-            at: spot.at,
-            before: chain.foreign().nth(spot.at).map(|rule| rule.handle),
-            says: spot.says,
+        let new = |placement: &Placement| Insert {
+            at: placement.at,
+            before: chain.foreign().nth(placement.at).map(|rule| rule.handle),
+            verdict: placement.verdict,
         };
         match survey.of(&chain.name) {
-            Some(site) if site.state == State::Standing && !anew => None,
-            Some(site) => Some(Change {
-                insert: site.spot.as_ref().map(new),
+            Some(site) if site.state == GateState::Present && !replaces_all => None,
+            Some(site) => Some(ChainEdit {
+                insert: site.placement.as_ref().map(new),
                 ..closing(chain)
             }),
             None => Some(closing(chain)),
@@ -458,24 +483,24 @@ pub fn to_open(survey: &Survey, chains: &Chains, anew: bool) -> Vec<Change> {
     chains
         .all()
         .filter_map(change)
-        .filter(is_something)
+        .filter(changes_chain)
         .collect()
 }
 
-/// What takes every gate of ours away.
-pub fn to_close(chains: &Chains) -> Vec<Change> {
-    chains.all().map(closing).filter(is_something).collect()
+/// The edits that delete every gate.
+pub fn to_close(chains: &Chains) -> Vec<ChainEdit> {
+    chains.all().map(closing).filter(changes_chain).collect()
 }
 
-fn closing(chain: &Chain) -> Change {
+fn closing(chain: &Chain) -> ChainEdit {
     let ours = chain.rules.iter().filter(|rule| rule.is_ours());
-    Change {
+    ChainEdit {
         chain: chain.name.clone(),
         remove: ours.map(|rule| rule.handle).collect(),
         insert: None,
     }
 }
 
-fn is_something(change: &Change) -> bool {
+fn changes_chain(change: &ChainEdit) -> bool {
     !change.remove.is_empty() || change.insert.is_some()
 }

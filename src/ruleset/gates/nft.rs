@@ -1,15 +1,15 @@
-//! Edits of gates as commands for nft.
+//! The edits of gates, as commands for nft.
 
 use virt_forward_policy::{config::MarkBit, netfilter::TableName};
 
-use super::{Change, New, Says};
+use super::{ChainEdit, GateVerdict, Insert};
 use crate::{
     COMMENT,
-    table::{Batch, accept, counter, marked, ret},
+    table::{Batch, accept, counter, mark_bit_set, return_},
 };
 
-/// Adds `change` to `batch`.
-pub fn edit(batch: &mut Batch, change: &Change, mark: MarkBit) {
+/// Adds the commands of `change` to `batch`; the gate accepts packets with `mark`.
+pub fn edit(batch: &mut Batch, change: &ChainEdit, mark: MarkBit) {
     let name = &change.chain;
     let table = TableName {
         family: name.family,
@@ -18,14 +18,17 @@ pub fn edit(batch: &mut Batch, change: &Change, mark: MarkBit) {
     for handle in &change.remove {
         batch.delete_rule(table, &name.chain, *handle);
     }
-    if let Some(New { before, says, .. }) = change.insert {
+    if let Some(Insert {
+        before, verdict, ..
+    }) = change.insert
+    {
         // insert rule ip libvirt_network forward
         //     meta mark & 0x10000000 != 0 counter accept comment "virt-forward"
-        let verdict = match says {
-            Says::Accept => accept(),
-            Says::Return => ret(),
+        let verdict = match verdict {
+            GateVerdict::Accept => accept(),
+            GateVerdict::Return => return_(),
         };
-        let words = [marked(mark.bit()), counter(), verdict];
-        batch.insert_rule(table, &name.chain, before, words, COMMENT);
+        let statements = [mark_bit_set(mark.bit()), counter(), verdict];
+        batch.insert_rule(table, &name.chain, before, statements, COMMENT);
     }
 }

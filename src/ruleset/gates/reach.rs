@@ -1,37 +1,38 @@
-//! The chains that every packet of a base chain comes to: what can refuse everything is there, or
-//! in the base chain itself.
+//! The chains that every packet of a base chain reaches. A rule that refuses every packet is in one of
+//! them, or in the base chain itself.
 //!
-//! How much is read is bounded, as an event's cost is to be the same on every host. What is
-//! beyond the bounds counts as a chain that refuses some packets: a gate stands below it, never
-//! above.
+//! The number of chains and rules that are read is bounded, so that an event costs about the same on
+//! every host. A chain beyond the bounds counts as one that refuses some packets: a gate stands below
+//! it, never above.
 
 use std::collections::BTreeSet;
 
 use super::chain_model::{Chain, Chains};
 use virt_forward_policy::netfilter::ChainName;
 
-/// A longer chain is a list of single denials, or as good as one: it is not judged.
+/// The length up to which a chain is read. A longer chain is usually a list of single denials.
 pub(super) const LONGEST: usize = 128;
 
-/// So many chains are judged below one base chain.
+/// The number of chains that are read below one base chain.
 const MOST: usize = 64;
 
-/// The kernel follows no more jumps (linux/netfilter/nf_tables.h, `NFT_JUMP_STACK_SIZE`).
+/// The number of nested jumps that the kernel follows (linux/netfilter/nf_tables.h,
+/// `NFT_JUMP_STACK_SIZE`).
 const DEEPEST: usize = 16;
 
-/// What a base chain leads every packet to.
+/// The chains that every packet of a base chain reaches.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    /// Chains that can be judged.
+    /// Chains that have been read.
     pub(super) known: BTreeSet<ChainName>,
-    /// Chains that nobody has read yet.
+    /// Chains that have not been read.
     pub(super) missing: BTreeSet<ChainName>,
     /// Chains beyond the bounds.
     pub(super) beyond: BTreeSet<ChainName>,
 }
 
 impl Reach {
-    /// Those of `root`; only chains that `follows` names are looked into.
+    /// The chains that `root` leads to, through chains that `follows` admits.
     pub(super) fn of(root: &Chain, chains: &Chains, follows: impl Fn(&ChainName) -> bool) -> Self {
         let mut reach = Self::default();
         let mut level = vec![root];
@@ -43,14 +44,16 @@ impl Reach {
                 level.extend(reach.take(name, chains));
             }
         }
-        let deeper = level.iter().flat_map(|chain| targets(chain));
-        let deeper = deeper.filter(|name| follows(name) && !reach.known.contains(name));
-        reach.beyond.extend(deeper.collect::<Vec<_>>());
+        for name in level.iter().flat_map(|chain| targets(chain)) {
+            if follows(&name) && !reach.known.contains(&name) {
+                reach.beyond.insert(name);
+            }
+        }
         reach.beyond.remove(&root.name);
         reach
     }
 
-    /// The chain of that name, where it is one to look into.
+    /// Records the chain of that name, and returns it if its rules are to be followed.
     fn take<'a>(&mut self, name: ChainName, chains: &'a Chains) -> Option<&'a Chain> {
         if self.known.contains(&name) {
             return None;
@@ -71,7 +74,7 @@ impl Reach {
     }
 }
 
-/// Where rules for all packets lead.
+/// The chains that rules for every packet jump to.
 fn targets(chain: &Chain) -> impl Iterator<Item = ChainName> {
     let rules = chain.foreign().filter(|rule| rule.is_for_all());
     rules.filter_map(|rule| Some(chain.name.beside(rule.target()?)))

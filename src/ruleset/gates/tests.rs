@@ -13,8 +13,9 @@ const ACCEPT: Base = Base {
     drops: false,
 };
 
-/// `gate`; `>CHAIN` for a jump and `=>CHAIN` for a goto, `? >CHAIN` for one of some packets; `drop`,
-/// `accept`, `return` for all, `deny`, `accept x`, `return x` for some; `map`; `log`; else a match.
+/// Rules from a notation: `gate`; `>CHAIN` for a jump and `=>CHAIN` for a goto of every packet, with
+/// `? ` before it of some packets; `drop`, `accept` and `return` of every packet; `deny`, `accept x` and
+/// `return x` of some; `map`; `log`; any other text matches without a verdict.
 fn rules(list: &[&str]) -> Vec<Rule> {
     let rule = |(at, text): (usize, &&str)| Rule {
         handle: at as u32 + 1,
@@ -81,8 +82,8 @@ fn survey(chains: &[Chain]) -> (Chains, Survey) {
     (chains, survey)
 }
 
-/// Owner, chain and state of the only site.
-fn only(chains: &[Chain]) -> (&'static str, String, State) {
+/// The owner, the chain and the state of the only site.
+fn only(chains: &[Chain]) -> (&'static str, String, GateState) {
     let (_, survey) = survey(chains);
     assert!(survey.obstacles.is_empty(), "{survey:?}");
     let [site] = &survey.sites[..] else {
@@ -91,10 +92,10 @@ fn only(chains: &[Chain]) -> (&'static str, String, State) {
     (site.owner, site.chain().to_string(), site.state)
 }
 
-/// Chain, position and handles of the only change.
-fn change(chains: &[Chain], anew: bool) -> Option<(String, Option<usize>, Vec<u32>)> {
+/// The chain, the position and the deleted handles of the only edit.
+fn change(chains: &[Chain], replaces_all: bool) -> Option<(String, Option<usize>, Vec<u32>)> {
     let (chains, survey) = survey(chains);
-    let changes = to_open(&survey, &chains, anew);
+    let changes = to_open(&survey, &chains, replaces_all);
     assert!(changes.len() < 2, "{changes:?}");
     let change = changes.into_iter().next()?;
     Some((
@@ -104,7 +105,7 @@ fn change(chains: &[Chain], anew: bool) -> Option<(String, Option<usize>, Vec<u3
     ))
 }
 
-/// Where gates go, each as its chain and the position there.
+/// The chains and positions of all gates.
 fn places(chains: &[Chain]) -> Vec<(String, usize)> {
     let (chains, survey) = survey(chains);
     let changes = to_open(&survey, &chains, false).into_iter();
@@ -119,7 +120,7 @@ fn place(chains: &[Chain]) -> Option<(String, usize)> {
 }
 
 /// The state of the only gate.
-fn state_of(chains: &[Chain]) -> State {
+fn state_of(chains: &[Chain]) -> GateState {
     only(chains).2
 }
 
@@ -136,22 +137,25 @@ fn at(chain: &str, position: usize) -> Option<(String, usize)> {
 }
 
 #[test]
-fn libvirts_gate_stands_right_before_its_first_jump() {
+fn the_gate_for_libvirts_iptables_rules_is_directly_before_its_first_jump() {
     for (list, expected) in [
-        (&[">LIBVIRT_FWX", ">LIBVIRT_FWI"][..], State::Missing),
-        (&["deny", "gate", ">LIBVIRT_FWX"], State::Standing),
+        (&[">LIBVIRT_FWX", ">LIBVIRT_FWI"][..], GateState::Missing),
+        (&["deny", "gate", ">LIBVIRT_FWX"], GateState::Present),
         (
             &["gate", "accept x", "log", ">LIBVIRT_FWX"],
-            State::Standing,
+            GateState::Present,
         ),
-        (&["gate", "deny", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "? >bans", ">LIBVIRT_FWX"], State::High),
-        (&["gate", ">bans", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "map", ">LIBVIRT_FWX"], State::High),
-        (&["gate", "return x", ">LIBVIRT_FWX"], State::High),
-        (&[">LIBVIRT_FWX", "gate", ">LIBVIRT_FWI"], State::Sunk),
-        (&["gate", "gate", ">LIBVIRT_FWX"], State::Sunk),
-        (&["gate", ">LIBVIRT_FWX", "gate"], State::Sunk),
+        (&["gate", "deny", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "? >bans", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", ">bans", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "map", ">LIBVIRT_FWX"], GateState::High),
+        (&["gate", "return x", ">LIBVIRT_FWX"], GateState::High),
+        (
+            &[">LIBVIRT_FWX", "gate", ">LIBVIRT_FWI"],
+            GateState::Shadowed,
+        ),
+        (&["gate", "gate", ">LIBVIRT_FWX"], GateState::Shadowed),
+        (&["gate", ">LIBVIRT_FWX", "gate"], GateState::Shadowed),
     ] {
         for base in [ACCEPT, DROP] {
             let seen = only(&[forward(base, list)]);
@@ -162,30 +166,30 @@ fn libvirts_gate_stands_right_before_its_first_jump() {
 }
 
 #[test]
-fn libvirts_nftables_rules_are_skipped_from_their_first_jump_on() {
+fn the_gate_for_libvirts_nftables_rules_is_before_its_first_jump() {
     let base = |list: &[&str]| chain("ip libvirt_network forward", Some(ACCEPT), list);
     let guests = [">guest_cross", ">guest_input", ">guest_output"];
     assert_eq!(place(&[base(&guests)]), at("forward", 0));
     let list = [&["deny"], &guests[..]].concat();
     assert_eq!(place(&[base(&list)]), at("forward", 1));
     let list = [&["gate", "deny"], &guests[..]].concat();
-    assert_eq!(state_of(&[base(&list)]), State::High);
-    // A network's start changes only those chains.
+    assert_eq!(state_of(&[base(&list)]), GateState::High);
+    // The start of a network changes only those chains.
     let list = [&["gate"], &guests[..]].concat();
     let full = chain("ip libvirt_network guest_input", None, &["deny"; 300]);
-    assert_eq!(state_of(&[base(&list), full]), State::Standing);
+    assert_eq!(state_of(&[base(&list), full]), GateState::Present);
 }
 
 #[test]
-fn a_new_gate_goes_below_what_an_admin_put_first() {
+fn a_new_gate_goes_below_the_administrators_first_rules() {
     let list = ["deny", ">LIBVIRT_FWX", "gate"];
     let place = || "ip filter FORWARD".to_owned();
     let seen = change(&[forward(ACCEPT, &list)], false);
     assert_eq!(seen, Some((place(), Some(1), vec![3])));
-    // One that stands above it goes down.
+    // A gate above them moves down.
     let list = ["gate", "deny", ">LIBVIRT_FWX"];
-    for anew in [false, true] {
-        let seen = change(&[forward(ACCEPT, &list)], anew);
+    for replaces_all in [false, true] {
+        let seen = change(&[forward(ACCEPT, &list)], replaces_all);
         assert_eq!(seen, Some((place(), Some(1), vec![1])));
     }
     let (chains, survey) = survey(&[forward(ACCEPT, &list)]);
@@ -194,23 +198,23 @@ fn a_new_gate_goes_below_what_an_admin_put_first() {
 }
 
 #[test]
-fn filters_of_single_guests_hold() {
+fn filters_of_single_guests_still_apply() {
     let filters = [">libvirt-in", ">libvirt-out", ">libvirt-in-post"];
     let list = [&filters[..], &["accept x"]].concat();
     assert_eq!(place(&[forward(DROP, &list)]), at("FORWARD", 4));
-    // Whatever is in them, which is not read.
+    // Their rules are not read.
     let full = inner("libvirt-in", &["drop"]);
     assert_eq!(place(&[forward(DROP, &list), full]), at("FORWARD", 4));
     assert_eq!(place(&[forward(ACCEPT, &list)]), None);
     let list = [&filters[..], &[">LIBVIRT_FWX"]].concat();
     assert_eq!(place(&[forward(ACCEPT, &list)]), at("FORWARD", 3));
-    // libvirt puts its calls to the head again with each guest: a gate below stays.
+    // libvirt inserts its jumps at the head again with each guest: a gate below keeps its position.
     let list = [&filters[..], &["gate", ">LIBVIRT_FWX"]].concat();
-    assert_eq!(state_of(&[forward(ACCEPT, &list)]), State::Standing);
+    assert_eq!(state_of(&[forward(ACCEPT, &list)]), GateState::Present);
 }
 
 #[test]
-fn a_ban_chain_holds_with_either_policy() {
+fn a_chain_of_bans_still_applies_with_either_policy() {
     let bans = || inner("CROWDSEC_CHAIN", &["deny", "deny"]);
     let f2b = || inner("f2b-sshd", &["deny", "deny", "return"]);
     let heads = [">CROWDSEC_CHAIN", ">f2b-sshd", "? >f2b-http"];
@@ -226,42 +230,51 @@ fn a_ban_chain_holds_with_either_policy() {
         let seen = place(&[forward(base, &list), bans(), f2b()]);
         assert_eq!(seen, expected, "{list:?}");
     }
-    // One that is put to the head, or anywhere above the gate, later.
+    // A later jump at the head, or anywhere above the gate.
     let list = [">CROWDSEC_CHAIN", "accept x", "gate"];
-    assert_eq!(state_of(&[forward(DROP, &list), bans()]), State::Standing);
+    assert_eq!(
+        state_of(&[forward(DROP, &list), bans()]),
+        GateState::Present
+    );
     let list = ["gate", ">CROWDSEC_CHAIN", "accept x"];
-    assert_eq!(state_of(&[forward(DROP, &list), bans()]), State::High);
+    assert_eq!(state_of(&[forward(DROP, &list), bans()]), GateState::High);
 }
 
 #[test]
-fn what_is_appended_behind_a_gate_holds_from_the_next_look_on() {
-    assert_eq!(state_of(&[forward(DROP, &["gate", "deny"])]), State::High);
+fn a_denial_that_is_appended_below_a_gate_applies_from_the_next_survey_on() {
+    assert_eq!(
+        state_of(&[forward(DROP, &["gate", "deny"])]),
+        GateState::High
+    );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
     assert_eq!(
         state_of(&[forward(ACCEPT, &["gate", "drop"])]),
-        State::Standing
+        GateState::Present
     );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "drop"])]),
-        State::Standing
+        GateState::Present
     );
-    assert_eq!(state_of(&[forward(DROP, &["drop", "gate"])]), State::Sunk);
+    assert_eq!(
+        state_of(&[forward(DROP, &["drop", "gate"])]),
+        GateState::Shadowed
+    );
     assert_eq!(
         state_of(&[forward(DROP, &["gate", "deny", "drop"])]),
-        State::High
+        GateState::High
     );
 }
 
 #[test]
-fn a_chain_that_refuses_everything_is_entered() {
-    // Its own exceptions and denials hold.
+fn the_gate_goes_into_a_chain_that_refuses_every_packet() {
+    // Its own exceptions and denials still apply.
     let rest = || inner("REST", &["deny", "accept x", "drop"]);
     let list = ["deny", ">REST", "accept x"];
     assert_eq!(place(&[forward(ACCEPT, &list), rest()]), at("REST", 2));
-    // By goto too, and through another chain.
+    // Also by goto, and through another chain.
     let list = ["deny", "=>REST"];
     assert_eq!(place(&[forward(ACCEPT, &list), rest()]), at("REST", 2));
     let nested = inner("MORE", &["x", ">REST"]);
@@ -274,24 +287,24 @@ fn a_chain_that_refuses_everything_is_entered() {
 }
 
 #[test]
-fn a_chain_that_some_packets_leave_may_need_two_gates() {
+fn a_chain_from_which_some_packets_return_may_need_two_gates() {
     let rest = || inner("REST", &["return x", "drop"]);
     let chains = [forward(DROP, &[">REST", "deny"]), rest()];
     let both = [("FORWARD".to_owned(), 2), ("REST".to_owned(), 1)];
     assert_eq!(places(&chains), both);
-    // What leaves it is refused by nobody.
+    // No rule refuses the packets that return from it.
     assert_eq!(
         place(&[forward(ACCEPT, &[">REST", "deny"]), rest()]),
         at("REST", 1)
     );
-    // By a goto it leaves for the policy.
+    // After a goto the policy follows.
     let chains = [forward(DROP, &["=>REST", "deny"]), rest()];
     let both = [("FORWARD".to_owned(), 0), ("REST".to_owned(), 1)];
     assert_eq!(places(&chains), both);
 }
 
 #[test]
-fn a_chain_that_refuses_nothing_to_all_is_passed() {
+fn a_chain_that_does_not_refuse_every_packet_stays_above_the_gate() {
     for list in [
         &["deny"][..],
         &["return"],
@@ -304,20 +317,20 @@ fn a_chain_that_refuses_nothing_to_all_is_passed() {
         let chains = [forward(ACCEPT, &[">C", "accept x"]), inner("C", list)];
         assert_eq!(place(&chains), None, "{list:?}");
     }
-    // Everything passes there: what follows is not reached.
+    // It accepts every packet: the rules after it are not reached.
     let chains = [forward(DROP, &[">C"]), inner("C", &["accept"])];
     assert_eq!(place(&chains), None);
 }
 
 #[test]
-fn a_cycle_and_a_deep_chain_end() {
+fn the_walk_ends_in_a_cycle_and_in_a_deep_chain() {
     let chains = [
         forward(DROP, &[">A"]),
         inner("A", &[">B"]),
         inner("B", &[">A", ">FORWARD", "=>B"]),
     ];
     assert_eq!(place(&chains), at("FORWARD", 1));
-    // As deep as the kernel jumps, and one more: nobody knows, so the gate goes below.
+    // As deep as the kernel jumps, and one level more: the last chain is not read, so the gate goes below.
     let deep = |depth: usize| {
         let names: Vec<_> = (0..=depth).map(|number| format!("C{number}")).collect();
         let jumps = names.windows(2);
@@ -329,8 +342,8 @@ fn a_cycle_and_a_deep_chain_end() {
     assert_eq!(place(&deep(15)), at("C15", 0));
     let (_, survey) = survey(&deep(16));
     assert_eq!(survey.sites[0].chain().chain, "FORWARD");
-    assert_eq!(survey.obstacles[0].why, Why::Long);
-    // Each calls the next twice.
+    assert_eq!(survey.obstacles[0].why, NoGateReason::Long);
+    // Each chain calls the next one twice.
     let twice = (0..15).map(|number| {
         let next = format!(">C{}", number + 1);
         inner(&format!("C{number}"), &[&next, &next])
@@ -342,22 +355,25 @@ fn a_cycle_and_a_deep_chain_end() {
 }
 
 #[test]
-fn a_chain_too_long_to_be_read_is_no_reason_to_go_above_it() {
+fn the_gate_goes_below_a_chain_that_is_too_long_to_read() {
     let long = [vec!["deny"; reach::LONGEST], vec!["drop"]].concat();
     let (_, survey) = survey(&[forward(DROP, &[">LONG"]), inner("LONG", &long)]);
     assert_eq!(survey.sites[0].chain().chain, "FORWARD");
     let [obstacle] = &survey.obstacles[..] else {
         panic!("{survey:?}");
     };
-    assert_eq!((obstacle.why, obstacle.is_certain), (Why::Long, false));
+    assert_eq!(
+        (obstacle.why, obstacle.is_certain),
+        (NoGateReason::Long, false)
+    );
     assert_eq!(obstacle.word(), "may refuse");
-    // As many as can be, with the gate among them.
+    // The most rules that are read, gate included.
     let full = [vec!["deny"; reach::LONGEST - 1], vec!["gate", "drop"]].concat();
     assert_eq!(
         state_of(&[forward(DROP, &[">C"]), inner("C", &full)]),
-        State::Standing
+        GateState::Present
     );
-    // So many chains.
+    // The most chains that are read.
     let jumps: Vec<_> = (0..200).map(|number| format!(">C{number}")).collect();
     let jumps: Vec<_> = jumps.iter().map(String::as_str).collect();
     let many = (0..200).map(|number| inner(&format!("C{number}"), &["deny"]));
@@ -370,7 +386,7 @@ fn a_chain_too_long_to_be_read_is_no_reason_to_go_above_it() {
 }
 
 #[test]
-fn chains_that_every_packet_comes_to_are_asked_for() {
+fn chains_that_every_packet_reaches_are_requested() {
     let missing = |chains: &[Chain]| {
         let chains = chains.iter().cloned().collect();
         let names = firewalls(&[]).missing(&chains).into_iter();
@@ -397,7 +413,7 @@ fn chains_that_every_packet_comes_to_are_asked_for() {
 }
 
 #[test]
-fn how_everything_is_refused_is_no_denial() {
+fn the_rules_that_refuse_every_packet_together_stay_below_the_gate() {
     let tail = ["tcp reject", "log", "drop"];
     let list = [&["deny"], &tail[..]].concat();
     assert_eq!(place(&[forward(ACCEPT, &list)]), at("FORWARD", 1));
@@ -406,7 +422,7 @@ fn how_everything_is_refused_is_no_denial() {
         place(&[forward(ACCEPT, &[">REFUSE"]), inner("REFUSE", &tail)]),
         at("REFUSE", 0)
     );
-    // It refuses TCP, and others come later.
+    // It refuses TCP, and other rules follow.
     assert_eq!(
         place(&[forward(DROP, &["tcp reject", "accept x"])]),
         at("FORWARD", 2)
@@ -431,7 +447,7 @@ fn how_everything_is_refused_is_no_denial() {
 }
 
 #[test]
-fn a_firewall_that_is_not_in_use_gets_no_gate_and_loses_an_old_one() {
+fn a_firewall_that_is_not_in_use_has_no_gate_and_an_old_one_is_deleted() {
     assert_eq!(change(&[forward(ACCEPT, &["deny"])], false), None);
     let seen = change(&[forward(ACCEPT, &["gate"])], false);
     assert_eq!(seen, Some(("ip filter FORWARD".into(), None, vec![1])));
@@ -439,7 +455,7 @@ fn a_firewall_that_is_not_in_use_gets_no_gate_and_loses_an_old_one() {
     assert_eq!(seen, Some(("inet other x".into(), None, vec![2])));
 }
 
-/// Docker's chains of that version, with these rules in `DOCKER-USER`.
+/// The chains of that version of Docker, with these rules in `DOCKER-USER`.
 fn docker(version: &str, users: &[&str]) -> Vec<Chain> {
     let users = inner("DOCKER-USER", users);
     let own = match version {
@@ -470,7 +486,7 @@ fn docker(version: &str, users: &[&str]) -> Vec<Chain> {
     [users].into_iter().chain(own).collect()
 }
 
-/// `FORWARD` with Docker's jumps of that version, and what is above and below.
+/// `FORWARD` with the jumps of that version of Docker, between other rules.
 fn with_docker(base: Base, version: &str, above: &[&str], below: &[&str]) -> Chain {
     let own = match version {
         "28" => &[">DOCKER-USER", ">DOCKER-FORWARD"][..],
@@ -486,7 +502,7 @@ fn with_docker(base: Base, version: &str, above: &[&str], below: &[&str]) -> Cha
 }
 
 #[test]
-fn docker_refuses_by_its_policy_and_all_denials_beside_it_hold() {
+fn the_gate_for_docker_is_before_the_policy_and_all_denials_apply() {
     for (version, length) in [("20.10", 5), ("26", 5), ("28", 2)] {
         for users in [&["return"][..], &["deny", "return"], &["deny"], &[]] {
             let all = |base| {
@@ -497,13 +513,13 @@ fn docker_refuses_by_its_policy_and_all_denials_beside_it_hold() {
             assert_eq!(place(&all(DROP)), at("FORWARD", length + 2), "{version}");
             assert_eq!(place(&all(ACCEPT)), None, "{version}");
             assert_eq!(only(&all(DROP)).0, "docker");
-            assert_eq!(state_of(&all(ACCEPT)), State::Unneeded);
+            assert_eq!(state_of(&all(ACCEPT)), GateState::NotNeeded);
         }
-        // It restarts: its jumps come to the head, above those to bans.
+        // Docker restarts: its jumps are at the head, above those to bans.
         let forward = with_docker(DROP, version, &[], &[">BANS", "deny", "gate"]);
         let chains = [vec![forward], docker(version, &["deny"])].concat();
-        assert_eq!(state_of(&chains), State::Standing);
-        // Where its users refuse everything, their exceptions and denials hold.
+        assert_eq!(state_of(&chains), GateState::Present);
+        // If `DOCKER-USER` refuses every packet, its exceptions and denials still apply.
         let chains = |base| {
             let forward = with_docker(base, version, &[], &[]);
             [
@@ -518,7 +534,7 @@ fn docker_refuses_by_its_policy_and_all_denials_beside_it_hold() {
 }
 
 #[test]
-fn a_gate_that_older_versions_put_into_dockers_chain_goes() {
+fn a_gate_of_an_older_version_in_dockers_chain_is_deleted() {
     let forward = with_docker(DROP, "26", &[], &[]);
     let chains = [vec![forward], docker("26", &["deny", "gate", "return"])].concat();
     let (chains, survey) = survey(&chains);
@@ -535,7 +551,7 @@ fn a_gate_that_older_versions_put_into_dockers_chain_goes() {
     );
 }
 
-/// ufw's chains as it makes them, with these rules of the user's.
+/// The chains of ufw, with these rules of the administrator.
 fn ufw(base: Base, user: &[&str], after: &[&str], reject: &[&str], more: &[&str]) -> Vec<Chain> {
     let jumps = [
         ">ufw-before-logging-forward",
@@ -561,8 +577,8 @@ fn ufw(base: Base, user: &[&str], after: &[&str], reject: &[&str], more: &[&str]
 }
 
 #[test]
-fn ufws_user_has_the_word_before_the_gate() {
-    // What logs as blocked what goes on to the policy comes after it.
+fn the_administrators_rules_in_ufw_stay_above_the_gate() {
+    // The chain that logs packets before the policy drops them stays below the gate.
     for (user, after, reject, base, expected) in [
         (&["deny"][..], &[][..], &[][..], DROP, at("FORWARD", 2)),
         (&[], &[], &[], DROP, at("FORWARD", 2)),
@@ -574,7 +590,7 @@ fn ufws_user_has_the_word_before_the_gate() {
         let seen = place(&ufw(base, user, after, reject, &[]));
         assert_eq!(seen, expected, "{user:?} {after:?} {reject:?}");
     }
-    // An administrator's denial behind ufw's jumps holds too.
+    // A denial of the administrator after ufw's jumps applies, too.
     assert_eq!(
         place(&ufw(DROP, &[], &[], &[], &["deny"])),
         at("FORWARD", 7)
@@ -582,7 +598,7 @@ fn ufws_user_has_the_word_before_the_gate() {
     let chains = ufw(ACCEPT, &["deny"], &[], &[], &[]);
     assert_eq!(
         only(&chains),
-        ("ufw", "ip filter FORWARD".into(), State::Unneeded)
+        ("ufw", "ip filter FORWARD".into(), GateState::NotNeeded)
     );
 }
 
@@ -594,17 +610,17 @@ fn a_reload_of_ufw_moves_no_gate() {
         chains[0].rules.insert(position, gate);
         state_of(&chains)
     };
-    assert_eq!(with(2, &["deny"]), State::Standing);
-    assert_eq!(with(5, &["deny"]), State::Standing);
-    assert_eq!(with(1, &["deny"]), State::High);
-    // In between its chains are empty.
+    assert_eq!(with(2, &["deny"]), GateState::Present);
+    assert_eq!(with(5, &["deny"]), GateState::Present);
+    assert_eq!(with(1, &["deny"]), GateState::High);
+    // During the reload its chains are empty.
     let mut chains = ufw(DROP, &[], &[], &[], &[]);
     chains
         .iter_mut()
         .skip(1)
         .for_each(|chain| chain.rules.clear());
     chains[0].rules.insert(2, rules(&["gate"]).remove(0));
-    assert_eq!(state_of(&chains), State::Standing);
+    assert_eq!(state_of(&chains), GateState::Present);
 }
 
 #[test]
@@ -624,7 +640,7 @@ fn one_gate_is_enough_for_two_firewalls_in_one_base_chain() {
         place(&ufw(DROP, &["deny"], &[], &[], libvirt)),
         at("FORWARD", 6)
     );
-    // There libvirt's rules are not reached.
+    // Packets do not reach libvirt's rules there.
     let chains = ufw(DROP, &["deny"], &[], &["drop"], libvirt);
     assert_eq!(place(&chains), at("FORWARD", 2));
     assert_eq!(only(&chains).0, "libvirt");
@@ -645,12 +661,12 @@ fn a_policy_drop_is_opened_below_single_denials() {
     }
     assert_eq!(
         state_of(&[forward(DROP, &["deny", "gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
 }
 
 #[test]
-fn iptables_legacy_is_judged_alike() {
+fn chains_of_iptables_legacy_are_surveyed_in_the_same_way() {
     let legacy = |mut chain: Chain| {
         chain.name.engine = virt_forward_policy::netfilter::Engine::Legacy;
         chain
@@ -659,7 +675,7 @@ fn iptables_legacy_is_judged_alike() {
     let chains = [
         legacy(forward(ACCEPT, &list)),
         legacy(inner("BANS", &["deny"])),
-        // The other kind's, of the same name.
+        // The chain of the same name in iptables-nft.
         inner("BANS", &["drop"]),
     ];
     assert_eq!(place(&chains), at("FORWARD", 1));
@@ -667,13 +683,13 @@ fn iptables_legacy_is_judged_alike() {
 }
 
 #[test]
-fn an_admins_own_chain_is_opened_where_the_config_names_it() {
+fn an_administrators_chain_has_a_gate_where_the_config_names_it() {
     let base = |base, list: &[&str]| chain("inet filter forward", Some(base), list);
     for (policy, list, expected) in [
         (DROP, &["deny", ">more"][..], 2),
         (DROP, &["map", "deny", "accept x"], 3),
         (ACCEPT, &["deny", "accept x", "drop"], 2),
-        // Nothing there refuses everything, and it was named.
+        // It does not refuse every packet, but the config names it.
         (ACCEPT, &["deny"], 1),
         (DROP, &["accept x", ">bans", "deny"], 3),
     ] {
@@ -683,7 +699,7 @@ fn an_admins_own_chain_is_opened_where_the_config_names_it() {
         ]);
         assert_eq!(seen, at("forward", expected), "{list:?}");
     }
-    // Only that chain is named: none goes to another.
+    // The config names that chain only: no other has a gate.
     let rest = chain("inet filter rest", None, &["deny", "drop"]);
     assert_eq!(
         place(&[base(DROP, &["deny", ">rest"]), rest]),
@@ -691,22 +707,22 @@ fn an_admins_own_chain_is_opened_where_the_config_names_it() {
     );
     assert_eq!(
         state_of(&[base(DROP, &["deny", "gate", "accept x"])]),
-        State::Standing
+        GateState::Present
     );
-    assert_eq!(state_of(&[base(DROP, &["gate", "deny"])]), State::High);
+    assert_eq!(state_of(&[base(DROP, &["gate", "deny"])]), GateState::High);
     assert_eq!(
         state_of(&[base(DROP, &["map", "drop", "gate"])]),
-        State::Sunk
+        GateState::Shadowed
     );
-    // What accepts all, or our mark, needs none.
+    // A chain that accepts every packet, or the mark, needs no gate.
     assert_eq!(
         state_of(&[base(DROP, &["deny", "accept mark"])]),
-        State::Unneeded
+        GateState::NotNeeded
     );
 }
 
 #[test]
-fn a_chain_that_the_config_names_is_opened_though_another_calls_it() {
+fn a_chain_that_the_config_names_has_a_gate_even_if_another_calls_it() {
     for (jump, list, expected) in [
         (">forward", &["deny", "accept x"][..], 2),
         ("? >forward", &["deny", "drop"], 1),
@@ -721,15 +737,15 @@ fn a_chain_that_the_config_names_is_opened_though_another_calls_it() {
 }
 
 #[test]
-fn a_chain_of_the_config_that_is_not_there_is_told() {
+fn a_chain_of_the_config_that_does_not_exist_is_reported() {
     let absent = |chains: &[Chain]| survey(chains).1.absent.len();
     assert_eq!(absent(&[]), 1);
     assert_eq!(absent(&[chain("inet filter forward", Some(DROP), &[])]), 0);
-    // It is, but no packet comes there.
+    // It exists, but no packet reaches it.
     assert_eq!(absent(&[chain("inet filter forward", None, &[])]), 1);
 }
 
-fn obstacle(chains: &[Chain]) -> (Why, bool) {
+fn obstacle(chains: &[Chain]) -> (NoGateReason, bool) {
     let (_, survey) = survey(chains);
     let [obstacle] = &survey.obstacles[..] else {
         panic!("{survey:?}");
@@ -738,39 +754,48 @@ fn obstacle(chains: &[Chain]) -> (Why, bool) {
 }
 
 #[test]
-fn what_stands_in_the_way_and_has_no_gate_is_named() {
+fn a_chain_that_blocks_and_has_no_gate_is_reported() {
     let own = |base, list: &[&str]| chain("inet mine fwd", Some(base), list);
-    assert_eq!(obstacle(&[own(DROP, &["accept x"])]), (Why::Unknown, true));
-    assert_eq!(obstacle(&[own(ACCEPT, &["deny"])]), (Why::Unknown, false));
-    assert_eq!(obstacle(&[own(ACCEPT, &["map"])]), (Why::Unknown, false));
+    assert_eq!(
+        obstacle(&[own(DROP, &["accept x"])]),
+        (NoGateReason::Unknown, true)
+    );
+    assert_eq!(
+        obstacle(&[own(ACCEPT, &["deny"])]),
+        (NoGateReason::Unknown, false)
+    );
+    assert_eq!(
+        obstacle(&[own(ACCEPT, &["map"])]),
+        (NoGateReason::Unknown, false)
+    );
     let deep = [
         own(ACCEPT, &[">a"]),
         chain("inet mine a", None, &[">b"]),
         chain("inet mine b", None, &[">a", "deny"]),
     ];
-    assert_eq!(obstacle(&deep), (Why::Unknown, false));
+    assert_eq!(obstacle(&deep), (NoGateReason::Unknown, false));
     let deep = [
         own(ACCEPT, &[">a"]),
         chain("inet mine a", None, &["x", ">b"]),
         chain("inet mine b", None, &["deny", "drop"]),
     ];
-    assert_eq!(obstacle(&deep), (Why::Unknown, true));
+    assert_eq!(obstacle(&deep), (NoGateReason::Unknown, true));
     let early = Base {
         priority: table::FORWARD_PRIORITY,
         drops: true,
     };
-    assert_eq!(obstacle(&[own(early, &[])]), (Why::Early, true));
+    assert_eq!(obstacle(&[own(early, &[])]), (NoGateReason::Early, true));
     assert_eq!(
         obstacle(&[chain("ip filter FORWARD", Some(early), &[">LIBVIRT_FWX"])]).0,
-        Why::Early
+        NoGateReason::Early
     );
     let mut owned = own(DROP, &[]);
     owned.is_owned = true;
-    assert_eq!(obstacle(&[owned]), (Why::Owned, true));
+    assert_eq!(obstacle(&[owned]), (NoGateReason::Owned, true));
 }
 
 #[test]
-fn what_lets_us_pass_is_no_obstacle() {
+fn a_chain_that_accepts_marked_packets_does_not_block() {
     let own = |base, list: &[&str]| chain("inet mine fwd", Some(base), list);
     for fine in [
         own(ACCEPT, &["accept x"]),
@@ -789,12 +814,12 @@ fn what_lets_us_pass_is_no_obstacle() {
     }
     assert_eq!(
         obstacle(&[own(DROP, &["drop", "accept mark"])]),
-        (Why::Unknown, true)
+        (NoGateReason::Unknown, true)
     );
 }
 
 #[test]
-fn a_remedy_is_a_line_for_a_shell() {
+fn a_remedy_is_a_shell_command() {
     let [a, b] = ["virbr0", "virbr.1"].map(|name| name.parse::<BridgeName>().unwrap());
     let groups = [vec![&a, &b], vec![&a]];
     let lines = |chain: &Chain| {
@@ -821,7 +846,7 @@ fn a_remedy_is_a_line_for_a_shell() {
     );
 }
 
-/// libvirt's rules for DHCP, of so many networks above our shortcut, if it is there, and below.
+/// libvirt's DHCP rules of that many networks above and below the shortcut, which `gate` adds.
 fn checksums(above: usize, gate: bool, below: usize) -> Chain {
     let list = [
         vec!["x"; above],
@@ -833,28 +858,40 @@ fn checksums(above: usize, gate: bool, below: usize) -> Chain {
 }
 
 #[test]
-fn a_shortcut_is_for_many_rules_and_may_sink_below_some() {
+fn a_shortcut_is_for_many_rules_and_may_stand_below_some() {
     for (seen, expected) in [
-        (checksums(0, false, FEW), None),
-        (checksums(0, false, FEW + 1), Some(State::Missing)),
-        (checksums(0, true, FEW), Some(State::Standing)),
-        // Networks have stopped since, or started.
-        (checksums(0, true, 0), Some(State::Standing)),
-        (checksums(FEW, true, 300), Some(State::Standing)),
-        (checksums(FEW + 1, true, 300), Some(State::Sunk)),
+        (checksums(0, false, SHORTCUT_THRESHOLD), None),
+        (
+            checksums(0, false, SHORTCUT_THRESHOLD + 1),
+            Some(GateState::Missing),
+        ),
+        (
+            checksums(0, true, SHORTCUT_THRESHOLD),
+            Some(GateState::Present),
+        ),
+        // Networks have stopped or started since.
+        (checksums(0, true, 0), Some(GateState::Present)),
+        (
+            checksums(SHORTCUT_THRESHOLD, true, 300),
+            Some(GateState::Present),
+        ),
+        (
+            checksums(SHORTCUT_THRESHOLD + 1, true, 300),
+            Some(GateState::Shadowed),
+        ),
     ] {
         let (chains, survey) = survey(std::slice::from_ref(&seen));
         let state = survey.shortcuts.first().map(|site| site.state);
         assert_eq!(state, expected, "{seen:?}");
-        // It is no firewall, and no place where one could be.
+        // The chain is neither a site nor a blocking chain.
         assert!(survey.sites.is_empty(), "{survey:?}");
-        assert!(rules_are_gone(&survey, Family::Ip));
+        assert!(are_libvirt_rules_missing(&survey, Family::Ip));
         let changes = to_open(&survey, &chains, false);
         match state {
-            None | Some(State::Standing) => assert_eq!(changes, []),
+            None | Some(GateState::Present) => assert_eq!(changes, []),
             _ => {
-                let says = Says::Return;
-                let new = changes[0].insert.map(|new| (new.at, new.says));
+                let says = GateVerdict::Return;
+                let new = changes[0].insert.map(|new| (new.at, new.verdict));
                 assert_eq!(new, Some((0, says)));
                 assert!(changes[0].is_shortcut());
             }
@@ -863,13 +900,13 @@ fn a_shortcut_is_for_many_rules_and_may_sink_below_some() {
 }
 
 #[test]
-fn a_shortcut_goes_with_the_gates() {
+fn a_shortcut_is_deleted_with_the_gates() {
     let chains: Chains = [checksums(3, true, 30)].into_iter().collect();
     let [closing] = &to_close(&chains)[..] else {
         panic!("{chains:?}");
     };
     assert_eq!((&closing.remove[..], closing.insert), (&[4][..], None));
-    // Of another mark.
+    // The mark has changed.
     let seen = change(&[checksums(3, true, 30)], true);
     assert_eq!(
         seen,
@@ -878,9 +915,12 @@ fn a_shortcut_goes_with_the_gates() {
 }
 
 #[test]
-fn libvirts_rules_are_missed_where_they_are_gone() {
+fn missing_rules_of_libvirt_are_detected() {
     let (_, with) = survey(&[forward(ACCEPT, &[">LIBVIRT_FWX"])]);
-    assert!(!rules_are_gone(&with, Family::Ip) && rules_are_gone(&with, Family::Ip6));
+    assert!(
+        !are_libvirt_rules_missing(&with, Family::Ip)
+            && are_libvirt_rules_missing(&with, Family::Ip6)
+    );
     let table = chain("ip libvirt_network forward", Some(ACCEPT), &[]);
-    assert!(rules_are_gone(&survey(&[table]).1, Family::Ip));
+    assert!(are_libvirt_rules_missing(&survey(&[table]).1, Family::Ip));
 }

@@ -1,10 +1,9 @@
-//! ufw: jumps to its chains in `filter FORWARD`, and a policy there, DROP by default; or a
-//! rejection of all in `ufw-reject-forward`.
+//! ufw: jumps to its chains in `filter FORWARD`, and the policy of that chain, DROP by default, or a
+//! `reject` of every packet in `ufw-reject-forward`.
 //!
-//! Not inside its chains: `ufw reload` fills them anew. The jumps it adds once, at the end
-//! (src/ufw-init-functions). Chains with the user's rules (`ufw route deny`, before.rules and
-//! after.rules) stay above the gate; what only logs the rest as blocked, and what rejects it,
-//! below.
+//! The gate is not inside ufw's chains, because `ufw reload` rebuilds them. ufw appends its jumps once
+//! (src/ufw-init-functions). Chains with the administrator's rules (`ufw route deny`, before.rules and
+//! after.rules) stay above the gate; chains that log or reject the remaining packets stay below it.
 
 use super::{Firewall, Own, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;

@@ -1,41 +1,44 @@
-//! The way of a marked packet through a base chain, up to the first rule that refuses everything.
+//! The path of a marked packet through a base chain, up to the first rule that refuses every packet.
 //!
-//! Only rules for all packets lead somewhere or end the way: what a rule does with some packets
-//! is a denial that holds, or an exception from one, and never moves a gate up. Where packets may
-//! come back from a chain that refuses the rest, the way goes on, and a second gate may follow.
+//! Input: a root chain, the chains of the host and the chains that may have a gate. Output: the
+//! positions of gates, and how the path ends.
+//!
+//! Only rules that match every packet continue or end the path. A rule that matches some packets is a
+//! denial that still applies, or an exception from one, and never moves a gate up. If packets may
+//! return from a chain that refuses the others, the path continues, and a second gate may follow.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Firewall, Own, Spot,
+    Firewall, Own, Placement,
     chain_model::{About, Chain, Chains, Rule, Verdict},
     reach::Reach,
 };
 use virt_forward_policy::netfilter::{ChainName, Family};
 
-/// Which chains a gate may go to.
+/// The chains that may have a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ground<'a> {
-    /// All that no program keeps for itself.
-    Anybodys,
-    /// One, which the config names.
+    /// All chains that no program manages.
+    Unmanaged,
+    /// One chain, which the config names.
     Only(&'a ChainName),
-    /// None: what is refused is asked for, no more.
+    /// None: only the end of the path is of interest.
     Nothing,
 }
 
-/// How the way through a chain ends for marked packets.
+/// The end of a chain for marked packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// They go on in the chain that they came from.
+    /// They return to the calling chain.
     Leaves,
-    /// They have passed, by a gate or without one; but for some, maybe, that have left before.
+    /// They are accepted, by a gate or another rule; some may have returned before.
     Passes { some_leave: bool },
-    /// They are refused, and no gate may stand in the chain; but for some, maybe.
+    /// They are refused, and the chain may not have a gate; some may have returned before.
     Refuses { some_leave: bool },
 }
 
-/// What is found on the way.
+/// The state of a walk along the path.
 pub(super) struct Walk<'a> {
     chains: &'a Chains,
     known: &'a [Box<dyn Firewall>],
@@ -45,10 +48,10 @@ pub(super) struct Walk<'a> {
     reach: Reach,
     ends: BTreeMap<&'a ChainName, End>,
     refuse: BTreeMap<ChainName, bool>,
-    spots: Vec<Spot>,
+    placements: Vec<Placement>,
 }
 
-/// Refusals, one after the other, that together may be about everything.
+/// Consecutive rules that may refuse every packet together, one family each for example.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
     start: Option<usize>,
@@ -57,7 +60,7 @@ struct Run {
 }
 
 impl<'a> Walk<'a> {
-    /// The way through `root`.
+    /// A walk through `root`, for packets with `mark`.
     pub(super) fn new(
         root: &'a Chain,
         chains: &'a Chains,
@@ -74,21 +77,21 @@ impl<'a> Walk<'a> {
             reach: reach(root, chains, known),
             ends: BTreeMap::new(),
             refuse: BTreeMap::new(),
-            spots: Vec::new(),
+            placements: Vec::new(),
         }
     }
 
-    /// Where gates belong, and how the way ends.
-    pub(super) fn outcome(mut self) -> (Vec<Spot>, End) {
+    /// The positions of gates, and the end of the path.
+    pub(super) fn outcome(mut self) -> (Vec<Placement>, End) {
         let end = self.chain(self.root);
-        (self.spots, end)
+        (self.placements, end)
     }
 
     fn chain(&mut self, chain: &'a Chain) -> End {
         if let Some(end) = self.ends.get(&chain.name) {
             return *end;
         }
-        // A cycle, which the kernel refuses to load, leads nowhere.
+        // Ends the recursion in a cycle, which the kernel refuses to load.
         self.ends.insert(&chain.name, End::Leaves);
         let end = self.rules(chain);
         self.ends.insert(&chain.name, end);
@@ -102,7 +105,7 @@ impl<'a> Walk<'a> {
             if rule.accepts(self.mark) {
                 return End::Passes { some_leave };
             }
-            if self.is_libvirts(chain, rule) {
+            if self.jumps_to_refusal(chain, rule) {
                 return self.place(chain, at, at, some_leave);
             }
             if rule.verdict == Verdict::Refuse && run.add(rule.about, at) {
@@ -132,7 +135,7 @@ impl<'a> Walk<'a> {
         self.last(chain, run.top(chain.length()), some_leave)
     }
 
-    /// Where a rule for all packets leads.
+    /// The end of the chain that a rule for every packet jumps to.
     fn target(&mut self, chain: &Chain, rule: &Rule) -> End {
         let Some(name) = rule.target().map(|to| chain.name.beside(to)) else {
             return End::Leaves;
@@ -143,41 +146,41 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The chain of that name, where all packets come to it and it is within the bounds.
+    /// The chain of that name, if every packet reaches it and it is within the bounds.
     fn judged(&self, name: &ChainName) -> Option<&'a Chain> {
         let is_known = self.reach.known.contains(name);
         self.chains.get(name).filter(|_| is_known)
     }
 
-    /// Whether it jumps to chains that together refuse what we open.
-    fn is_libvirts(&self, chain: &Chain, rule: &Rule) -> bool {
+    /// Whether the rule jumps to a chain that refuses every allowed packet, together with others.
+    fn jumps_to_refusal(&self, chain: &Chain, rule: &Rule) -> bool {
         let name = rule.target().map(|to| chain.name.beside(to));
         let own = name.and_then(|name| own(self.known, &name));
         rule.is_for_all() && own == Some(Own::Refuses)
     }
 
-    /// No rule is left: the policy, or the chain that the packet came from.
+    /// The end after the last rule: the policy, or a return to the calling chain.
     fn last(&mut self, chain: &'a Chain, top: usize, some_leave: bool) -> End {
         if !self.is_root(chain) {
             return End::Leaves;
         }
-        // What a chain that the config names leads on to, it was named for.
+        // A chain that the config names gets a gate, even if it does not refuse every packet itself.
         let is_named = self.ground == Ground::Only(&chain.name);
-        match chain.base.is_some_and(|base| base.drops) || is_named {
-            true => self.refused(chain, top, some_leave),
-            false => End::Passes { some_leave },
+        if is_named || chain.base.is_some_and(|base| base.drops) {
+            return self.refused(chain, top, some_leave);
         }
+        End::Passes { some_leave }
     }
 
-    /// Everything is refused from the rule at `top` on. What logs that goes below the gate.
+    /// Every packet is refused from the rule at `top` on. Rules that log this stay below the gate.
     fn refused(&mut self, chain: &'a Chain, top: usize, some_leave: bool) -> End {
         let rules: Vec<_> = chain.foreign().take(top).collect();
-        let logging = rules.iter().rev();
-        let logging = logging.take_while(|rule| self.only_logs(chain, rule));
-        self.place(chain, top - logging.count(), top, some_leave)
+        let only_logs = |rule: &&&Rule| self.only_logs(chain, rule);
+        let logging = rules.iter().rev().take_while(only_logs).count();
+        self.place(chain, top - logging, top, some_leave)
     }
 
-    /// A gate belongs before the rule at `at`, and works up to that at `top`.
+    /// Adds a gate at position `at`, which has an effect up to position `top`.
     fn place(&mut self, chain: &'a Chain, at: usize, top: usize, some_leave: bool) -> End {
         if !self.may_change(chain) {
             return End::Refuses { some_leave };
@@ -188,7 +191,8 @@ impl<'a> Walk<'a> {
                 below = position + 1;
             }
         }
-        self.spots.push(Spot::between(chain, below, at, top));
+        self.placements
+            .push(Placement::between(chain, below, at, top));
         End::Passes { some_leave }
     }
 
@@ -198,13 +202,13 @@ impl<'a> Walk<'a> {
 
     fn may_change(&self, chain: &Chain) -> bool {
         match self.ground {
-            Ground::Anybodys => self.is_root(chain) || own(self.known, &chain.name).is_none(),
+            Ground::Unmanaged => self.is_root(chain) || own(self.known, &chain.name).is_none(),
             Ground::Only(name) => chain.name == *name,
             Ground::Nothing => false,
         }
     }
 
-    /// Whether a rule has to stay above the gate: it refuses some packet, or spares it a rule
+    /// Whether a rule has to stay above the gate: it refuses some packets, or exempts them from a rule
     /// that does.
     fn holds(&mut self, chain: &Chain, rule: &Rule) -> bool {
         match &rule.verdict {
@@ -214,7 +218,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether a chain may refuse some packet. One that only some packets come to is not read.
+    /// Whether a chain may refuse a packet. A chain that only some packets reach is not read.
     fn may_refuse(&mut self, name: ChainName) -> bool {
         let Some(chain) = self.judged(&name) else {
             return true;
@@ -232,8 +236,8 @@ impl<'a> Walk<'a> {
         refuses
     }
 
-    /// Whether a rule calls a chain that does nothing but log, as ufw does before it refuses:
-    /// what passes is not to be logged as refused.
+    /// Whether a rule calls a chain that only logs, as ufw does before it refuses: accepted packets must
+    /// not be logged as refused.
     fn only_logs(&self, chain: &Chain, rule: &Rule) -> bool {
         let Verdict::Jump(to) = &rule.verdict else {
             return false;
@@ -247,7 +251,7 @@ impl<'a> Walk<'a> {
         rule.is_for_all() && called.is_some_and(|called| called.foreign().all(is_quiet))
     }
 
-    /// Whether the refusal of what is left goes on behind this rule.
+    /// Whether the rule belongs to a run of rules that refuse every packet together.
     fn is_part_of_refusal(&self, chain: &Chain, rule: &Rule) -> bool {
         match rule.verdict {
             Verdict::Refuse => rule.about != About::Some,
@@ -258,7 +262,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether some packets may come to the end of their chain by this rule.
+/// Whether some packets may leave their chain by this rule.
 fn may_leave(rule: &Rule) -> bool {
     matches!(
         rule.verdict,
@@ -267,7 +271,7 @@ fn may_leave(rule: &Rule) -> bool {
 }
 
 impl Run {
-    /// One refusal more, at that position; whether all packets are refused now.
+    /// Adds a refusal at that position; returns whether every packet is refused now.
     fn add(&mut self, about: About, at: usize) -> bool {
         match about {
             About::Some => return false,
@@ -282,18 +286,18 @@ impl Run {
         self.ip && self.ip6
     }
 
-    /// The position of its first rule; `at` where there is none.
+    /// The position of the first rule of the run; `at` if it is empty.
     fn top(self, at: usize) -> usize {
         self.start.unwrap_or(at)
     }
 }
 
-/// Whose chain that is, and what it means.
+/// The role of a chain that a program manages.
 fn own(known: &[Box<dyn Firewall>], name: &ChainName) -> Option<Own> {
     known.iter().find_map(|known| known.own(name))
 }
 
-/// The chains that every packet of `root` comes to.
+/// The chains that every packet of `root` reaches.
 pub(super) fn reach(root: &Chain, chains: &Chains, known: &[Box<dyn Firewall>]) -> Reach {
     let follows = |name: &ChainName| !matches!(own(known, name), Some(Own::Refuses | Own::Denies));
     Reach::of(root, chains, follows)

@@ -1,15 +1,17 @@
-//! The host's routing as a whole, as values: which interfaces it would send to a subnet through.
+//! The interfaces through which the host reaches a subnet, by all of its routing.
 //!
-//! The kernel's own reverse path check (`fib saddr . iif oif exists`) looks one route up, for an
-//! unmarked packet. It does not see the other next hops of an IPv6 route, nor the tables that
-//! only marked packets reach, which is how a host with two uplinks answers by the one that a
-//! connection came in by. [`survey`] sees them: it looks every address up once for each
-//! [kind of reply](rules::Reply) that rules of routing tell apart.
+//! Input: the routing rules and routes of one family, and subnets outside. Output: the interfaces that
+//! lead to them, and the return paths that the kernel's own reverse path check does not accept.
 //!
-//! A table for marked packets mostly has a default route alone, so that it would make every
-//! address valid on its uplink, those of directly connected subnets among them. A route therefore
-//! counts for an address only where no other reply takes a more specific route that leaves by
-//! other interfaces.
+//! That check (`fib saddr . iif oif exists`) looks up one route, for an unmarked packet. It ignores the
+//! other next hops of an IPv6 route, and the tables that only marked packets reach, by which a host
+//! with two uplinks replies through the one that a connection arrived on. [`survey`] includes them: it
+//! looks up every address once for each [kind of reply](rules::Reply) that the routing rules
+//! distinguish.
+//!
+//! A table for marked packets usually has only a default route, which would make every address valid
+//! on its uplink, addresses of directly connected subnets included. A route therefore counts for an
+//! address only if no other kind of reply takes a more specific route through other interfaces.
 
 mod rules;
 #[cfg(test)]
@@ -30,61 +32,61 @@ use virt_forward_policy::share;
 pub struct Route {
     /// The number of its table.
     pub table: u32,
-    /// What it is for.
+    /// The destination.
     pub to: IpNet,
-    /// Of several with the same table and subnet the lowest is used.
+    /// The metric: of several routes with the same table and destination the lowest is used.
     pub metric: u32,
-    /// Where it leads.
+    /// The next hops.
     pub way: Way,
 }
 
-/// Where a route leads.
+/// The next hops of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Through these interfaces: one, or one for each next hop.
+    /// The interfaces of the next hops.
     Interfaces(BTreeSet<String>),
-    /// Nowhere: to the host itself, or `blackhole`, `unreachable`, `prohibit`.
+    /// None: `local`, `blackhole`, `unreachable` or `prohibit`.
     Nowhere,
-    /// On to the next rule: `throw`.
+    /// `throw`: the next rule follows.
     Throw,
 }
 
-/// Rules and routes of one family.
+/// The routing rules and routes of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// By priority.
+    /// The rules, by priority.
     pub rules: Vec<Rule>,
-    /// In no order.
+    /// The routes, in any order.
     pub routes: Vec<Route>,
 }
 
-/// A network that replies come from.
+/// A network whose guests send replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its bridge.
+    /// The bridge.
     pub bridge: String,
-    /// One of its subnets.
+    /// One of the network's subnets.
     pub subnet: IpNet,
 }
 
-/// The most return paths that the table holds: beyond that the kernel's own check has to do.
+/// The maximum number of return paths in the table. Beyond it only the kernel's own check applies.
 pub const MOST: usize = 4096;
-/// The most parts that a look divides the subnets into.
+/// The maximum number of parts into which a survey divides the subnets.
 const MOST_PARTS: usize = 64 * 1024;
 
-/// What a look at the routing found.
+/// The result of a survey.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Every interface that leads to one of the subnets, or to a part of it, and the family.
+    /// Every interface that leads to one of the subnets, or to a part of it, with the family.
     pub ways: BTreeSet<(String, Ip)>,
-    /// Those that the kernel's check does not know; those of one interface do not overlap.
+    /// The paths that the kernel's check does not accept; those of one interface do not overlap.
     pub return_paths: BTreeSet<ReturnPath>,
-    /// There is more than the table can hold: `return_paths` is empty.
+    /// Whether there are more return paths than the table can hold; `return_paths` is then empty.
     pub is_too_much: bool,
 }
 
 impl Found {
-    /// With what the look at the other family found.
+    /// The result together with that of the other family.
     #[must_use]
     pub fn and(mut self, other: Found) -> Self {
         self.ways.extend(other.ways);
@@ -98,7 +100,7 @@ impl Found {
     }
 }
 
-/// Looks for the ways to `subnets`, of one family, for replies of `sources`.
+/// The interfaces and return paths to `subnets`, of one family, for replies of `sources`.
 pub fn survey(routing: &Routing, subnets: &[IpNet], sources: &[Source]) -> Found {
     let bounds: Vec<IpNet> = routing.rules.iter().filter_map(|rule| rule.to).collect();
     let routes: Vec<&Route> = routing.routes.iter().collect();
@@ -135,7 +137,7 @@ pub fn survey(routing: &Routing, subnets: &[IpNet], sources: &[Source]) -> Found
     found.and(Found::default())
 }
 
-/// The interfaces of all routes to the subnets, and to parts of them.
+/// The interfaces of all routes to the subnets or to parts of them.
 fn every_way(routes: &[Route], subnets: &[IpNet]) -> BTreeSet<(String, Ip)> {
     let leads_there = |route: &&Route| subnets.iter().any(|subnet| share(subnet, &route.to));
     let ways = routes.iter().filter(leads_there).flat_map(|route| {
@@ -150,7 +152,7 @@ fn every_way(routes: &[Route], subnets: &[IpNet]) -> BTreeSet<(String, Ip)> {
     ways.collect()
 }
 
-/// The longest prefix, and the interfaces that it leads to.
+/// The route that a lookup finds: its prefix length and its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     length: u8,
@@ -166,7 +168,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Divides `subnet` into parts that every route and rule either holds whole or not at all.
+    /// Divides `subnet` into parts that every route and rule contains as a whole or not at all.
     fn divide(&mut self, subnet: IpNet, routes: &[&Route], bounds: &[IpNet]) {
         if self.parts > MOST_PARTS {
             return;
@@ -197,7 +199,7 @@ impl Look<'_> {
         }
     }
 
-    /// A part that is the same to every route and rule.
+    /// Records the interfaces of a part that routes and rules do not divide.
     fn judge(&mut self, part: IpNet, routes: &[&Route]) {
         let answers = self
             .replies
@@ -229,7 +231,7 @@ impl Look<'_> {
         }
     }
 
-    /// The route that a reply to addresses of `part` takes; nothing where it has none.
+    /// The route of a reply to addresses of `part`; `None` if there is none.
     fn answer(&self, reply: &Reply, part: IpNet, routes: &[&Route]) -> Option<Answer> {
         for rule in reply.rules(self.rules, part) {
             let Action::Lookup { table, suppressed } = rule.action else {
@@ -249,8 +251,8 @@ impl Look<'_> {
     }
 }
 
-/// The best route of a table: the longest prefix, of these the lowest metric, with the next hops
-/// of all that have both. A route that leads nowhere has no interfaces, `throw` no set of them.
+/// The best route of a table: the longest prefix, then the lowest metric, with the next hops of all
+/// routes that have both. The set is empty for a route without next hops, and absent for `throw`.
 fn best(routes: &[&Route], table: u32, part: IpNet) -> Option<(u8, Option<BTreeSet<String>>)> {
     let fits = |route: &&&Route| route.table == table && route.to.contains(&part);
     let rank = |route: &Route| (std::cmp::Reverse(route.to.prefix_len()), route.metric);

@@ -1,4 +1,4 @@
-//! Rules of routing (ip-rule(8)), and the kinds of replies that they tell apart.
+//! Routing rules (ip-rule(8)), and the kinds of replies that they distinguish.
 
 use std::collections::BTreeSet;
 
@@ -6,65 +6,65 @@ use ipnet::IpNet;
 
 use super::Source;
 
-/// A rule.
+/// A routing rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The lowest comes first.
+    /// The priority; the lowest comes first.
     pub priority: u32,
-    /// Packets to that subnet.
+    /// The destination that packets have to have.
     pub to: Option<IpNet>,
-    /// Packets from there.
+    /// The source that packets have to have.
     pub from: From,
-    /// Packets with that mark: the value and the mask.
+    /// The mark that packets have to have: the value and the mask.
     pub mark: Option<(u32, u32)>,
-    /// What else it asks for.
+    /// Other conditions.
     pub condition: Condition,
-    /// It means packets that do not fit (`not`).
+    /// Whether it matches packets that do not meet the conditions (`not`).
     pub is_inverted: bool,
-    /// What it does.
+    /// The action.
     pub action: Action,
 }
 
-/// Where packets come from.
+/// The source of packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct From {
-    /// With a source in that subnet.
+    /// The subnet of the source address.
     pub subnet: Option<IpNet>,
-    /// In by that interface.
+    /// The interface that they arrive on.
     pub interface: Option<String>,
 }
 
-/// What else a rule asks for, as far as forwarded packets are concerned.
+/// Other conditions of a rule, as far as forwarded packets are concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No other condition.
     #[default]
     None,
-    /// Something that some packets have: a protocol, a port.
+    /// One that some packets meet: a protocol, a port.
     Sometimes,
-    /// Something that no forwarded packet has: a socket's interface or its user.
+    /// One that no forwarded packet meets: a socket's interface or user.
     Never,
 }
 
-/// What a rule does.
+/// The action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Looks a table up; a route whose prefix is no longer than `suppressed` does not count.
+    /// Looks up a table; routes with a prefix of at most `suppressed` bits are ignored.
     Lookup {
-        /// The table's number.
+        /// The number of the table.
         table: u32,
         /// `suppress_prefixlength`
         suppressed: Option<u8>,
     },
-    /// Goes on at the first rule with that priority or a higher one.
+    /// Continues at the first rule with at least that priority.
     Goto(u32),
-    /// Nothing.
+    /// No action.
     Nop,
     /// `blackhole`, `unreachable`, `prohibit`
     Refuse,
 }
 
-/// Whether a rule is about a kind of reply.
+/// Whether a rule matches a kind of reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fits {
     Always,
@@ -79,8 +79,8 @@ impl Fits {
 }
 
 impl Rule {
-    /// Whether it is about packets of `source` with that mark; what they go to aside. The bridge
-    /// is left out of account where there is none.
+    /// Whether it matches packets of `source` with that mark, apart from their destination. Without a
+    /// bridge, rules for an interface do not match.
     fn fits(&self, source: Option<&IpNet>, bridge: Option<&str>, mark: u32) -> Fits {
         let of_source = match (&self.from.subnet, source) {
             (None, _) => Fits::Always,
@@ -107,17 +107,17 @@ impl Rule {
     }
 }
 
-/// A kind of reply that rules tell apart.
+/// A kind of reply that the rules distinguish.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reply {
-    /// What the kernel's own reverse path check looks up: no mark, no interface.
+    /// Whether the kernel's own reverse path check looks it up: no mark, no interface.
     pub(super) is_plain: bool,
-    /// For each rule, whether it is about such a reply: where packets go aside.
+    /// For each rule, whether it matches such a reply, apart from the destination.
     fits: Vec<bool>,
 }
 
 impl Reply {
-    /// The rules that decide about a packet to `part`, in their order.
+    /// The rules that match a packet to `part`, in order.
     pub(super) fn rules<'a>(
         &'a self,
         rules: &'a [Rule],
@@ -134,7 +134,7 @@ impl Reply {
                 }
                 match rule.action {
                     Action::Nop => {}
-                    // Only forward, as the kernel has it: else this would not end.
+                    // Only forward, as in the kernel, so that the loop ends.
                     Action::Goto(priority) => {
                         let rest = rules.iter().skip(at);
                         let skipped = rest.take_while(|rule| rule.priority < priority).count();
@@ -147,11 +147,11 @@ impl Reply {
     }
 }
 
-/// Every kind of reply: with each mark that a rule asks for and without one, from each of
-/// `sources`, and, for what only some packets have, one rule at a time that is about them.
+/// Every kind of reply: from each of `sources`, without a mark and with each mark that a rule matches,
+/// and for each rule that matches only some packets, those packets.
 pub(super) fn replies(rules: &[Rule], sources: &[Source]) -> Vec<Reply> {
     let mut all = BTreeSet::new();
-    // What `not fwmark` asks for is that the mark is another one: none is enough.
+    // `not fwmark` matches any other mark, none included.
     let asked = rules.iter().filter(|rule| !rule.is_inverted);
     let marks: BTreeSet<u32> = asked
         .filter_map(|rule| Some(rule.mark?.0))
@@ -164,7 +164,7 @@ pub(super) fn replies(rules: &[Rule], sources: &[Source]) -> Vec<Reply> {
     });
     let ends: BTreeSet<_> = bare.chain(of_sources).collect();
     for (subnet, bridge) in ends {
-        // Without a network nobody replies; then what the kernel looks up is all there is.
+        // Without a source there are no replies, and only the kernel's own lookup remains.
         if subnet.is_none() && !sources.is_empty() {
             continue;
         }
@@ -176,7 +176,7 @@ pub(super) fn replies(rules: &[Rule], sources: &[Source]) -> Vec<Reply> {
             all.extend(replies_that(&fits, bridge.is_none() && *mark == 0));
         }
     }
-    // What the kernel looks up itself is not looked up again.
+    // A reply that the kernel looks up itself is not looked up again.
     let known: BTreeSet<_> = all
         .iter()
         .filter(|one: &&Reply| one.is_plain)
@@ -199,9 +199,11 @@ fn replies_that(fits: &[Fits], is_plain: bool) -> Vec<Reply> {
             })
             .collect(),
     };
-    let some = (0..)
-        .zip(fits)
-        .filter(|(_, fits)| **fits == Fits::Sometimes);
-    let some = some.map(|(at, _)| reply(Some(at)));
-    [reply(None)].into_iter().chain(some).collect()
+    let mut replies = vec![reply(None)];
+    for (at, fits) in (0..).zip(fits) {
+        if *fits == Fits::Sometimes {
+            replies.push(reply(Some(at)));
+        }
+    }
+    replies
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `ip route`'s words: `SUBNET dev A [dev B] [table N] [metric N]`, `blackhole SUBNET`…
+/// A route in the words of `ip route`: `SUBNET dev A [dev B] [table N] [metric N]`, `blackhole SUBNET`…
 fn route(text: &str) -> Route {
     let mut words = text.split_whitespace().peekable();
     let nowhere = ["blackhole", "unreachable", "prohibit", "local"];
@@ -35,7 +35,7 @@ fn route(text: &str) -> Route {
     }
 }
 
-/// `ip rule`'s words: `PRIORITY [not] [from S] [to S] [iif I] [fwmark V/M] [dport P] lookup N …`
+/// A rule in the words of `ip rule`: `PRIORITY [not] [from S] [to S] [iif I] [fwmark V/M] [dport P] lookup N …`
 fn rule(text: &str) -> Rule {
     let mut words = text.split_whitespace();
     let mut rule = Rule {
@@ -87,7 +87,7 @@ fn rule(text: &str) -> Rule {
     rule
 }
 
-/// What the kernel has without anybody's doing: local, main, default.
+/// The kernel's default rules: local, main, default.
 const USUAL: [&str; 3] = ["0 lookup 255", "32766 lookup 254", "32767 lookup 253"];
 
 fn routing(rules: &[&str], routes: &[&str]) -> Routing {
@@ -159,13 +159,13 @@ fn all_next_hops_of_ipv6_are_valid_and_the_kernel_knows_those_of_ipv4() {
         paths(&[], &routes, &["fd99::/64"]),
         ["up1 fd99::/64", "up2 fd99::/64"]
     );
-    // Of a peer's subnet only the part that is routed so.
+    // Only the part of a peer's subnet that has such a route.
     assert_eq!(
         paths(&[], &routes, &["fd99::/48"]),
         ["up1 fd99::/64", "up2 fd99::/64"]
     );
     assert_eq!(paths(&[], &routes, &["fd98::/64"]), NONE);
-    // Two routes of one metric are as one with two next hops, and of two metrics are not.
+    // Two routes of one metric count as one with two next hops; routes of two metrics do not.
     let apart = ["fd99::/64 dev up1 metric 5", "fd99::/64 dev up2 metric 5"];
     assert_eq!(paths(&[], &apart, &["fd99::1/128"]).len(), 2);
     let spare = ["fd99::/64 dev up1 metric 5", "fd99::/64 dev up2 metric 6"];
@@ -205,7 +205,7 @@ fn a_table_for_marked_packets_makes_no_subnet_of_another_link_valid() {
 #[test]
 fn what_the_table_itself_has_more_specific_is_valid() {
     let mut routes = TWO_UPLINKS.to_vec();
-    // The same subnet by another link, and a part of it.
+    // The same subnet through another link, and a part of it.
     routes.push("192.168.0.0/24 dev lan1 table 200");
     let rules = ["100 fwmark 2 lookup 200"];
     assert_eq!(
@@ -218,7 +218,7 @@ fn what_the_table_itself_has_more_specific_is_valid() {
         paths(&rules, &routes, &["172.16.0.0/12"]),
         ["vpn 172.16.5.0/24"]
     );
-    // A subnet that leads nowhere is nobody's.
+    // A subnet without next hops is valid on no interface.
     routes.push("unreachable 198.51.100.0/24");
     assert_eq!(paths(&rules, &routes, &["198.51.100.7/32"]), NONE);
     routes.pop();
@@ -256,7 +256,7 @@ fn a_mask_is_part_of_a_mark() {
     let of = |rules: &[&str]| paths(rules, &TWO_UPLINKS, &["198.51.100.7/32"]);
     let valid = ["wan2 198.51.100.7/32"];
     assert_eq!(of(&["100 fwmark 512/65280 lookup 200"]), valid);
-    // The rule for another mark comes first, and is not about this one.
+    // The rule for another mark comes first, and does not match this one.
     assert_eq!(
         of(&[
             "90 fwmark 256/65280 lookup 254",
@@ -281,7 +281,7 @@ fn a_tunnel_of_wg_quick_is_what_the_kernel_sees() {
         "192.168.0.0/24 dev eth0",
         "0.0.0.0/0 dev wg0 table 51820",
     ];
-    // The tunnel's own packets go by eth0; what guests send never does.
+    // The tunnel's own packets leave by eth0; packets of guests never do.
     assert_eq!(paths(&rules, &routes, &["10.200.0.9/32"]), NONE);
     assert_eq!(ways(&rules, &routes, &["10.200.0.9/32"]), ["wg0"]);
     assert_eq!(ways(&rules, &routes, &["192.168.0.30/32"]), ["eth0"]);
@@ -297,7 +297,7 @@ fn rules_about_networks_are_followed_for_these_networks_alone() {
     let of = |text: &str| paths(&[text], &routes, &["8.8.8.8/32", "192.168.0.30/32"]);
     assert_eq!(of("100 iif virbr3 lookup 100"), ["wg0 8.8.8.8/32"]);
     assert_eq!(of("100 iif docker0 lookup 100"), NONE);
-    // The kernel's check knows the guest's address.
+    // The kernel's check sees the guest's address.
     assert_eq!(of("100 from 10.17.3.0/24 lookup 100"), NONE);
     assert_eq!(
         ways(
@@ -308,7 +308,7 @@ fn rules_about_networks_are_followed_for_these_networks_alone() {
         .len(),
         2
     );
-    // But not that it is about some guests only.
+    // But not that the rule matches some guests only.
     assert_eq!(
         of("100 from 10.17.3.21 lookup 100"
             .replace(".21", ".21/32")

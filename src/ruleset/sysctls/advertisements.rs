@@ -1,35 +1,37 @@
-//! Router advertisements on a host that forwards IPv6.
+//! `accept_ra`: router advertisements on a host that forwards IPv6.
 //!
-//! An interface that forwards ignores them, unless its `accept_ra` is 2 (include/net/ipv6.h and
-//! net/ipv6/ndisc.c, `ipv6_accept_ra`), and loses the routes that it has from them
-//! (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`). The first advertisement may arrive after
-//! forwarding was enabled: at boot, or when a link comes up. So wherever `accept_ra` is 1 it
-//! becomes 2, not only where there is such a route. That goes for the setting that new interfaces
-//! start with, too, as they ask for an advertisement before anybody could change theirs.
+//! An interface that forwards ignores router advertisements, unless its `accept_ra` is 2
+//! (include/net/ipv6.h and net/ipv6/ndisc.c, `ipv6_accept_ra`), and loses the routes that it has from
+//! them (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`). The first advertisement may arrive after
+//! forwarding is enabled: at boot, or when a link comes up. So each `accept_ra` of 1 becomes 2, even on
+//! interfaces without such a route. The same holds for the default of new interfaces, as they solicit
+//! an advertisement before a program could change their sysctl.
 
 use std::collections::BTreeSet;
 
-use super::{Changed, Key, Seen, Setting};
+use super::{Key, SavedSysctl, Setting, SysctlReader};
 
-/// What new interfaces start with.
+/// The name that stands for new interfaces in the path of a sysctl.
 const DEFAULT: &str = "default";
 /// Advertisements are accepted unless the interface forwards.
 const UNLESS_FORWARDING: &str = "1";
-/// They are accepted.
+/// Advertisements are always accepted.
 const ALWAYS: &str = "2";
 
-/// The settings that keep advertisements accepted, for all interfaces but those that `is_bridge`
-/// names: guests must not advertise routes to their host. `known` are settings that were changed
-/// before.
-pub(super) fn wanted<S: Seen>(
-    known: &[Changed],
+/// The sysctls that keep advertisements accepted, for all interfaces except networks' bridges
+/// (`is_bridge`): guests must not advertise routes to their host. `known` are earlier changes.
+pub(super) fn wanted<S: SysctlReader>(
+    known: &[SavedSysctl],
     is_bridge: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<Vec<Setting>, S::Error> {
     let advertised = seen.autoconfigured()?;
-    let others = seen.interfaces()?.into_iter();
-    let others = others.filter(|name| !is_bridge(name) && !seen.is_port(name));
-    let mut names: BTreeSet<String> = others.chain(advertised).collect();
+    let mut names: BTreeSet<String> = advertised.into_iter().collect();
+    for name in seen.interfaces()? {
+        if !is_bridge(&name) && !seen.is_port(&name) {
+            names.insert(name);
+        }
+    }
     names.extend(known.iter().filter_map(of_known));
     names.insert(DEFAULT.to_owned());
     let mut settings = Vec::new();
@@ -37,7 +39,7 @@ pub(super) fn wanted<S: Seen>(
         let key = key(&name);
         let is_wanted = match seen.value(&key)?.as_deref() {
             Some(UNLESS_FORWARDING) => true,
-            // Ours stays ours; any other value is somebody else's choice.
+            // An earlier change remains; any other value is another program's choice.
             Some(ALWAYS) => known.iter().any(|changed| changed.key == key),
             _ => false,
         };
@@ -48,13 +50,13 @@ pub(super) fn wanted<S: Seen>(
     Ok(settings)
 }
 
-/// Where `accept_ra` was 2 before the setting for new interfaces becomes 2: as if it had been
-/// changed from 2 to 2, so that it can be told from what new interfaces have from us.
-pub(super) fn notes<S: Seen>(
+/// The interfaces whose `accept_ra` was 2 before the default becomes 2, recorded as changes from 2 to
+/// 2. So they differ from interfaces that appear later with the changed default.
+pub(super) fn notes<S: SysctlReader>(
     set: &[Setting],
-    known: &[Changed],
+    known: &[SavedSysctl],
     seen: &S,
-) -> Result<Vec<Changed>, S::Error> {
+) -> Result<Vec<SavedSysctl>, S::Error> {
     let mut notes = Vec::new();
     if set.iter().any(|setting| setting.key == key(DEFAULT)) {
         for key in unknown(known, seen)? {
@@ -64,12 +66,13 @@ pub(super) fn notes<S: Seen>(
     Ok(notes)
 }
 
-/// What interfaces that came since have from us, when the setting for new interfaces is restored.
-pub(super) fn inherited<S: Seen>(
-    restored: &[Changed],
-    known: &[Changed],
+/// The changes to restore on interfaces that have appeared with the changed default, when the default
+/// is restored.
+pub(super) fn inherited<S: SysctlReader>(
+    restored: &[SavedSysctl],
+    known: &[SavedSysctl],
     seen: &S,
-) -> Result<Vec<Changed>, S::Error> {
+) -> Result<Vec<SavedSysctl>, S::Error> {
     let Some(default) = restored.iter().find(|one| one.key == key(DEFAULT)) else {
         return Ok(Vec::new());
     };
@@ -77,13 +80,13 @@ pub(super) fn inherited<S: Seen>(
     Ok(keys.map(|key| changed(key, &default.was)).collect())
 }
 
-/// Whether that only notes what a setting was, and changed nothing.
-pub(super) fn is_note(changed: &Changed) -> bool {
+/// Whether the change only records a value, and changed nothing.
+pub(super) fn is_note(changed: &SavedSysctl) -> bool {
     changed.was == changed.set
 }
 
-/// Interfaces whose `accept_ra` is 2 and not `known`.
-fn unknown<S: Seen>(known: &[Changed], seen: &S) -> Result<Vec<Key>, S::Error> {
+/// The sysctls `accept_ra` that are 2 and not in `known`.
+fn unknown<S: SysctlReader>(known: &[SavedSysctl], seen: &S) -> Result<Vec<Key>, S::Error> {
     let mut keys = Vec::new();
     for name in seen.interfaces()? {
         let key = key(&name);
@@ -95,7 +98,7 @@ fn unknown<S: Seen>(known: &[Changed], seen: &S) -> Result<Vec<Key>, S::Error> {
     Ok(keys)
 }
 
-fn of_known(changed: &Changed) -> Option<String> {
+fn of_known(changed: &SavedSysctl) -> Option<String> {
     let name = changed.key.interface();
     (changed.key == key(name)).then(|| name.to_owned())
 }
@@ -109,8 +112,8 @@ fn setting(key: Key) -> Setting {
     Setting { key, value }
 }
 
-fn changed(key: Key, was: &str) -> Changed {
-    Changed {
+fn changed(key: Key, was: &str) -> SavedSysctl {
+    SavedSysctl {
         key,
         was: was.to_owned(),
         set: ALWAYS.to_owned(),
@@ -121,7 +124,7 @@ fn changed(key: Key, was: &str) -> Changed {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Need, Plan, plan,
+        ForwardingNeed, Plan, plan,
         tests::{Fake, fake},
         wanted as all_wanted,
     };
@@ -145,8 +148,8 @@ mod tests {
         host
     }
 
-    fn next(known: &[Changed], is_needed: bool, host: &Fake) -> Plan {
-        let need = is_needed.then_some(Need {
+    fn next(known: &[SavedSysctl], is_needed: bool, host: &Fake) -> Plan {
+        let need = is_needed.then_some(ForwardingNeed {
             interface: "br0",
             ipv4: false,
             ipv6: true,
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_interface_that_would_accept_advertisements_goes_on_doing_so() {
+    fn every_interface_that_accepted_advertisements_still_does() {
         let mut off = host(
             "0",
             &[
@@ -188,7 +191,7 @@ mod tests {
         let all = format!("{ALL}=1");
         let expected = [ra("default") + "=2", ra("eth0") + "=2", all];
         assert_eq!(set(&plan), expected);
-        // One that comes later, and does not start with the default.
+        // An interface that appears later, and does not start with the default.
         let on = host(
             "1",
             &[
@@ -207,10 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn all_is_given_back_but_what_was_so_before() {
+    fn every_change_is_restored_and_other_values_remain() {
         let off = host("0", &[("default", "1"), ("eth0", "1"), ("eth2", "2")]);
         let known = next(&[], true, &off).changed;
-        // eth3 came since and started with the default; eth0 is gone, and so is nobody's.
+        // eth3 has appeared with the changed default; eth0 is gone.
         let on = host("1", &[("default", "2"), ("eth2", "2"), ("eth3", "2")]);
         let plan = next(&known, false, &on);
         let expected = [format!("{ALL}=0"), ra("default") + "=1", ra("eth3") + "=1"];
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_has_changed_is_its_own() {
+    fn a_value_that_another_program_has_written_remains() {
         let off = host(
             "0",
             &[
@@ -230,7 +233,7 @@ mod tests {
             ],
         );
         let known = next(&[], true, &off).changed;
-        // No advertisements on eth0 any more, on eth1 what was, on eth2 the same as elsewhere.
+        // Another program has written eth0, eth1 and eth2.
         let on = [
             ("default", "2"),
             ("eth0", "0"),

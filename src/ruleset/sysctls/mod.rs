@@ -1,9 +1,13 @@
-//! Kernel settings that open networks need, as values: the kernel is asked by a closure.
+//! The sysctls that open networks need, as values.
 //!
-//! IPv4 looks at the setting of the interface a packet came in by, so each bridge is switched
-//! on alone and `net.ipv4.ip_forward` stays as it is. IPv6 looked at `conf.all.forwarding`
-//! only, until Linux 6.17 brought `force_forwarding` for a single interface
-//! (net/ipv6/ip6_output.c, `ip6_forward`).
+//! Input: the interfaces that have to forward, the record of earlier changes, and the present values,
+//! which an implementation of [`SysctlReader`] reads. Output: a [`Plan`] of the sysctls to set and to restore,
+//! and the record of all changes.
+//!
+//! IPv4 checks the sysctl of the interface that a packet arrives on, so forwarding is enabled for each
+//! bridge alone and `net.ipv4.ip_forward` does not change. IPv6 checked `conf.all.forwarding` only,
+//! until Linux 6.17 added `force_forwarding` for a single interface (net/ipv6/ip6_output.c,
+//! `ip6_forward`).
 
 mod advertisements;
 
@@ -14,24 +18,25 @@ use serde::{Deserialize, Serialize};
 use crate::table::{Enabled, Ip};
 use virt_forward_policy::sanitize::shown;
 
-/// What stands for all interfaces in the place of one.
+/// The name that stands for all interfaces in the path of a sysctl.
 pub const ALL: &str = "all";
 
-/// One setting, named by its path below `/proc/sys`: an interface name may hold dots.
+/// A sysctl, by the parts of its path below `/proc/sys`: an interface's name may contain dots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Key(Vec<String>);
 
-/// Why a list is no [`Key`].
+/// The list is not a [`Key`].
 #[derive(Debug, thiserror::Error)]
-#[error("no setting of virt-forward's")]
-pub struct BadKey;
+#[error("not a sysctl that virt-forward changes")]
+pub struct InvalidKey;
 
-/// Those that we change, and no other: the list comes from a file, and becomes a path to write to.
+/// Accepts only sysctls that virt-forward changes: the list comes from a file and becomes a path that
+/// is written to.
 impl TryFrom<Vec<String>> for Key {
-    type Error = BadKey;
+    type Error = InvalidKey;
 
-    fn try_from(parts: Vec<String>) -> Result<Self, BadKey> {
+    fn try_from(parts: Vec<String>) -> Result<Self, InvalidKey> {
         let ours = ["forwarding", "force_forwarding", "accept_ra"];
         match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["net", "ipv4" | "ipv6", "conf", interface, setting]
@@ -39,12 +44,12 @@ impl TryFrom<Vec<String>> for Key {
             {
                 Ok(Self(parts))
             }
-            _ => Err(BadKey),
+            _ => Err(InvalidKey),
         }
     }
 }
 
-/// As the kernel takes them.
+/// Whether the kernel accepts the name for an interface.
 fn is_interface(name: &str) -> bool {
     (1..=15).contains(&name.len()) && ![".", ".."].contains(&name) && !name.contains(['/', '\0'])
 }
@@ -64,22 +69,22 @@ impl Key {
         Self::new(["net", family, "conf", interface, setting])
     }
 
-    /// Below `/proc/sys`.
+    /// The path below `/proc/sys`.
     pub fn path(&self) -> PathBuf {
         self.0.iter().collect()
     }
 
-    /// As sysctl(8) writes it: a dot in a name is a slash there. The kernel lets an interface's
-    /// name move a cursor.
+    /// The name for output, as sysctl(8) writes it, with a slash for each dot in an interface's name.
+    /// Control characters are escaped, as the kernel allows them in such names.
     pub fn name(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
         shown(&parts.join("."))
     }
 
-    /// Whether the kernel tells nobody that it has changed: who writes 0 to IPv6's `forwarding` of
-    /// all interfaces switches `force_forwarding` off on each of them, and where the former was 0
-    /// already no notification is sent (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`).
-    pub fn is_untold(&self) -> bool {
+    /// Whether the kernel may change the sysctl without a netconf notification. Writing 0 to
+    /// `net.ipv6.conf.all.forwarding` clears `force_forwarding` of every interface, and sends no
+    /// notification if the former was 0 before (net/ipv6/addrconf.c, `addrconf_fixup_forwarding`).
+    pub fn has_no_notification(&self) -> bool {
         self.is_force_forwarding()
     }
 
@@ -87,12 +92,12 @@ impl Key {
         self.is(|family, _, setting| family == "ipv6" && setting == "force_forwarding")
     }
 
-    /// The forwarding of IPv4 packets that come in by one interface.
+    /// Whether it enables forwarding of IPv4 packets that arrive on one interface.
     fn is_ipv4_forwarding(&self) -> bool {
         self.is(|family, _, setting| family == "ipv4" && setting == "forwarding")
     }
 
-    /// The forwarding of all IPv6 packets, and what goes with it.
+    /// Whether it enables forwarding of all IPv6 packets, or goes with that one (`accept_ra`).
     pub fn is_hosts_ipv6(&self) -> bool {
         self.is(|family, _, setting| family == "ipv6" && setting != "force_forwarding")
     }
@@ -104,75 +109,76 @@ impl Key {
         }
     }
 
-    /// What forwards all packets of the family, whatever interface they come in by.
+    /// The sysctl that enables forwarding of all packets of the family, from any interface.
     fn host_wide(&self) -> Key {
-        match self.is_ipv4_forwarding() {
-            true => ipv4_all(),
-            false => ipv6_all(),
+        if self.is_ipv4_forwarding() {
+            ipv4_all()
+        } else {
+            ipv6_all()
         }
     }
 
-    /// The interface it is about.
+    /// The interface of the sysctl.
     pub fn interface(&self) -> &str {
         self.0.get(3).map_or("", String::as_str)
     }
 }
 
-/// A setting and the value it should have.
+/// A sysctl with its desired value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// Which.
+    /// The sysctl.
     pub key: Key,
-    /// What it should be.
+    /// The desired value.
     pub value: String,
 }
 
-/// What was changed, to be undone.
+/// A sysctl that virt-forward changed, with the value to restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changed {
-    /// Which.
+pub struct SavedSysctl {
+    /// The sysctl.
     pub key: Key,
-    /// What it was before.
+    /// The value before the change.
     pub was: String,
-    /// What we made of it.
+    /// The value that virt-forward wrote.
     pub set: String,
-    /// Whether the host forwarded all packets of the family then; a record of an earlier version
-    /// does not say.
+    /// Whether the host forwarded all packets of the family at that time; absent in a record of an
+    /// earlier version.
     #[serde(default)]
     pub was_host_wide: Option<bool>,
 }
 
-/// What packets from an interface need.
-pub struct Need<'a> {
+/// The need of an interface to forward the packets that arrive on it.
+pub struct ForwardingNeed<'a> {
     /// The interface.
     pub interface: &'a str,
-    /// IPv4 ones are forwarded.
+    /// Whether IPv4 packets have to be forwarded.
     pub ipv4: bool,
-    /// IPv6 ones are.
+    /// Whether IPv6 packets have to be forwarded.
     pub ipv6: bool,
 }
 
-/// What the kernel says now.
-pub trait Seen {
-    /// Why the kernel could not be read.
+/// Reads the present state of the kernel.
+pub trait SysctlReader {
+    /// The reason that the kernel cannot be read.
     type Error;
 
-    /// A setting's value without the newline; `None` where this kernel has no such setting. An
-    /// error where that cannot be told: to take it for off would switch on more than is needed.
+    /// The value of a sysctl without the newline; `None` if the kernel has no such sysctl. An error if
+    /// it cannot be read: taken for 0, more would be enabled than is needed.
     fn value(&self, key: &Key) -> Result<Option<String>, Self::Error>;
-    /// Interfaces with routes that router advertisements brought.
+    /// The interfaces with routes from router advertisements.
     fn autoconfigured(&self) -> Result<Vec<String>, Self::Error>;
-    /// All interfaces that have settings of IPv6, but the loopback.
+    /// The interfaces that have IPv6 sysctls, except the loopback.
     fn interfaces(&self) -> Result<Vec<String>, Self::Error>;
-    /// Whether that interface is a port of a bridge, which takes all packets from it.
+    /// Whether the interface is a port of a bridge, so that it does not receive packets itself.
     fn is_port(&self, interface: &str) -> bool;
 }
 
-/// The settings that `needs` want, in the order to write them in. `known` are those that were
-/// changed before; `is_bridge` tells whether an interface is a network's.
-pub fn wanted<'a, S: Seen>(
-    needs: impl Iterator<Item = Need<'a>>,
-    known: &[Changed],
+/// The sysctls that `needs` require, in the order in which to write them. `known` are earlier changes;
+/// `is_bridge` says whether an interface is a network's bridge. Fails if `seen` does.
+pub fn wanted<'a, S: SysctlReader>(
+    needs: impl Iterator<Item = ForwardingNeed<'a>>,
+    known: &[SavedSysctl],
     is_bridge: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<Vec<Setting>, S::Error> {
@@ -201,43 +207,44 @@ pub fn wanted<'a, S: Seen>(
     Ok(settings)
 }
 
-/// What to do about settings.
+/// The changes to make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Those that get back what they were, in this order.
-    pub restored: Vec<Changed>,
-    /// Those that get another value, in this order.
+    /// The sysctls to restore, in this order.
+    pub restored: Vec<SavedSysctl>,
+    /// The sysctls to set, in this order.
     pub set: Vec<Setting>,
-    /// All that were changed, or will have been then: the record.
-    pub changed: Vec<Changed>,
+    /// The record of all changes after that.
+    pub changed: Vec<SavedSysctl>,
 }
 
 impl Plan {
-    /// Whether it switches on the forwarding of all IPv6 packets.
+    /// Whether the plan enables forwarding of all IPv6 packets.
     pub fn sets_all_ipv6(&self) -> bool {
         self.set.iter().any(|setting| setting.key == ipv6_all())
     }
 
-    /// Whether it switches that off.
+    /// Whether the plan disables forwarding of all IPv6 packets.
     pub fn gives_back_all_ipv6(&self) -> bool {
         let mut restored = self.restored.iter();
         restored.any(|changed| changed.key == ipv6_all() && changed.was == "0")
     }
 }
 
-/// Whether all packets of a family are forwarded, whatever interface they come in by.
-pub fn forwards_all<S: Seen>(family: Ip, seen: &S) -> Result<bool, S::Error> {
+/// Whether the host forwards all packets of a family, from any interface. Fails if `seen` does.
+pub fn forwards_all<S: SysctlReader>(family: Ip, seen: &S) -> Result<bool, S::Error> {
     match family {
         Ip::V4 => is_on(&ipv4_all(), seen),
         Ip::V6 => is_on(&ipv6_all(), seen),
     }
 }
 
-/// What leads from `known`, which was changed before, to what is `wanted`. `libvirt_routes_ipv6`
-/// says that a network runs for which libvirt itself switches the forwarding of IPv6 on.
-pub fn plan<S: Seen>(
+/// The plan that leads from the earlier changes `known` to the sysctls in `wanted`.
+/// `libvirt_routes_ipv6` says that a network is active for which libvirt itself enables IPv6
+/// forwarding. Fails if `seen` does.
+pub fn plan<S: SysctlReader>(
     wanted: &[Setting],
-    known: &[Changed],
+    known: &[SavedSysctl],
     libvirt_routes_ipv6: bool,
     seen: &S,
 ) -> Result<Plan, S::Error> {
@@ -252,11 +259,11 @@ pub fn plan<S: Seen>(
     }
     let inherited = advertisements::inherited(&plan.restored, known, seen)?;
     plan.restored.extend(inherited);
-    // Forwarding goes first: until then accept_ra stays as it is.
+    // Forwarding is disabled first: until then accept_ra has to stay as it is.
     plan.restored
         .sort_by_key(|changed| changed.key != ipv6_all());
     for setting in wanted {
-        // The settings of an interface go before the interface does.
+        // An interface that is being removed has lost its sysctls already.
         let value = seen.value(&setting.key)?;
         let Some(was) = value.filter(|was| *was != setting.value) else {
             continue;
@@ -265,10 +272,10 @@ pub fn plan<S: Seen>(
         let was_host_wide = Some(is_on(&setting.key.host_wide(), seen)?);
         let known = plan.changed.iter_mut();
         match known.into_iter().find(|known| known.key == setting.key) {
-            // Its first value is the one to give back. Another has switched it off since; what
-            // the host was like then counts.
+            // The first value remains the one to restore. Another program has disabled it since, so
+            // the present state of the host counts.
             Some(known) => known.was_host_wide = was_host_wide,
-            None => plan.changed.push(Changed {
+            None => plan.changed.push(SavedSysctl {
                 key: setting.key.clone(),
                 was,
                 set: setting.value.clone(),
@@ -281,66 +288,71 @@ pub fn plan<S: Seen>(
     Ok(plan)
 }
 
-/// What becomes of a setting that was changed.
+/// The treatment of an earlier change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It stays, and stays ours.
+    /// The value and the record remain.
     Kept,
-    /// It goes back to what it was.
+    /// The former value is restored.
     Restored,
-    /// It stays as it is, and is no longer ours.
+    /// The value remains, and the record is dropped.
     Forgotten,
 }
 
-/// A setting that another counts on is not ours any more. libvirt writes `ip_forward` at the
-/// start of a network that needs it, which forwards what comes in by any interface; our 1 was
-/// there already. The same goes for IPv6, where what we switched on is the same setting.
-fn fate<S: Seen>(
-    changed: &Changed,
+/// A sysctl that another program relies on is no longer virt-forward's. libvirt writes `ip_forward`
+/// when a network that needs it starts, which enables forwarding of every interface; the 1 that
+/// virt-forward wrote was there already. The same holds for IPv6, where both write the same sysctl.
+fn fate<S: SysctlReader>(
+    changed: &SavedSysctl,
     is_wanted: bool,
     libvirt_routes_ipv6: bool,
     seen: &S,
 ) -> Result<Fate, S::Error> {
     let Some(value) = seen.value(&changed.key)? else {
-        // Gone. An interface of that name that comes is another one.
+        // The interface is gone. A later one of that name is another interface.
         return Ok(Fate::Forgotten);
     };
     if changed.key.is_hosts_ipv6() && libvirt_routes_ipv6 || is_overtaken(changed, seen)? {
         return Ok(Fate::Forgotten);
     }
+    // Another program has written a different value.
+    let is_overwritten = value != changed.set;
+    if advertisements::is_note(changed) && (!is_wanted || is_overwritten) {
+        return Ok(Fate::Forgotten);
+    }
+    if is_wanted {
+        return Ok(Fate::Kept);
+    }
+    if is_overwritten {
+        return Ok(Fate::Forgotten);
+    }
+    // A record of an earlier version has only the second condition.
     let is_known = !changed.key.is_ipv4_forwarding() || changed.was_host_wide.is_some();
-    Ok(match is_wanted {
-        _ if advertisements::is_note(changed) && (!is_wanted || value != changed.set) => {
-            Fate::Forgotten
-        }
-        true => Fate::Kept,
-        // Not where it is no longer what we made of it.
-        false if value != changed.set => Fate::Forgotten,
-        // Of an earlier version's record nothing but this is known.
-        false if is_known || !is_on(&changed.key.host_wide(), seen)? => Fate::Restored,
-        false => Fate::Forgotten,
-    })
+    if is_known || !is_on(&changed.key.host_wide(), seen)? {
+        return Ok(Fate::Restored);
+    }
+    Ok(Fate::Forgotten)
 }
 
-/// Whether all packets of the family are forwarded since, whatever interface they come in by.
-fn is_overtaken<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Error> {
+/// Whether forwarding of all packets of the family has been enabled since.
+fn is_overtaken<S: SysctlReader>(changed: &SavedSysctl, seen: &S) -> Result<bool, S::Error> {
     Ok(changed.key.is_ipv4_forwarding()
         && changed.was_host_wide == Some(false)
         && is_on(&changed.key.host_wide(), seen)?)
 }
 
-/// Whether a setting that is restored may be written now: `accept_ra` only once IPv6 is not
-/// forwarded any more.
-pub fn may_restore<S: Seen>(changed: &Changed, seen: &S) -> Result<bool, S::Error> {
+/// Whether a sysctl may be restored now: `accept_ra` only after IPv6 forwarding is disabled. Fails if
+/// `seen` does.
+pub fn can_restore<S: SysctlReader>(changed: &SavedSysctl, seen: &S) -> Result<bool, S::Error> {
     let needs_off = changed.key.is_hosts_ipv6() && changed.key != ipv6_all();
     Ok(!needs_off || !is_on(&ipv6_all(), seen)?)
 }
 
-/// The interfaces that forward because of settings that were changed, and for no other reason;
-/// and whether that goes for all IPv6 packets. `is_libvirts` says of an interface that libvirt
-/// wants it to forward: it counts on `ip_forward` for that, which somebody may have overruled.
-pub fn enabled<S: Seen>(
-    changed: &[Changed],
+/// The interfaces that forward only because of the changes `changed`, and whether the host forwards
+/// all IPv6 packets because of them. `is_libvirts` says whether libvirt needs an interface to forward:
+/// it relies on `ip_forward`, which the administrator may have disabled. Fails if `seen` does.
+pub fn enabled<S: SysctlReader>(
+    changed: &[SavedSysctl],
     is_libvirts: impl Fn(&str) -> bool,
     seen: &S,
 ) -> Result<(BTreeSet<Enabled>, bool), S::Error> {
@@ -369,7 +381,7 @@ pub fn enabled<S: Seen>(
     Ok((enabled, is_all_ipv6))
 }
 
-/// It is read, and never written.
+/// Only read, never written.
 fn ipv4_all() -> Key {
     Key(["net", "ipv4", "ip_forward"].map(str::to_owned).to_vec())
 }
@@ -385,7 +397,7 @@ fn on(key: Key) -> Setting {
     }
 }
 
-fn is_on<S: Seen>(key: &Key, seen: &S) -> Result<bool, S::Error> {
+fn is_on<S: SysctlReader>(key: &Key, seen: &S) -> Result<bool, S::Error> {
     Ok(seen.value(key)?.is_some_and(|value| value != "0"))
 }
 
@@ -404,7 +416,7 @@ mod tests {
         pub(super) ports: Vec<String>,
     }
 
-    impl Seen for Fake {
+    impl SysctlReader for Fake {
         type Error = Infallible;
 
         fn value(&self, key: &Key) -> Result<Option<String>, Self::Error> {
@@ -430,12 +442,12 @@ mod tests {
         }
     }
 
-    fn wanted_of(need: Need<'_>, known: &[Changed], seen: &Fake) -> Vec<Setting> {
+    fn wanted_of(need: ForwardingNeed<'_>, known: &[SavedSysctl], seen: &Fake) -> Vec<Setting> {
         wanted([need].into_iter(), known, |_| false, seen).unwrap()
     }
 
     fn names(seen: &Fake, ipv6: bool) -> Vec<String> {
-        let need = Need {
+        let need = ForwardingNeed {
             interface: "br.5",
             ipv4: true,
             ipv6,
@@ -447,13 +459,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_a_setting_moves_no_cursor() {
+    fn control_characters_in_the_name_of_an_interface_are_escaped() {
         let odd = Key::of_interface("ipv4", "e\u{1b}[2J", "forwarding");
         assert_eq!(odd.name(), "net.ipv4.conf.e\\u{1b}[2J.forwarding");
     }
 
     #[test]
-    fn a_bridge_is_switched_on_alone_where_the_kernel_can() {
+    fn forwarding_is_enabled_for_a_bridge_alone_where_the_kernel_can() {
         let new = fake(&[
             ("net.ipv6.conf.all.forwarding", "0"),
             ("net.ipv6.conf.all.force_forwarding", "0"),
@@ -488,8 +500,8 @@ mod tests {
         assert_eq!(names(&done, true), ["net.ipv4.conf.br/5.forwarding=1"]);
     }
 
-    fn ipv4(interface: &str, was_host_wide: Option<bool>) -> Changed {
-        Changed {
+    fn ipv4(interface: &str, was_host_wide: Option<bool>) -> SavedSysctl {
+        SavedSysctl {
             key: Key::of_interface("ipv4", interface, "forwarding"),
             was: "0".into(),
             set: "1".into(),
@@ -500,22 +512,22 @@ mod tests {
     const HOST: &str = "net.ipv4.ip_forward";
     const LAN: &str = "net.ipv4.conf.lan0.forwarding";
 
-    fn fate_of(changed: &Changed, values: &[(&str, &str)]) -> (Fate, Fate) {
+    fn fate_of(changed: &SavedSysctl, values: &[(&str, &str)]) -> (Fate, Fate) {
         let fate = |is_wanted| fate(changed, is_wanted, false, &fake(values)).unwrap();
         (fate(true), fate(false))
     }
 
     #[test]
-    fn what_another_counts_on_is_no_longer_ours() {
+    fn a_sysctl_that_another_program_relies_on_is_forgotten() {
         let lan = ipv4("lan0", Some(false));
         let (kept, restored) = (Fate::Kept, Fate::Restored);
         let forgotten = (Fate::Forgotten, Fate::Forgotten);
         assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "0")]), (kept, restored));
         assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "1")]), forgotten);
-        // It had been the administrator's choice for that interface alone.
+        // The administrator had disabled that interface alone.
         let lan = ipv4("lan0", Some(true));
         assert_eq!(fate_of(&lan, &[(LAN, "1"), (HOST, "1")]), (kept, restored));
-        // It is not what we made of it.
+        // Another program has written a different value.
         let other = (kept, Fate::Forgotten);
         assert_eq!(fate_of(&lan, &[(LAN, "0"), (HOST, "1")]), other);
         assert_eq!(fate_of(&lan, &[(HOST, "1")]), forgotten, "it is gone");
@@ -528,15 +540,15 @@ mod tests {
     #[test]
     fn a_record_of_an_earlier_version_is_read() {
         let old = r#"{"key":["net","ipv4","conf","lan0","forwarding"],"was":"0","set":"1"}"#;
-        let read: Changed = serde_json::from_str(old).unwrap();
+        let read: SavedSysctl = serde_json::from_str(old).unwrap();
         assert_eq!(read, ipv4("lan0", None));
         let new = ipv4("lan0", Some(true));
         let text = serde_json::to_string(&new).unwrap();
-        assert_eq!(serde_json::from_str::<Changed>(&text).unwrap(), new);
+        assert_eq!(serde_json::from_str::<SavedSysctl>(&text).unwrap(), new);
     }
 
     #[test]
-    fn a_setting_that_is_not_needed_goes_back_and_another_takes_its_place() {
+    fn a_sysctl_that_is_no_longer_needed_is_restored_and_another_is_set() {
         let values = [
             (LAN, "1"),
             ("net.ipv4.conf.wan1.forwarding", "0"),
@@ -556,10 +568,10 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_another_has_reset_keeps_its_first_value() {
+    fn the_first_value_is_restored_even_if_another_program_has_written_since() {
         let known = [ipv4("lan0", Some(true))];
         let wanted = [on(known[0].key.clone())];
-        // Somebody has switched the whole host off.
+        // Another program has disabled forwarding of the whole host.
         let off = fake(&[(LAN, "0"), (HOST, "0")]);
         let plan = plan(&wanted, &known, false, &off).unwrap();
         assert_eq!(plan.set, wanted);
@@ -568,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_that_libvirt_wants_to_forward_is_not_restricted() {
+    fn a_bridge_that_libvirt_needs_to_forward_is_not_restricted() {
         let seen = fake(&[(LAN, "1"), (HOST, "1")]);
         let is_restricted = |was_host_wide, is_libvirts| {
             let changed = [ipv4("lan0", was_host_wide)];
@@ -581,14 +593,14 @@ mod tests {
     }
 
     #[test]
-    fn force_forwarding_goes_when_all_of_ipv6_is_forwarded() {
+    fn force_forwarding_is_restored_when_the_host_forwards_all_ipv6() {
         let all = "net.ipv6.conf.all.forwarding";
         let force = "net.ipv6.conf.lan0.force_forwarding";
-        let known = [Changed {
+        let known = [SavedSysctl {
             key: Key::of_interface("ipv6", "lan0", "force_forwarding"),
             ..ipv4("lan0", Some(false))
         }];
-        let need = || Need {
+        let need = || ForwardingNeed {
             interface: "lan0",
             ipv4: false,
             ipv6: true,
@@ -606,10 +618,10 @@ mod tests {
     }
 
     #[test]
-    fn before_linux_6_17_all_of_ipv6_is_ours_until_libvirt_needs_it() {
+    fn before_linux_6_17_forwarding_of_all_ipv6_is_recorded_until_libvirt_needs_it() {
         let all = "net.ipv6.conf.all.forwarding";
         let ra = "net.ipv6.conf.eth0.accept_ra";
-        let need = || Need {
+        let need = || ForwardingNeed {
             interface: "lan0",
             ipv4: false,
             ipv6: true,
@@ -617,7 +629,7 @@ mod tests {
         let off = fake(&[(all, "0"), (ra, "1")]);
         let first = wanted_of(need(), &[], &off);
         let first = plan(&first, &[], false, &off).unwrap();
-        let names = |changed: &[Changed]| -> Vec<String> {
+        let names = |changed: &[SavedSysctl]| -> Vec<String> {
             changed.iter().map(|one| one.key.name()).collect()
         };
         assert_eq!(names(&first.changed), [ra, all]);
@@ -627,16 +639,16 @@ mod tests {
         assert_eq!((again.set.len(), again.restored.len()), (0, 0));
         assert_eq!(names(&again.changed), [ra, all]);
         assert!(enabled(&again.changed, |_| false, &on).unwrap().1);
-        // Needed by nobody: forwarding goes first.
+        // No network needs it: forwarding is restored first.
         let none = plan(&[], &first.changed, false, &on).unwrap();
         assert_eq!(names(&none.restored), [all, ra]);
         let [all_of_ipv6, accept_ra] = &none.restored[..] else {
             panic!();
         };
-        assert!(may_restore(all_of_ipv6, &on).unwrap());
-        assert!(!may_restore(accept_ra, &on).unwrap());
-        assert!(may_restore(accept_ra, &off).unwrap());
-        // A network of libvirt's that it routes.
+        assert!(can_restore(all_of_ipv6, &on).unwrap());
+        assert!(!can_restore(accept_ra, &on).unwrap());
+        assert!(can_restore(accept_ra, &off).unwrap());
+        // libvirt routes a network.
         let theirs = plan(&[], &first.changed, true, &on).unwrap();
         assert_eq!((theirs.restored.len(), theirs.changed.len()), (0, 0));
     }

@@ -1,45 +1,47 @@
-//! `[[allow]]` rules in the table: as many as the config has, whatever number of networks.
+//! The `[[allow]]` rules of the config, as chains and rules of the table. Their number does not depend
+//! on that of the networks.
 //!
-//! For each rule two sets of bridges, `allow_1_from` and `allow_1_to`, and two chains by ports,
-//! `allow_1` for what goes its way and `reply_1` for what comes back. Which of them a packet is
-//! follows from the direction that the kernel keeps of each connection (`ct direction`): a
-//! connection that the other side opens from the same ports is none of ours.
+//! Each rule has two sets of bridges, `allow_1_from` and `allow_1_to`, and two chains that match ports:
+//! `allow_1` for packets in its direction, and `reply_1` for the replies. The direction is that of the
+//! connection (`ct direction`), so a connection that the other side opens from the same ports does
+//! not match.
 //!
-//! Be aware: the source of what comes to `own_source` is its network's own, that of what comes
-//! to `known_path` would be answered through the interface it came in by.
+//! Packets in `own_source` have a source of their own network; packets in `known_path` have passed the
+//! reverse path check.
 
 use ipnet::IpNet;
 
 use super::{
     Layout, TABLE,
     chains::{MARK, OPEN, OWN_SOURCE},
-    expr::{self, Batch, Direction, Word},
+    expr::{self, Batch, CtDirection, Statement},
     from_set,
     sets::BRIDGES,
     to_set,
 };
 use virt_forward_policy::config::Ports;
 
-/// Where one end of a rule is.
+/// One end of a rule.
 struct End {
-    /// The bridges of the networks that it takes in.
+    /// The set of bridges of the networks that match.
     bridges: String,
-    /// Its addresses, where the config names addresses; some of them may be outside.
+    /// The addresses that match, where the config names addresses; some may be outside.
     subnet: Option<IpNet>,
 }
 
-/// One way through a rule: there, or back.
-struct Way {
-    direction: Direction,
+/// One direction of a rule: its connections' packets, or the replies.
+struct Leg {
+    direction: CtDirection,
     from: End,
     to: End,
-    /// The chain of its ports.
+    /// The chain that matches the ports.
     chain: String,
-    /// The same, for packets that are dropped.
+    /// The chain that matches the same ports and drops.
     forged: String,
 }
 
-fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
+/// Both directions of every rule.
+fn legs(layout: &Layout) -> impl Iterator<Item = Leg> {
     (1..).zip(&layout.allows).flat_map(|(number, allow)| {
         let from = || End {
             bridges: from_set(number),
@@ -49,186 +51,189 @@ fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
             bridges: to_set(number),
             subnet: allow.to.subnet(),
         };
-        let there = Way {
-            direction: Direction::Original,
+        let forward = Leg {
+            direction: CtDirection::Original,
             from: from(),
             to: to(),
-            chain: there(number),
-            forged: forged_there(number),
+            chain: forward_chain(number),
+            forged: forged_chain(number),
         };
-        let back = Way {
-            direction: Direction::Reply,
+        let reply = Leg {
+            direction: CtDirection::Reply,
             from: to(),
             to: from(),
-            chain: back(number),
-            forged: forged_there(number),
+            chain: reply_chain(number),
+            forged: forged_chain(number),
         };
-        [there, back]
+        [forward, reply]
     })
 }
 
-fn there(number: usize) -> String {
+fn forward_chain(number: usize) -> String {
     format!("allow_{number}")
 }
 
-fn forged_there(number: usize) -> String {
+fn forged_chain(number: usize) -> String {
     format!("forged_{number}")
 }
 
-fn back(number: usize) -> String {
+fn reply_chain(number: usize) -> String {
     format!("reply_{number}")
 }
 
-/// What may pass, once it is known to go the right way.
+/// Adds the chains that match the ports of the rules.
 pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
     for (number, allow) in (1..).zip(&layout.allows) {
         // tcp dport { 6443, 30000-32767 } goto open
         // udp dport { 53 } goto open
         // icmp type echo-request goto open
         // icmpv6 type echo-request goto open
-        let chain = there(number);
+        let chain = forward_chain(number);
         batch.add_chain(TABLE, &chain);
         let to_ports = |protocol, ports: &[Ports]| expr::dport_in(protocol, ports);
-        for word in conditions(allow, to_ports, "echo-request") {
-            batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
+        for condition in conditions(allow, to_ports, "echo-request") {
+            batch.add_rule(TABLE, &chain, [condition, expr::goto(OPEN)]);
         }
         if layout.host.drops_forged_peers && allow.from.subnet().is_some() {
             // tcp dport { 6443, 30000-32767 } drop
             // udp dport { 53 } drop
             // icmp type echo-request drop
             // icmpv6 type echo-request drop
-            let chain = forged_there(number);
+            let chain = forged_chain(number);
             batch.add_chain(TABLE, &chain);
-            for word in conditions(allow, to_ports, "echo-request") {
-                batch.add_rule(TABLE, &chain, [word, expr::drop()]);
+            for condition in conditions(allow, to_ports, "echo-request") {
+                batch.add_rule(TABLE, &chain, [condition, expr::drop()]);
             }
         }
         // tcp sport { 6443, 30000-32767 } goto open
         // udp sport { 53 } goto open
         // icmp type echo-reply goto open
         // icmpv6 type echo-reply goto open
-        let chain = back(number);
+        let chain = reply_chain(number);
         batch.add_chain(TABLE, &chain);
         let from_ports = |protocol, ports: &[Ports]| expr::sport_in(protocol, ports);
-        for word in conditions(allow, from_ports, "echo-reply") {
-            batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
+        for condition in conditions(allow, from_ports, "echo-reply") {
+            batch.add_rule(TABLE, &chain, [condition, expr::goto(OPEN)]);
         }
     }
 }
 
+/// One condition for each protocol that the rule allows.
 fn conditions(
     allow: &virt_forward_policy::config::Allow,
-    ports: impl Fn(&'static str, &[Ports]) -> Word,
+    ports: impl Fn(&'static str, &[Ports]) -> Statement,
     echo: &str,
-) -> Vec<Word> {
-    let lists = [("tcp", &allow.tcp), ("udp", &allow.udp)];
-    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
-    let mut words: Vec<_> = lists
-        .map(|(protocol, list)| ports(protocol, list))
-        .collect();
+) -> Vec<Statement> {
+    let mut conditions = Vec::new();
+    for (protocol, list) in [("tcp", &allow.tcp), ("udp", &allow.udp)] {
+        if !list.is_empty() {
+            conditions.push(ports(protocol, list));
+        }
+    }
     if allow.icmp {
-        words.extend(["icmp", "icmpv6"].map(|protocol| expr::icmp_type(protocol, echo)));
+        conditions.extend(["icmp", "icmpv6"].map(|protocol| expr::icmp_type(protocol, echo)));
     }
-    words
+    conditions
 }
 
-/// From a network: to another one, or outside.
+/// Adds the jumps for packets from a network, to another one or to the outside.
 pub(super) fn own_source(batch: &mut Batch, layout: &Layout) {
-    for way in ways(layout) {
-        from_network(batch, &way, OWN_SOURCE);
+    for leg in legs(layout) {
+        from_network(batch, &leg, OWN_SOURCE);
     }
 }
 
-fn from_network(batch: &mut Batch, way: &Way, chain: &str) {
+fn from_network(batch: &mut Batch, leg: &Leg, chain: &str) {
     // ct direction original iifname @allow_1_from ip saddr 10.17.3.0/24 …
     //   … oifname @allow_1_to jump allow_1
     //   … ip daddr 172.16.0.0/12 oifname @allow_1_to jump allow_1
     //   … ip daddr 172.16.0.0/12 oifname != @bridges jump allow_1
-    for leaves in leaves(&way.to) {
-        let mut words = vec![
-            expr::direction(way.direction),
-            expr::iifname_in(&way.from.bridges),
+    for towards in towards(&leg.to) {
+        let mut statements = vec![
+            expr::ct_direction(leg.direction),
+            expr::iifname_in(&leg.from.bridges),
         ];
-        words.extend(way.from.subnet.map(expr::saddr_of));
-        words.extend(leaves);
-        words.push(expr::jump(&way.chain));
-        batch.add_rule(TABLE, chain, words);
+        statements.extend(leg.from.subnet.map(expr::saddr_of));
+        statements.extend(towards);
+        statements.push(expr::jump(&leg.chain));
+        batch.add_rule(TABLE, chain, statements);
     }
 }
 
-/// From outside, where the config names addresses, to a network.
+/// Adds the jumps for packets from outside to a network, for rules that name addresses.
 pub(super) fn known_path(batch: &mut Batch, layout: &Layout, chain: &str) {
     from_outside(batch, layout, chain, |_| true);
 }
 
-/// From all addresses there are: the reverse path of none is looked at.
+/// Adds the same jumps for rules that match every source: they need no reverse path check.
 pub(super) fn from_everywhere(batch: &mut Batch, layout: &Layout, chain: &str) {
     from_outside(batch, layout, chain, |from| from.prefix_len() == 0);
 }
 
 fn from_outside(batch: &mut Batch, layout: &Layout, chain: &str, is_meant: fn(&IpNet) -> bool) {
-    for way in ways(layout).filter(|way| way.from.subnet.as_ref().is_some_and(is_meant)) {
+    for leg in legs(layout).filter(|leg| leg.from.subnet.as_ref().is_some_and(is_meant)) {
         // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump allow_1
-        if let Some(mut words) = from_subnet(&way) {
-            words.insert(0, expr::direction(way.direction));
-            words.push(expr::jump(&way.chain));
-            batch.add_rule(TABLE, chain, words);
+        if let Some(mut statements) = from_subnet(&leg) {
+            statements.insert(0, expr::ct_direction(leg.direction));
+            statements.push(expr::jump(&leg.chain));
+            batch.add_rule(TABLE, chain, statements);
         }
     }
 }
 
-/// The same sources, where they did not come in by the interface that leads back to them.
+/// Adds the jumps to the dropping chains, for such sources that fail the reverse path check.
 pub(super) fn forged(batch: &mut Batch, layout: &Layout, chain: &str) {
-    for way in ways(layout).filter(|way| way.direction == Direction::Original) {
+    for leg in legs(layout).filter(|leg| leg.direction == CtDirection::Original) {
         // ct direction original ip saddr 192.168.0.30 oifname @allow_1_to jump forged_1
-        if let Some(mut words) = from_subnet(&way) {
-            words.insert(0, expr::direction(way.direction));
-            words.push(expr::jump(&way.forged));
-            batch.add_rule(TABLE, chain, words);
+        if let Some(mut statements) = from_subnet(&leg) {
+            statements.insert(0, expr::ct_direction(leg.direction));
+            statements.push(expr::jump(&leg.forged));
+            batch.add_rule(TABLE, chain, statements);
         }
     }
 }
 
 /// `ip saddr 192.168.0.30 oifname @allow_1_to ip daddr 10.17.3.21`
-fn from_subnet(way: &Way) -> Option<Vec<Word>> {
-    let mut words = vec![
-        expr::saddr_of(way.from.subnet?),
-        expr::oifname_in(&way.to.bridges),
+fn from_subnet(leg: &Leg) -> Option<Vec<Statement>> {
+    let mut statements = vec![
+        expr::saddr_of(leg.from.subnet?),
+        expr::oifname_in(&leg.to.bridges),
     ];
-    words.extend(way.to.subnet.map(expr::daddr_of));
-    Some(words)
+    statements.extend(leg.to.subnet.map(expr::daddr_of));
+    Some(statements)
 }
 
-/// Replies with a source that is not their network's own.
+/// Adds the jumps for replies whose source is not one of their network's own.
 pub(super) fn replies(batch: &mut Batch, layout: &Layout, chain: &str) {
-    for way in ways(layout).filter(|way| way.direction == Direction::Reply) {
-        from_network(batch, &way, chain);
+    for leg in legs(layout).filter(|leg| leg.direction == CtDirection::Reply) {
+        from_network(batch, &leg, chain);
     }
 }
 
-/// ICMP errors about what passes, both ways: from whom does not matter, to whom does.
+/// Adds the rules for ICMP errors about allowed connections, in both directions. The source may be any
+/// router on the path; the destination has to match.
 pub(super) fn errors(batch: &mut Batch, layout: &Layout, chain: &str) {
-    for way in ways(layout) {
+    for leg in legs(layout) {
         // iifname @allow_1_to oifname @allow_1_from goto set_mark
-        for leaves in leaves(&way.to) {
-            let mut words = vec![expr::iifname_in(&way.from.bridges)];
-            words.extend(leaves);
-            words.push(expr::goto(MARK));
-            batch.add_rule(TABLE, chain, words);
+        for towards in towards(&leg.to) {
+            let mut statements = vec![expr::iifname_in(&leg.from.bridges)];
+            statements.extend(towards);
+            statements.push(expr::goto(MARK));
+            batch.add_rule(TABLE, chain, statements);
         }
         // iifname != @bridges ip daddr 10.17.3.0/24 oifname @allow_1_from goto set_mark
-        if way.from.subnet.is_some() {
-            let mut words = vec![expr::iifname_not_in(BRIDGES)];
-            words.extend(way.to.subnet.map(expr::daddr_of));
-            words.push(expr::oifname_in(&way.to.bridges));
-            words.push(expr::goto(MARK));
-            batch.add_rule(TABLE, chain, words);
+        if leg.from.subnet.is_some() {
+            let mut statements = vec![expr::iifname_not_in(BRIDGES)];
+            statements.extend(leg.to.subnet.map(expr::daddr_of));
+            statements.push(expr::oifname_in(&leg.to.bridges));
+            statements.push(expr::goto(MARK));
+            batch.add_rule(TABLE, chain, statements);
         }
     }
 }
 
-/// What goes to that end.
-fn leaves(end: &End) -> Vec<Vec<Word>> {
+/// The conditions, one list for each rule, of packets towards that end.
+fn towards(end: &End) -> Vec<Vec<Statement>> {
     let to_network = expr::oifname_in(&end.bridges);
     match end.subnet.map(expr::daddr_of) {
         None => vec![vec![to_network]],

@@ -1,4 +1,4 @@
-//! What of the host itself, beside its networks and the config, the table depends on.
+//! The facts about the host that the table depends on, besides its networks and the config.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -25,55 +25,56 @@ impl Ip {
     }
 }
 
-/// An interface whose forwarding virt-forward switched on.
+/// An interface whose forwarding virt-forward enabled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Enabled {
-    /// The interface, as the kernel knows it.
+    /// The name of the interface.
     pub interface: String,
-    /// The family that it forwards now.
+    /// The family.
     pub family: Ip,
 }
 
-/// A subnet that the host's routing reaches through an interface in a way that the kernel's
-/// `fib` expression does not see: another next hop of an IPv6 route, a table behind a rule.
+/// A subnet that the host reaches through an interface, by a route that the kernel's `fib`
+/// expression does not see: another next hop of an IPv6 route, or a table that a rule selects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ReturnPath {
-    /// The interface.
+    /// The name of the interface.
     pub interface: String,
     /// The subnet; those of one interface do not overlap.
     pub subnet: IpNet,
 }
 
-/// What the table has to know of the host. It changes rarely: a change rebuilds the table.
+/// The facts about the host that the table depends on. They change rarely, and a change rebuilds the
+/// table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Host {
-    /// Interfaces other than networks' bridges; for those see [`Member::enabled`](super::Member).
-    /// What comes in by one of them passes only where policy allows it: without virt-forward the
-    /// kernel would not forward it at all.
+    /// Interfaces whose forwarding virt-forward enabled, other than networks' bridges, which
+    /// [`Member`](super::Member) has. A packet that arrives on one of them passes only where policy
+    /// allows it: without virt-forward the kernel would not forward it.
     pub enabled: BTreeSet<Enabled>,
     /// The families of which some interface, a network's bridge or another, forwards because of
     /// virt-forward.
     pub restricted: BTreeSet<Ip>,
-    /// virt-forward switched on `net.ipv6.conf.all.forwarding`: IPv6 packets that policy does not
-    /// allow are dropped, as the kernel would not forward any without it.
+    /// virt-forward enabled `net.ipv6.conf.all.forwarding`. IPv6 packets that policy does not allow
+    /// are dropped, as the kernel would not forward any of them otherwise.
     pub enabled_all_ipv6: bool,
-    /// Bridges that are no network's and that forward because of virt-forward. With br_netfilter
-    /// the table sees what passes within a bridge, which nobody's forwarding has to do with.
+    /// Bridges other than networks' that forward because of virt-forward. With br_netfilter the table
+    /// also sees packets within a bridge, which are bridged and not forwarded.
     pub bridged: BTreeSet<String>,
-    /// Sources that are no forged ones when they come in by that interface.
+    /// Sources that pass the reverse path check on an interface although `fib` does not say so.
     pub return_paths: BTreeSet<ReturnPath>,
     /// Another firewall accepts peers by their addresses alone (rich rules of firewalld), so a
     /// packet with a peer's address that fails the reverse path check is dropped, not just left
     /// unmarked.
     pub drops_forged_peers: bool,
-    /// Interfaces whose outside sources are left to the host's own source NAT: Docker drops
-    /// replies to a container's own address that do not come from its bridge.
+    /// Interfaces whose sources outside are not kept, so that the host's own source NAT applies:
+    /// Docker drops replies to a container's own address that do not come from its bridge.
     pub masqueraded: BTreeSet<String>,
 }
 
 impl Host {
-    /// The interfaces of [`enabled`](Self::enabled) of a family.
+    /// The interfaces of [`enabled`](Self::enabled) that forward the family.
     pub fn enabled_of(&self, family: Ip) -> impl Iterator<Item = &str> {
         let all = self.enabled.iter();
         all.filter(move |one| one.family == family)

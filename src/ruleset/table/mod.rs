@@ -1,7 +1,11 @@
-//! Our table, `inet virt_forward`: it takes every decision, and nothing else does.
+//! The table `inet virt_forward`, which takes every decision about forwarded packets.
+//!
+//! Input: a [`Layout`], from the config and the host, and the [`Member`]s, which are the active
+//! networks. Output: a [`Batch`] of commands for nft ([`replace_table`], [`closing`], [`delete_table`]), or set
+//! elements in the form of nft and of the kernel ([`ElementChanges`], [`keys`]).
 //!
 //! ```text
-//!  forward       clears the mark bit, whoever set it
+//!  forward       clears the mark bit
 //!    from_bridge   only a network's own sources go on to own_source
 //!      own_source    leaves traffic within one bridge alone; a pair of one group, or a member
 //!                    and a peer of it, goes to
@@ -13,14 +17,14 @@
 //!      known_path    peers, and outside ends of [[allow]] rules
 //!    errors        ICMP errors about allowed connections, from any router on their path
 //!    unmarked      the end of every path above: drops packets of a labelled connection that
-//!                  policy does not allow (any more), and what only passes because virt-forward
-//!                  switched on an interface's forwarding
+//!                  policy does not allow (any more), and packets that the kernel forwards only
+//!                  because virt-forward enabled forwarding of an interface
 //!  keep_source   an identity SNAT, so that libvirt's masquerade is skipped
 //!  clear         clears the mark before the packet leaves
 //! ```
 //!
-//! Be aware: an accept ends only its own base chain (nft(8), VERDICT STATEMENTS). This table
-//! opens nothing by itself; the gates in the other firewalls do ([`crate::gates`]).
+//! An `accept` ends only its own base chain (nft(8), VERDICT STATEMENTS), so this table opens
+//! nothing by itself: the gates in the other firewalls do ([`crate::gates`]).
 
 mod allow;
 mod chains;
@@ -29,15 +33,18 @@ mod host;
 mod normalize;
 mod set_keys;
 mod sets;
+#[cfg(test)]
+mod tests;
+mod text;
 
 pub use chains::{FORWARD_PRIORITY, LABEL};
-pub use chains::{closing, none, whole};
+pub use chains::{closing, delete_table, replace_table};
 pub use expr::Batch;
-pub(crate) use expr::{accept, counter, marked, ret};
+pub(crate) use expr::{accept, counter, mark_bit_set, return_};
 pub use host::{Enabled, Host, Ip, ReturnPath};
-pub use normalize::same;
-pub use set_keys::{Element, Key, keys};
-pub use sets::{Changes, Verb, add, remove};
+pub use normalize::is_equivalent;
+pub use set_keys::{Element, SetKey, keys};
+pub use sets::{ElementChanges, Op, add, remove};
 
 use std::{
     collections::BTreeSet,
@@ -53,13 +60,13 @@ use virt_forward_policy::{
     network::{KernelName, Network},
 };
 
-/// What is the same for all networks: the chains and which sets there are.
+/// The part of the table that is the same for all networks: its chains and its sets.
 #[derive(Clone, Debug)]
 pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
     allows: Vec<Allow>,
-    /// The config names an address or a subnet, which may be outside.
+    /// The config names an address or a subnet, which may be outside of all networks.
     knows_outside: bool,
     host: Host,
 }
@@ -72,12 +79,12 @@ struct Group {
 }
 
 impl Group {
-    /// The set of its bridges.
+    /// The name of the set of the members' bridges.
     fn set(&self) -> String {
         group_set(&self.name)
     }
 
-    /// The sets of its peers, of each family that it has any of.
+    /// The sets of the group's peers, one for each family that it has peers of.
     fn peers(&self) -> impl Iterator<Item = Peers> {
         let of = |set: String, any: IpAddr, kind| {
             let mine = self
@@ -92,24 +99,32 @@ impl Group {
             }
         };
         let all = [
-            of(format!("peers_{}4", self.name), IPV4, expr::Kind::Subnet4),
-            of(format!("peers_{}6", self.name), IPV6, expr::Kind::Subnet6),
+            of(
+                format!("peers_{}4", self.name),
+                IPV4,
+                expr::SetKeyType::Subnet4,
+            ),
+            of(
+                format!("peers_{}6", self.name),
+                IPV6,
+                expr::SetKeyType::Subnet6,
+            ),
         ];
         all.into_iter().filter(|peers| !peers.subnets.is_empty())
     }
 }
 
-/// A set of a group's peers, of one family.
+/// The peers of a group of one family, which have a set of their own.
 struct Peers {
     set: String,
-    /// Any address of the family.
+    /// An address of the family, which stands for it.
     any: IpAddr,
-    kind: expr::Kind,
+    kind: expr::SetKeyType,
     subnets: Vec<IpNet>,
 }
 
 impl Peers {
-    /// Whether they are all addresses of the family.
+    /// Whether every address of the family is a peer.
     fn is_all(&self) -> bool {
         self.subnets.iter().any(|subnet| subnet.prefix_len() == 0)
     }
@@ -119,7 +134,7 @@ const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 impl Layout {
-    /// The sets of bridges that networks are put into by what they are open for.
+    /// The names of the sets of bridges by group and by `[[allow]]` rule.
     fn sets(&self) -> Vec<String> {
         let mut sets: Vec<_> = self.groups.iter().map(Group::set).collect();
         for (number, _) in (1..).zip(&self.allows) {
@@ -128,7 +143,7 @@ impl Layout {
         sets
     }
 
-    /// The layout that `config` wants on this host.
+    /// The layout for `config` on this host.
     pub fn of(config: &Config, host: &Host) -> Self {
         Self {
             mark: config.mark,
@@ -148,8 +163,8 @@ impl Layout {
     }
 }
 
-/// A network in the table. A closed one is there by its bridge alone: its guests are not outside,
-/// where the config may have peers.
+/// A network in the table. A closed network has only its bridge in it, so that its guests do not
+/// count as hosts outside, which may be peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     name: String,
@@ -157,19 +172,19 @@ pub struct Member {
     subnets: Vec<IpNet>,
     groups: Vec<String>,
     sets: Vec<String>,
-    /// The families that its bridge forwards because of virt-forward, and for no other reason.
+    /// The families that the bridge forwards only because virt-forward enabled it.
     enabled: BTreeSet<Ip>,
 }
 
 impl Member {
-    /// The network with what its bridge forwards because of virt-forward.
+    /// The network with the families that its bridge forwards only because of virt-forward.
     #[must_use]
     pub fn with_enabled(self, families: &BTreeSet<Ip>) -> Self {
         let enabled = families.clone();
         Self { enabled, ..self }
     }
 
-    /// The network, open for nothing.
+    /// The network as a closed one.
     fn closed(&self) -> Self {
         Self {
             subnets: Vec::new(),
@@ -179,20 +194,20 @@ impl Member {
         }
     }
 
-    /// The sets of bridges that it is in.
+    /// The sets of bridges that have the network's bridge as an element.
     fn bridge_sets(&self) -> impl Iterator<Item = &str> {
         let enabled = self.enabled.iter();
         let enabled = enabled.map(|family| chains::enabled_set(*family));
         self.sets.iter().map(String::as_str).chain(enabled)
     }
 
-    /// Whether it is there for more than to be known.
+    /// Whether policy opens the network for anything.
     pub fn is_open(&self) -> bool {
         !self.sets.is_empty()
     }
 
-    /// `network` with the access that policy gives it; nothing where the host does not route
-    /// it.
+    /// `network` with the access that policy gives it; `None` where the host does not route the
+    /// network.
     pub fn new(network: &Network, access: &Access) -> Option<Self> {
         let groups = access.groups.iter().map(|group| group_set(group));
         let from = access.from.iter().map(|number| from_set(*number));
@@ -213,12 +228,12 @@ fn from_set(number: usize) -> String {
     format!("allow_{number}_from")
 }
 
-/// The set of those whose guests are reached by it.
+/// The set of bridges whose guests an `[[allow]]` rule lets be reached.
 fn to_set(number: usize) -> String {
     format!("allow_{number}_to")
 }
 
-/// The set of a group's bridges.
+/// The set of the bridges of a group's members.
 fn group_set(group: &str) -> String {
     format!("group_{group}")
 }

@@ -1,13 +1,13 @@
-//! nft's text of a table, to compare.
+//! Comparison of two listings of a table by nft.
 
-/// Whether two listings say the same: a set's elements come in the order of their hashes, or
-/// in that in which they were added.
-pub fn same(one: &str, other: &str) -> bool {
+/// Whether two listings describe the same table. nft lists the elements of a set in the order of
+/// their hashes or in that of their addition, so the order of elements does not count.
+pub fn is_equivalent(one: &str, other: &str) -> bool {
     canonical(one) == canonical(other)
 }
 
-/// The lines of a listing, with the elements of each set in the order of the alphabet. Our
-/// elements hold no comma and no brace, comments included ([`virt_forward_policy::sanitize::comment`]).
+/// The lines of a listing, with the elements of each set sorted. The table's elements, comments
+/// included, contain no comma and no brace ([`virt_forward_policy::sanitize::comment`]).
 fn canonical(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -30,9 +30,9 @@ mod tests {
     const ONE: &str = "table inet t {\n\tset s {\n\t\telements = { \"a\" comment \"x\",\n\t\t\t     \"b\" }\n\t}\n\tset e {\n\t}\n}\n";
 
     #[test]
-    fn the_order_of_elements_says_nothing_and_all_else_does() {
+    fn two_listings_are_the_same_up_to_the_order_of_elements() {
         let turned = "table inet t {\n\tset s {\n\t\telements = { \"b\", \"a\" comment \"x\" }\n\t}\n\tset e {\n\t}\n}\n";
-        assert!(same(ONE, turned));
+        assert!(is_equivalent(ONE, turned));
         for other in [
             ONE.replace("\"b\"", "\"c\""),
             ONE.replace(",\n\t\t\t     \"b\"", ""),
@@ -40,7 +40,7 @@ mod tests {
             ONE.replace("comment \"x\"", "comment \"y\""),
             String::new(),
         ] {
-            assert!(!same(ONE, &other), "{other}");
+            assert!(!is_equivalent(ONE, &other), "{other}");
         }
     }
 }

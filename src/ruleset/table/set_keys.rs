@@ -1,4 +1,5 @@
-//! The elements of our sets in the kernel's own form: to compare with what it has, and to change it.
+//! The elements of the table's sets in the kernel's form, to compare them with a dump and to change
+//! them by netlink.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,51 +11,52 @@ use ipnet::IpNet;
 use super::{Ip, Layout, Member, chains, sets};
 use virt_forward_policy::{network::KernelName, sanitize};
 
-/// An element in the bytes of the kernel, exactly as the kernel has it.
+/// The key of an element, byte for byte as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct SetKey {
     /// The only value, or the first.
     pub from: Vec<u8>,
-    /// The last value, in a set of intervals of concatenated values. There it is always given,
-    /// also for a single address: nft takes an element without it for the beginning of a range
-    /// to the next one, lists that range, and opens it when its list is loaded again.
+    /// The last value, in a set of intervals of concatenated values. It is always present there, even
+    /// for a single address: nft reads an element without it as the start of a range up to the next
+    /// element, and a listing that is loaded again would open that range.
     pub to: Option<Vec<u8>>,
-    /// In a set of plain intervals: the first value after one.
+    /// Whether it is the end of an interval, in a set of plain intervals: the first value after it.
     pub is_end: bool,
 }
 
 /// An element of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// The set's name.
+    /// The name of the set.
     pub set: String,
-    /// What it stands for.
-    pub key: Key,
-    /// The name of the network, as nft shows it.
+    /// The key.
+    pub key: SetKey,
+    /// The comment, which is the network's name.
     pub comment: Option<String>,
 }
 
-/// `IFNAMSIZ`: an interface's name is padded to it.
-const NAME: usize = 16;
+/// The size to which the kernel pads the name of an interface (linux/if.h).
+const IFNAMSIZ: usize = 16;
 
-/// Every set of the table, with its elements when `members` are in it.
-pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Key>> {
-    let mut sets: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+/// Every set of the table with `members`, by name, with the keys of its elements.
+pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<SetKey>> {
+    let mut sets: BTreeMap<String, BTreeSet<SetKey>> = BTreeMap::new();
     for set in [sets::BRIDGES, sets::SAME_BRIDGE] {
         sets.insert(set.to_owned(), BTreeSet::new());
     }
     for family in [Ip::V4, Ip::V6] {
         if layout.host.restricted.contains(&family) {
-            let others = layout.host.enabled_of(family);
-            let others = others.map(|name| single(padded(name)));
+            let others = layout.host.enabled_of(family).map(interface_key);
             sets.insert(chains::enabled_set(family).to_owned(), others.collect());
         }
-        let paths = layout.host.return_paths_of(family);
-        let paths = paths.map(|path| range(&path.interface, &path.subnet));
+        let paths = layout
+            .host
+            .return_paths_of(family)
+            .map(|path| range(&path.interface, &path.subnet));
         put_some(&mut sets, chains::paths_set(family), paths.collect());
     }
     let masqueraded = layout.host.masqueraded.iter();
-    let masqueraded = masqueraded.map(|name| single(padded(name)));
+    let masqueraded = masqueraded.map(|name| interface_key(name));
     put_some(&mut sets, chains::MASQUERADED, masqueraded.collect());
     for name in chains::others_bridged(layout, members) {
         let pair = [padded(name), padded(name)].concat();
@@ -76,7 +78,7 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
             sets.insert(peers.set, peers.subnets.iter().flat_map(bounds).collect());
         }
     }
-    let mut put = |set: &str, key: Key| {
+    let mut put = |set: &str, key: SetKey| {
         sets.entry(set.to_owned()).or_default().insert(key);
     };
     for element in members.iter().flat_map(elements_of) {
@@ -85,7 +87,7 @@ pub fn keys(layout: &Layout, members: &[Member]) -> BTreeMap<String, BTreeSet<Ke
     sets
 }
 
-/// The elements of a network: those that [`add`](super::add) puts in by nft.
+/// The elements of a network, the same as [`add`](super::add) adds by nft.
 pub(super) fn elements_of(member: &Member) -> Vec<Element> {
     let Member {
         name: network,
@@ -108,53 +110,58 @@ pub(super) fn elements_of(member: &Member) -> Vec<Element> {
         ),
     ];
     for subnet in subnets {
-        let of = sets::set_of(subnet);
-        let key = match of.is_masked() {
-            true => single(with_address(bridge.as_str(), subnet.network())),
-            false => interval(bridge, subnet),
+        let set = sets::set_of(subnet);
+        let key = if set.is_masked() {
+            single(with_address(bridge.as_str(), subnet.network()))
+        } else {
+            interval(bridge, subnet)
         };
-        let groups = member.groups.iter();
-        let of_groups = groups.filter_map(|group| of.of_group(group));
-        all.extend(of_groups.map(|set| element(&set, key.clone(), None)));
-        all.push(element(of.set, key, comment()));
+        for group in &member.groups {
+            let of_group = set.of_group(group);
+            all.extend(of_group.map(|set| element(&set, key.clone(), None)));
+        }
+        all.push(element(set.set, key, comment()));
     }
-    let bare = member
-        .bridge_sets()
-        .map(|set| element(set, single(name(bridge)), None));
-    all.extend(bare);
+    for set in member.bridge_sets() {
+        all.push(element(set, single(name(bridge)), None));
+    }
     all
 }
 
-fn single(value: Vec<u8>) -> Key {
-    Key {
+fn single(value: Vec<u8>) -> SetKey {
+    SetKey {
         from: value,
         to: None,
         is_end: false,
     }
 }
 
-/// Sets that are there only where they have elements.
-fn put_some(sets: &mut BTreeMap<String, BTreeSet<Key>>, set: &str, keys: BTreeSet<Key>) {
+fn interface_key(interface: &str) -> SetKey {
+    single(padded(interface))
+}
+
+/// Adds a set that the table has only where it has elements.
+fn put_some(sets: &mut BTreeMap<String, BTreeSet<SetKey>>, set: &str, keys: BTreeSet<SetKey>) {
     if !keys.is_empty() {
         sets.insert(set.to_owned(), keys);
     }
 }
 
-fn interval(bridge: &KernelName, subnet: &IpNet) -> Key {
+fn interval(bridge: &KernelName, subnet: &IpNet) -> SetKey {
     range(bridge.as_str(), subnet)
 }
 
-fn range(interface: &str, subnet: &IpNet) -> Key {
-    Key {
+fn range(interface: &str, subnet: &IpNet) -> SetKey {
+    SetKey {
         from: with_address(interface, subnet.network()),
         to: Some(with_address(interface, subnet.broadcast())),
         is_end: false,
     }
 }
 
-/// A set of intervals of plain addresses has their beginnings and, marked as such, the
-/// addresses after their ends; where that would be beyond the last address, none.
-fn bounds(subnet: &IpNet) -> Vec<Key> {
+/// The keys of an interval of plain addresses: its first address and, marked as an end, the address
+/// after its last one; no end where that would be beyond the last address of the family.
+fn bounds(subnet: &IpNet) -> Vec<SetKey> {
     let bytes = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -167,7 +174,7 @@ fn bounds(subnet: &IpNet) -> Vec<Key> {
             .checked_add(1)
             .map(|next| IpAddr::V6(next.into())),
     };
-    let end = |after| Key {
+    let end = |after| SetKey {
         is_end: true,
         ..single(bytes(after))
     };
@@ -181,7 +188,7 @@ fn name(bridge: &KernelName) -> Vec<u8> {
 
 fn padded(interface: &str) -> Vec<u8> {
     let mut bytes = interface.as_bytes().to_vec();
-    bytes.resize(NAME, 0);
+    bytes.resize(IFNAMSIZ, 0);
     bytes
 }
 
@@ -208,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn bridges_that_forward_because_of_us_are_in_a_set_only_where_there_is_one() {
+    fn the_set_of_enabled_bridges_exists_only_where_the_layout_has_it() {
         let network = virt_forward_policy::network::read(
             &b"<network><name>n</name><forward mode='nat'/><bridge name='virbr0'/></network>"[..],
         );
@@ -223,7 +230,7 @@ mod tests {
         };
         assert_eq!(of(&host, &[]), None);
         host.restricted.insert(Ip::V4);
-        // The last one has gone: the set is there until the table is built anew.
+        // The last such bridge has gone: the set remains until the table is rebuilt.
         assert_eq!(of(&host, &[]), Some(0));
         assert_eq!(of(&host, std::slice::from_ref(&member)), Some(1));
         host.enabled.insert(crate::table::Enabled {

@@ -16,7 +16,7 @@ use virt_forward_policy::{
 use virt_forward_ruleset::{
     COMMENT,
     gates::{
-        New, Says,
+        GateVerdict, Insert,
         chain_model::{About, Base, Chain, Rule, Verdict},
         direct::{self, By},
     },
@@ -49,11 +49,16 @@ pub fn is_there_one_for(name: &ChainName) -> bool {
 }
 
 /// Inserts a gate into a chain.
-pub fn insert_gate(name: &ChainName, gate: New, mark: MarkBit, deadline: Deadline) -> Result<()> {
+pub fn insert_gate(
+    name: &ChainName,
+    gate: Insert,
+    mark: MarkBit,
+    deadline: Deadline,
+) -> Result<()> {
     let number = (gate.at + 1).to_string();
-    let target = match gate.says {
-        Says::Accept => "ACCEPT",
-        Says::Return => "RETURN",
+    let target = match gate.verdict {
+        GateVerdict::Accept => "ACCEPT",
+        GateVerdict::Return => "RETURN",
     };
     let mark = format!("{mark}/{mark}");
     // -I FORWARD 1 -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT

@@ -25,7 +25,7 @@ use crate::{
 };
 use virt_forward_policy::netfilter::{ChainName, Family, TABLE};
 use virt_forward_ruleset::gates::{
-    Firewalls, HEAD, SHOWN,
+    CHAIN_SCAN_LIMIT, Firewalls, SHORTCUT_SCAN_LIMIT,
     chain_model::{About, Base, Chain, Chains, Rule, Verdict},
 };
 
@@ -86,7 +86,11 @@ fn near(all: Vec<Chain>, firewalls: &Firewalls, deadline: Deadline) -> Result<Ch
     let mut known = Chains::default();
     for mut chain in all {
         let is_whole = chain.base.is_some() || inner.contains(&chain.name);
-        let limit = if is_whole { usize::MAX } else { HEAD };
+        let limit = if is_whole {
+            usize::MAX
+        } else {
+            SHORTCUT_SCAN_LIMIT
+        };
         if is_whole || heads.contains(&chain.name) {
             chain.rules = rules(&chain.name, limit, deadline)?;
             known.add(chain);
@@ -101,7 +105,7 @@ fn near(all: Vec<Chain>, firewalls: &Firewalls, deadline: Deadline) -> Result<Ch
             return Ok(known);
         }
         for mut chain in missing {
-            chain.rules = rules(&chain.name, SHOWN, deadline)?;
+            chain.rules = rules(&chain.name, CHAIN_SCAN_LIMIT, deadline)?;
             known.add(chain);
         }
     }

@@ -24,18 +24,18 @@ use crate::{
     },
 };
 use virt_forward_policy::netfilter::TABLE;
-use virt_forward_ruleset::table::{Element, Key, Verb};
+use virt_forward_ruleset::table::{Element, Op, SetKey};
 
 /// Applies all of `changes` in one transaction, or none.
-pub fn change(changes: &[(Verb, Element)], deadline: Deadline) -> Result<()> {
+pub fn change(changes: &[(Op, Element)], deadline: Deadline) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
     let messages = changes.iter().map(|(verb, element)| match verb {
         // add element inet virt_forward bridges { "virbr_kube02" comment "kube02" }
-        Verb::Add => (NFT_MSG_NEWSETELEM, message(element)),
+        Op::Add => (NFT_MSG_NEWSETELEM, message(element)),
         // delete element inet virt_forward bridges { "virbr_kube02" }
-        Verb::Delete => (NFT_MSG_DELSETELEM, message(element)),
+        Op::Delete => (NFT_MSG_DELSETELEM, message(element)),
     });
     transaction(NFPROTO_INET, messages, deadline).map_err(failed)
 }
@@ -73,7 +73,7 @@ fn userdata(comment: &str) -> Vec<u8> {
 pub fn read<'a>(
     sets: impl Iterator<Item = &'a str>,
     deadline: Deadline,
-) -> Result<BTreeMap<String, BTreeSet<Key>>> {
+) -> Result<BTreeMap<String, BTreeSet<SetKey>>> {
     let of = |set: &str| match read_set(set, deadline) {
         Ok(keys) => Ok((set.to_owned(), keys)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok((set.to_owned(), BTreeSet::new())),
@@ -105,7 +105,7 @@ pub(crate) fn names_in(
     Ok(names)
 }
 
-fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
+fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<SetKey>> {
     let named = [
         (NFTA_SET_ELEM_LIST_TABLE, TABLE.name),
         (NFTA_SET_ELEM_LIST_SET, set),
@@ -127,7 +127,7 @@ fn read_set(set: &str, deadline: Deadline) -> io::Result<BTreeSet<Key>> {
             if is_end && from.iter().all(|byte| *byte == 0) {
                 continue;
             }
-            keys.insert(Key {
+            keys.insert(SetKey {
                 from,
                 to: value(NFTA_SET_ELEM_KEY_END),
                 is_end,
@@ -146,7 +146,7 @@ mod tests {
         let address = vec![198, 51, 100, 5];
         let element = |to| Element {
             set: "subnets4".to_owned(),
-            key: Key {
+            key: SetKey {
                 from: address.clone(),
                 to,
                 is_end: false,

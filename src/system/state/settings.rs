@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, json, make, state, trust};
 use crate::Result;
 use virt_forward_policy::network::KernelName;
-use virt_forward_ruleset::sysctls::Changed;
+use virt_forward_ruleset::sysctls::SavedSysctl;
 
 const SETTINGS: &str = "settings";
 /// The folder while it is filled for the first time.
@@ -67,7 +67,7 @@ impl Store {
         if dir.symlink_metadata().is_ok() {
             return trust(&dir);
         }
-        let single = self.read::<Vec<Changed>>(Path::new(SINGLE_FILE))?;
+        let single = self.read::<Vec<SavedSysctl>>(Path::new(SINGLE_FILE))?;
         let Some(changed) = single else {
             return make(dir);
         };
@@ -87,25 +87,25 @@ impl Store {
 
     /// All settings that were changed. Those of `all` come last, as they are changed last, and
     /// given back first.
-    pub fn changed(&self) -> Result<Vec<Changed>> {
+    pub fn changed(&self) -> Result<Vec<SavedSysctl>> {
         let mut names = self.names(SETTINGS)?;
         let rank = |name: &PathBuf| name.file_stem().is_some_and(|stem| stem == "all");
         names.sort_unstable_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
         let mut all = Vec::new();
         for name in names {
-            all.extend(self.read::<Vec<Changed>>(&name)?.into_iter().flatten());
+            all.extend(self.read::<Vec<SavedSysctl>>(&name)?.into_iter().flatten());
         }
         Ok(all)
     }
 
     /// Those of one interface.
-    pub fn changed_of(&self, interface: &str) -> Result<Vec<Changed>> {
+    pub fn changed_of(&self, interface: &str) -> Result<Vec<SavedSysctl>> {
         Ok(self.read(&file_of(interface))?.unwrap_or_default())
     }
 
     /// Remembers which settings were changed, and that no others were; before they are, so that
     /// none is forgotten.
-    pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
+    pub fn set_changed(&self, changed: &[SavedSysctl]) -> Result<()> {
         let wanted = by_interface(changed);
         let files: BTreeSet<_> = wanted.keys().map(|interface| file_of(interface)).collect();
         for name in self.names(SETTINGS)? {
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// The same of one interface.
-    pub fn set_changed_of(&self, interface: &str, changed: &[Changed]) -> Result<()> {
+    pub fn set_changed_of(&self, interface: &str, changed: &[SavedSysctl]) -> Result<()> {
         match changed {
             [] => self.delete(file_of(interface)),
             _ if self.changed_of(interface)? == changed => Ok(()),
@@ -147,8 +147,8 @@ impl Store {
     }
 }
 
-fn by_interface(changed: &[Changed]) -> BTreeMap<&str, Vec<Changed>> {
-    let mut all: BTreeMap<&str, Vec<Changed>> = BTreeMap::new();
+fn by_interface(changed: &[SavedSysctl]) -> BTreeMap<&str, Vec<SavedSysctl>> {
+    let mut all: BTreeMap<&str, Vec<SavedSysctl>> = BTreeMap::new();
     for one in changed {
         all.entry(one.key.interface())
             .or_default()
@@ -170,7 +170,7 @@ fn name_of(interface: &str) -> String {
 mod tests {
     use super::*;
 
-    fn changed(interface: &str, family: &str, setting: &str) -> Changed {
+    fn changed(interface: &str, family: &str, setting: &str) -> SavedSysctl {
         let key = ["net", family, "conf", interface, setting];
         let key = serde_json::to_string(&key).unwrap();
         let text = format!(r#"{{"key":{key},"was":"0","set":"1","was_host_wide":false}}"#);

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
 use virt_forward_fuzz::{assert_elements, assert_same, assert_shown, json};
 use virt_forward_reconcile::Result;
-use virt_forward_ruleset::sysctls::{self, Changed, Key, Seen};
+use virt_forward_ruleset::sysctls::{self, SavedSysctl, Key, SysctlReader};
 use virt_forward_system::state::{FirewalldRules, Layout, Record};
 
 fuzz_target!(|data: &[u8]| {
@@ -38,7 +38,7 @@ fn record(data: &[u8]) {
 
 /// Whatever is given back is a setting of forwarding, and lies in /proc/sys.
 fn settings(data: &[u8]) {
-    for changed in read::<Vec<Changed>>(data).into_iter().flatten() {
+    for changed in read::<Vec<SavedSysctl>>(data).into_iter().flatten() {
         let path = changed.key.path();
         let parts: Vec<_> = path.components().collect();
         let plain = |part: &std::path::Component| matches!(part, std::path::Component::Normal(_));
@@ -53,13 +53,13 @@ fn settings(data: &[u8]) {
             "{path:?}"
         );
         assert_shown(&changed.key.name());
-        assert!(sysctls::may_restore(&changed, &Same(&changed.set)).is_ok());
+        assert!(sysctls::can_restore(&changed, &Same(&changed.set)).is_ok());
     }
 }
 
 struct Same<'a>(&'a str);
 
-impl Seen for Same<'_> {
+impl SysctlReader for Same<'_> {
     type Error = virt_forward_reconcile::Error;
 
     fn value(&self, _: &Key) -> Result<Option<String>> {

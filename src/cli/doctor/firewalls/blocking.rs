@@ -123,14 +123,14 @@ mod tests {
     use super::*;
     use crate::doctor::fixtures::TestHost;
     use virt_forward_policy::netfilter::Family;
-    use virt_forward_ruleset::gates::{Obstacle, Why};
+    use virt_forward_ruleset::gates::{BlockingChain, NoGateReason};
 
     #[test]
     fn a_chain_that_drops_by_default_is_an_error_and_others_are_noted() {
         let mut host = TestHost::new();
-        let obstacle = |is_certain| Obstacle {
+        let obstacle = |is_certain| BlockingChain {
             chain: ChainName::nft(Family::Inet, "filter", "forward"),
-            why: Why::Unknown,
+            why: NoGateReason::Unknown,
             is_certain,
         };
         host.inspection.wanted.survey.obstacles = vec![obstacle(true), obstacle(false)];

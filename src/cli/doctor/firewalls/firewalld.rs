@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
 use virt_forward_policy::sanitize::shown;
-use virt_forward_ruleset::gates::Outsider;
+use virt_forward_ruleset::gates::UnzonedBridge;
 
 use crate::doctor::{
     context::Context,
@@ -18,10 +18,10 @@ pub(crate) enum FirewalldFinding {
     /// The policy virt-forward lacks the rules for peers.
     PeersBlocked,
     /// The bridge is in no zone, so in the default zone.
-    BridgeInDefaultZone(Outsider),
+    BridgeInDefaultZone(UnzonedBridge),
     BridgeInOtherZone {
         zone: String,
-        outsider: Outsider,
+        outsider: UnzonedBridge,
     },
 }
 
@@ -109,7 +109,7 @@ mod tests {
         let mut host = TestHost::new();
         host.inspection.wanted.is_firewalld_closed = true;
         let bridge = BridgeName::try_from("br2".to_owned()).unwrap();
-        let outsider = |zone: Option<&str>| Outsider {
+        let outsider = |zone: Option<&str>| UnzonedBridge {
             bridge: bridge.clone(),
             zone: zone.map(str::to_owned),
         };

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
 use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
-use virt_forward_ruleset::gates::{Site, State, chain_model::Chain};
+use virt_forward_ruleset::gates::{GateState, Site, chain_model::Chain};
 
 use crate::doctor::{
     context::Context,
@@ -165,7 +165,7 @@ pub(crate) fn check(context: &Context) -> Vec<GateFinding> {
     let survey = &context.inspection.wanted.survey;
     let has_table = context.inspection.table.is_some();
     // Gates that are present without the table are reported as such.
-    let is_judged = |site: &&Site| has_table || site.state == State::Missing;
+    let is_judged = |site: &&Site| has_table || site.state == GateState::Missing;
     let sites = survey.sites.iter().filter(is_judged);
     let shortcuts = survey.shortcuts.iter().filter(is_judged);
     let mut findings: Vec<_> = sites
@@ -177,7 +177,7 @@ pub(crate) fn check(context: &Context) -> Vec<GateFinding> {
         findings.extend(check_other_chains(context));
     }
     if is_open && has_table && findings.is_empty() {
-        let present = sites.filter(|site| site.state == State::Standing);
+        let present = sites.filter(|site| site.state == GateState::Present);
         let count = present.count();
         findings.push(GateFinding::Present { count });
     }
@@ -187,13 +187,15 @@ pub(crate) fn check(context: &Context) -> Vec<GateFinding> {
 fn check_gate(site: &Site, is_open: bool) -> Option<GateFinding> {
     let (chain, owner) = (site.chain().clone(), site.owner);
     match (site.state, is_open) {
-        (State::Missing, true) => Some(GateFinding::Missing { chain, owner }),
-        (State::Sunk, true) => Some(GateFinding::Shadowed { chain, owner }),
-        (State::High, true) => Some(GateFinding::TooHigh { chain, owner }),
-        (State::Standing | State::Sunk | State::High, false) => {
+        (GateState::Missing, true) => Some(GateFinding::Missing { chain, owner }),
+        (GateState::Shadowed, true) => Some(GateFinding::Shadowed { chain, owner }),
+        (GateState::High, true) => Some(GateFinding::TooHigh { chain, owner }),
+        (GateState::Present | GateState::Shadowed | GateState::High, false) => {
             Some(GateFinding::Leftover { chain })
         }
-        (State::Standing, true) | (State::Missing, false) | (State::Unneeded, _) => None,
+        (GateState::Present, true) | (GateState::Missing, false) | (GateState::NotNeeded, _) => {
+            None
+        }
     }
 }
 
@@ -201,11 +203,13 @@ fn check_gate(site: &Site, is_open: bool) -> Option<GateFinding> {
 fn check_shortcut(site: &Site, is_open: bool) -> Option<GateFinding> {
     let (chain, owner) = (site.chain().clone(), site.owner);
     match (site.state, is_open) {
-        (State::Missing | State::Sunk, true) => Some(GateFinding::ShortcutMissing { chain, owner }),
-        (State::Standing | State::Sunk, false) => Some(GateFinding::Leftover { chain }),
-        (State::Standing, true) | (State::Missing, false) | (State::High | State::Unneeded, _) => {
-            None
+        (GateState::Missing | GateState::Shadowed, true) => {
+            Some(GateFinding::ShortcutMissing { chain, owner })
         }
+        (GateState::Present | GateState::Shadowed, false) => Some(GateFinding::Leftover { chain }),
+        (GateState::Present, true)
+        | (GateState::Missing, false)
+        | (GateState::High | GateState::NotNeeded, _) => None,
     }
 }
 
@@ -264,11 +268,11 @@ mod tests {
         assert_eq!(check(&host.context()), [GateFinding::Leftover { chain }]);
     }
 
-    fn site(state: State) -> Site {
+    fn site(state: GateState) -> Site {
         Site {
             owner: "libvirt",
             base: forward(),
-            spot: None,
+            placement: None,
             state,
             refuses: true,
         }
@@ -278,22 +282,22 @@ mod tests {
     fn a_gate_above_denials_is_an_error() {
         let (chain, owner) = (forward(), "libvirt");
         let too_high = GateFinding::TooHigh { chain, owner };
-        assert_eq!(check_gate(&site(State::High), true), Some(too_high));
-        assert_eq!(check_gate(&site(State::Unneeded), true), None);
-        assert_eq!(check_gate(&site(State::Missing), false), None);
+        assert_eq!(check_gate(&site(GateState::High), true), Some(too_high));
+        assert_eq!(check_gate(&site(GateState::NotNeeded), true), None);
+        assert_eq!(check_gate(&site(GateState::Missing), false), None);
     }
 
     #[test]
     fn a_shortcut_is_required_while_networks_are_open() {
         let (chain, owner) = (forward(), "libvirt");
         let missing = GateFinding::ShortcutMissing { chain, owner };
-        for state in [State::Missing, State::Sunk] {
+        for state in [GateState::Missing, GateState::Shadowed] {
             assert_eq!(check_shortcut(&site(state), true), Some(missing.clone()));
         }
-        assert_eq!(check_shortcut(&site(State::Standing), true), None);
+        assert_eq!(check_shortcut(&site(GateState::Present), true), None);
         let leftover = GateFinding::Leftover { chain: forward() };
         assert_eq!(
-            check_shortcut(&site(State::Standing), false),
+            check_shortcut(&site(GateState::Present), false),
             Some(leftover)
         );
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use strum::{EnumString, IntoStaticStr};
-use virt_forward_ruleset::gates::{Site, State};
+use virt_forward_ruleset::gates::{GateState, Site};
 
 use crate::doctor::{
     context::Context,
@@ -166,9 +166,9 @@ fn passes(firewall: Firewall, sites: &[&Site]) -> Option<OwnerFinding> {
     let mut gates = Vec::new();
     for site in sites {
         match site.state {
-            State::Standing => gates.push(site.chain().to_string()),
-            State::Unneeded => {}
-            State::Sunk | State::High | State::Missing => return None,
+            GateState::Present => gates.push(site.chain().to_string()),
+            GateState::NotNeeded => {}
+            GateState::Shadowed | GateState::High | GateState::Missing => return None,
         }
     }
     Some(OwnerFinding::Passes { firewall, gates })

@@ -1,4 +1,4 @@
-//! Networks, configs and orders of events, made up.
+//! Strategies of random networks, configs and orders of events.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use virt_forward_policy::{
     network::{Mode, Network},
 };
 
-/// Names that a libvirt network may have.
+/// Names that a libvirt network can have.
 const NAMES: [&str; 8] = [
     "kube02",
     "kube03",
@@ -25,7 +25,7 @@ const NAMES: [&str; 8] = [
     "größe",
     "-n",
 ];
-/// Names that a bridge may have: some are words of nft's.
+/// Names that a bridge can have: some are keywords of nft.
 const BRIDGES: [&str; 8] = [
     "virbr_kube02",
     "virbr.new",
@@ -36,7 +36,7 @@ const BRIDGES: [&str; 8] = [
     "ip6",
     "-x",
 ];
-/// What stands for networks in a config.
+/// Names and globs of networks, as a config has them.
 const PATTERNS: [&str; 8] = [
     "*",
     "kube*",
@@ -55,7 +55,7 @@ const PEERS: [&str; 6] = [
     "fd00:1::/64",
     "fd00:10::1",
 ];
-/// Ends of rules, beside patterns.
+/// Subnets as ends of `[[allow]]` rules.
 const SUBNETS: [&str; 5] = [
     "192.168.0.30",
     "10.17.3.0/24",
@@ -63,7 +63,7 @@ const SUBNETS: [&str; 5] = [
     "fd00::/8",
     "::/0",
 ];
-/// What a network's definer may claim beside it: nothing of others', or theirs, or everything.
+/// `<route>` destinations: none, those of others, or every address.
 const ROUTES: [&[&str]; 5] = [
     &[],
     &[],
@@ -73,7 +73,7 @@ const ROUTES: [&[&str]; 5] = [
 ];
 const PORTS: [&str; 6] = ["22", "80", "\"30000-32767\"", "\"79-81\"", "65535", "1"];
 
-/// What somebody else has in the kernel.
+/// Tables of other programs.
 const FOREIGN: [&str; 4] = [
     "table ip filter {
        chain FORWARD { type filter hook forward priority filter; policy drop; }
@@ -103,35 +103,39 @@ const FOREIGN: [&str; 4] = [
      }",
 ];
 
-/// One thing that happens to a network; events of one that does not run happen too.
+/// An event of a network; it can also occur for one that is not active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It starts, if it does not run.
+pub enum Event {
+    /// The network starts, unless it is active.
     Start,
-    /// Its definition changes.
+    /// The definition changes.
     Update,
-    /// It stops, if it runs.
+    /// The network stops, if it is active.
     Stop,
 }
 
-/// A host, and what happens on it.
+/// A host and the events on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Case {
-    /// The file's text.
-    pub(crate) config: String,
-    pub(crate) networks: Vec<Network>,
-    pub(crate) foreign: Vec<&'static str>,
-    /// Events of different networks at the same time, by their places in `networks`.
-    pub(crate) steps: Vec<BTreeMap<usize, Event>>,
+pub struct Case {
+    /// The text of the config file.
+    pub config: String,
+    /// The networks that libvirt defines.
+    pub networks: Vec<Network>,
+    /// Tables of other programs, as nft reads them.
+    pub foreign: Vec<&'static str>,
+    /// Events of different networks at the same time, by their indexes in `networks`.
+    pub steps: Vec<BTreeMap<usize, Event>>,
 }
 
 impl Case {
-    pub(crate) fn config(&self) -> Option<Config> {
+    /// The config that the text means; none where it is wrong, which it never is.
+    pub fn config(&self) -> Option<Config> {
         Config::read(&self.config, "config.toml".to_owned()).ok()
     }
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+/// Any host and any order of events.
+pub fn case() -> impl Strategy<Value = Case> {
     let networks = networks().prop_filter("some", |networks| !networks.is_empty());
     networks.prop_flat_map(|networks| {
         let foreign = subsequence(FOREIGN.to_vec(), 0..=FOREIGN.len());
@@ -155,8 +159,8 @@ fn step(networks: usize) -> impl Strategy<Value = BTreeMap<usize, Event>> {
     collection::btree_map(0..networks, event, 1..=networks.min(4))
 }
 
-/// Each with a name and a bridge of its own; the addresses of some are others' too.
-fn networks() -> impl Strategy<Value = Vec<Network>> {
+/// Networks with distinct names and bridges; the subnets of some overlap.
+pub fn networks() -> impl Strategy<Value = Vec<Network>> {
     let names = subsequence(NAMES.to_vec(), 1..=6).prop_shuffle();
     let bridges = Just(BRIDGES.to_vec()).prop_shuffle();
     let rest = collection::vec(details(), 8);
@@ -219,7 +223,7 @@ fn details() -> impl Strategy<Value = Details> {
     let details = (
         select(modes.to_vec()),
         bool::ANY,
-        // The short ones hold the others' networks.
+        // The short prefixes overlap other networks.
         option::weighted(0.9, select(vec![16_u8, 20, 24, 24, 30])),
         option::of(select(vec![32_u8, 48, 64, 64, 120])),
         bool::weighted(0.3),
@@ -231,7 +235,7 @@ fn details() -> impl Strategy<Value = Details> {
             mode,
             nat_ipv6,
             ipv4,
-            // libvirt switches forwarding of IPv6 on for all but isolated ones, for good.
+            // libvirt enables IPv6 forwarding for all networks but isolated ones, and never disables it.
             ipv6: ipv6.filter(|_| mode != Mode::Isolated),
             route,
             claims,
@@ -240,8 +244,8 @@ fn details() -> impl Strategy<Value = Details> {
     )
 }
 
-/// One that is right.
-fn config() -> impl Strategy<Value = String> {
+/// The text of a valid config with up to two groups and two rules.
+pub fn config() -> impl Strategy<Value = String> {
     let marks = select(vec!["0x10000000", "0x1", "0x80000000"]);
     let groups = collection::vec(group(), 0..3);
     let rules = collection::vec(rule(), 0..3);
@@ -283,7 +287,7 @@ fn rule() -> impl Strategy<Value = String> {
     let ports = || subsequence(PORTS.to_vec(), 0..4);
     (end(), end(), ports(), ports(), bool::ANY).prop_map(|(from, to, tcp, udp, icmp)| {
         let (tcp, udp) = (tcp.join(", "), udp.join(", "));
-        // Something has to pass.
+        // A rule that allows nothing is an error.
         let icmp = icmp || tcp.is_empty() && udp.is_empty();
         format!(
             "  {{ from = {from:?}, to = {to:?}, tcp = [{tcp}], udp = [{udp}], icmp = {icmp} }},\n"
