@@ -8,15 +8,15 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::share;
+use crate::overlap;
 use crate::{
-    config::{Allow, Config, End, Who},
+    config::{AllowRule, Config, RuleEndpoint, Selector},
     network::{Mode, Network},
 };
 
 /// A peer that is no machine outside: its subnet is, or is part of, a network's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overlap {
+pub struct PeerOverlap {
     /// The peer, as the config has it.
     pub peer: IpNet,
     /// The group that it is a peer of.
@@ -47,7 +47,7 @@ impl Side {
     }
 
     /// That end.
-    pub fn of(self, allow: &Allow) -> &End {
+    pub fn of(self, allow: &AllowRule) -> &RuleEndpoint {
         match self {
             Self::From => &allow.from,
             Self::To => &allow.to,
@@ -109,7 +109,7 @@ pub struct HostSubnet {
 #[serde(default)]
 pub struct Conflicts {
     /// Peers that are left out.
-    pub peers: Vec<Overlap>,
+    pub peers: Vec<PeerOverlap>,
     /// Ends of rules that take in no network.
     pub ends: Vec<Clash>,
 }
@@ -133,14 +133,14 @@ impl Conflicts {
     /// Whether `network` is named in them, or shares addresses with what they are about.
     pub fn concern(&self, network: &Network) -> bool {
         let subnets = network.ip_subnets();
-        let has = |net: &IpNet| subnets.iter().any(|own| share(own, net));
+        let has = |net: &IpNet| subnets.iter().any(|own| overlap(own, net));
         self.peers.iter().any(|one| has(&one.peer)) || self.ends.iter().any(|one| has(&one.end))
     }
 
     /// Those of `network` alone.
     pub fn of(self, network: &Network) -> Self {
         let subnets = network.ip_subnets();
-        let has = |net: &IpNet| subnets.iter().any(|own| share(own, net));
+        let has = |net: &IpNet| subnets.iter().any(|own| overlap(own, net));
         let Self { peers, ends } = self;
         Self {
             peers: peers
@@ -151,7 +151,7 @@ impl Conflicts {
         }
     }
 
-    fn has_peer(&self, peer: &Overlap) -> bool {
+    fn has_peer(&self, peer: &PeerOverlap) -> bool {
         let mut peers = self.peers.iter();
         peers.any(|one| one.peer == peer.peer && one.group == peer.group)
     }
@@ -172,7 +172,7 @@ pub fn may_conflict(config: &Config, known: &Conflicts, network: &Network) -> bo
         || subnet_ends(config).any(|(allow, side, end)| {
             !known.has_end(allow, side)
                 && may_be_meant(network)
-                && subnets.iter().any(|own| share(own, &end))
+                && subnets.iter().any(|own| overlap(own, &end))
         })
 }
 
@@ -201,7 +201,7 @@ pub fn conflicts(config: &Config, networks: &[&Network], host: &[HostSubnet]) ->
         ends: ends
             .filter_map(|(allow, side, end)| {
                 let mut fit = meant.iter().filter_map(|(network, subnets)| {
-                    let subnet = subnets.iter().find(|own| share(own, &end))?;
+                    let subnet = subnets.iter().find(|own| overlap(own, &end))?;
                     Some((*network, *subnet))
                 });
                 let (network, subnet) = fit.next()?;
@@ -235,16 +235,16 @@ fn may_be_meant(network: &Network) -> bool {
 fn subnet_ends(config: &Config) -> impl Iterator<Item = (usize, Side, IpNet)> {
     config.numbered_allows().flat_map(|(number, allow)| {
         let ends = [Side::From, Side::To].into_iter();
-        ends.filter_map(move |side| match side.of(allow).who {
-            Who::Subnet(net) => Some((number, side, net)),
-            Who::Outside(_) | Who::Group(_) | Who::Networks(_) => None,
+        ends.filter_map(move |side| match side.of(allow).selector {
+            Selector::Subnet(net) => Some((number, side, net)),
+            Selector::Outside(_) | Selector::Group(_) | Selector::Networks(_) => None,
         })
     })
 }
 
 fn outside_rival(end: &IpNet, host: &[&HostSubnet]) -> Option<Rival> {
     let mut host = host.iter();
-    let rival = host.find(|one| share(&one.subnet, end) && !one.is_as_a_default_to(end))?;
+    let rival = host.find(|one| overlap(&one.subnet, end) && !one.is_as_a_default_to(end))?;
     Some(Rival::Host((*rival).clone()))
 }
 
@@ -267,13 +267,16 @@ fn own_route(network: &Network, end: &IpNet) -> Option<Rival> {
     let ip = network.ip_subnets();
     let routes = network.own_routes().into_iter();
     let mut routes = routes.filter(|route| !ip.iter().any(|own| own.contains(route)));
-    let route = routes.find(|route| share(route, end))?;
+    let route = routes.find(|route| overlap(route, end))?;
     Some(Rival::OwnRoute { route })
 }
 
 /// The peers that some of `networks` has in it, or is in. They must not be used: what is meant for
 /// machines outside would open a network that may be closed.
-pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Overlap> {
+pub fn overlaps<'a>(
+    config: &Config,
+    networks: impl Iterator<Item = &'a Network>,
+) -> Vec<PeerOverlap> {
     let mut overlaps = Vec::new();
     if !config.has_peers() {
         return overlaps;
@@ -282,8 +285,8 @@ pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>
         let subnets = network.ip_subnets();
         for group in &config.groups {
             for peer in &group.peers {
-                let own = subnets.iter().find(|subnet| share(subnet, peer));
-                overlaps.extend(own.map(|subnet| Overlap {
+                let own = subnets.iter().find(|subnet| overlap(subnet, peer));
+                overlaps.extend(own.map(|subnet| PeerOverlap {
                     peer: *peer,
                     group: group.name.clone(),
                     subnet: *subnet,
@@ -308,10 +311,10 @@ pub fn without(config: &Config, conflicts: &Conflicts) -> Config {
     }
     for (number, allow) in (1..).zip(&mut config.allows) {
         for (side, end) in [(Side::From, &mut allow.from), (Side::To, &mut allow.to)] {
-            if let Who::Subnet(net) = end.who
+            if let Selector::Subnet(net) = end.selector
                 && conflicts.has_end(number, side)
             {
-                end.who = Who::Outside(net);
+                end.selector = Selector::Outside(net);
             }
         }
     }
@@ -374,7 +377,7 @@ mod tests {
             let (accesses, ends) = decided(LAN, &[&kube, &taker], &host);
             assert_eq!(ends, "1 from", "{addresses:?}");
             assert!(
-                accesses[1].is_none() && accesses[0].to == [1],
+                accesses[1].is_empty() && accesses[0].to == [1],
                 "{addresses:?}"
             );
         }
@@ -382,7 +385,7 @@ mod tests {
         let taker = routes(nat("n2", &["10.55.1.1/24"]), &["192.168.0.208/28"]);
         let (accesses, ends) = decided(LAN, &[&kube, &taker], &host);
         assert_eq!(ends, "");
-        assert!(accesses[1].is_none());
+        assert!(accesses[1].is_empty());
         // Nobody else has it: that is how a network is named by its subnet.
         let sole = nat("n1", &["192.168.0.1/24"]);
         let (accesses, ends) = decided(LAN, &[&kube, &sole], &[]);
@@ -405,7 +408,7 @@ mod tests {
             for networks in [[&kube, &taker], [&taker, &kube]] {
                 let (accesses, ends) = decided(&text, &networks, &[]);
                 assert_eq!(ends, "1 to", "{to}");
-                assert!(accesses.iter().all(Access::is_none), "{to}");
+                assert!(accesses.iter().all(Access::is_empty), "{to}");
             }
             let (accesses, _) = decided(&text, &[&kube], &[]);
             assert_eq!(accesses[0].to, [1], "{to}");
@@ -414,7 +417,7 @@ mod tests {
             isolated.mode = Mode::Isolated;
             let (accesses, ends) = decided(&text, &[&kube, &isolated], &[]);
             assert_eq!((accesses[0].to.as_slice(), ends.as_str()), (&[1][..], ""));
-            assert!(accesses[1].is_none());
+            assert!(accesses[1].is_empty());
             // Nor does a route, whoever wrote it.
             let route = taker.addresses[0].trunc().to_string();
             let other = routes(nat("n2", &["10.55.1.1/24"]), &[&route]);
@@ -429,7 +432,7 @@ mod tests {
         let wide = routes(nat("n1", &["10.55.1.1/24"]), &["10.1.0.0/16"]);
         let (accesses, ends) = decided(text, &[&wide], &[]);
         assert_eq!(ends, "1 to");
-        assert!(accesses[0].is_none());
+        assert!(accesses[0].is_empty());
         for harmless in ["10.55.1.128/25", "172.16.0.0/12"] {
             let network = routes(nat("n1", &["10.55.1.1/24"]), &[harmless]);
             assert_eq!(decided(text, &[&network], &[]).1, "", "{harmless}");
@@ -475,7 +478,7 @@ mod tests {
             let dmz = nat("dmz", &["10.18.4.1/24", "fd01::1/64"]);
             let (accesses, ends) = decided(&text, &[&kube, &dmz], &[]);
             assert_eq!(ends, "");
-            assert!(accesses[1].is_none() && accesses[0].to == [1]);
+            assert!(accesses[1].is_empty() && accesses[0].to == [1]);
         }
     }
 
@@ -491,7 +494,7 @@ mod tests {
         let (accesses, ends) = decided(text, &[&kube, &dmz, &taker], &[]);
         assert_eq!(ends, "2 from");
         assert_eq!(accesses[0].from, [1]);
-        assert!(accesses[2].is_none());
+        assert!(accesses[2].is_empty());
         let (accesses, _) = decided(text, &[&kube, &dmz], &[]);
         assert_eq!(accesses[0].from, [1, 2]);
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Access;
 use crate::{
-    config::{Allow, Config, End, Group, Ports},
+    config::{AllowRule, Config, Group, PortRange, RuleEndpoint},
     network::{Mode, Network},
     sanitize::shown,
 };
@@ -35,8 +35,8 @@ impl fmt::Display for Packet {
 }
 
 impl Packet {
-    fn is_of(self, allow: &Allow) -> bool {
-        let has = |list: &[Ports], port| {
+    fn is_of(self, allow: &AllowRule) -> bool {
+        let has = |list: &[PortRange], port| {
             list.iter()
                 .any(|one| (one.first..=one.last).contains(&port))
         };
@@ -59,14 +59,14 @@ impl Packet {
 
 /// One end of its way.
 #[derive(Clone, Copy, Debug)]
-pub struct Party<'a> {
+pub struct Endpoint<'a> {
     /// The address.
     pub address: IpAddr,
     /// The network that it is in, with its access; nothing where it is outside.
     pub network: Option<(&'a Network, &'a Access)>,
 }
 
-impl Party<'_> {
+impl Endpoint<'_> {
     fn network(&self) -> Option<&Network> {
         self.network.map(|(network, _)| network)
     }
@@ -78,7 +78,7 @@ impl Party<'_> {
     /// Whether its address is none of its network's own.
     fn is_foreign(&self) -> bool {
         self.network.is_some_and(|(network, access)| {
-            let own = match access.is_none() {
+            let own = match access.is_empty() {
                 true => network.subnets(),
                 false => access.own.clone(),
             };
@@ -96,7 +96,7 @@ impl Party<'_> {
 
     /// Whether an end of a rule takes it in; `names` tells whether it takes in a network of that
     /// access.
-    fn is_at(&self, end: &End, names: impl Fn(&Access) -> bool) -> bool {
+    fn is_at(&self, end: &RuleEndpoint, names: impl Fn(&Access) -> bool) -> bool {
         let has_address = end.subnet().is_none_or(|net| net.contains(&self.address));
         match self.network {
             Some((_, access)) => names(access) && has_address,
@@ -107,21 +107,21 @@ impl Party<'_> {
 
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum Decision {
     /// Our table marks it, and the gates let it pass.
-    Ours {
+    AllowedByPolicy {
         /// What opens it.
         why: String,
         /// It arrives with its own address, whatever libvirt masquerades.
         keeps_source: bool,
     },
     /// We have no part in it, and libvirt lets it pass.
-    Libvirts {
+    AllowedByLibvirt {
         /// What libvirt does.
         why: String,
     },
     /// Nobody lets it pass.
-    Refused {
+    Denied {
         /// Who refuses it.
         why: String,
         /// Lines of the config that would open it.
@@ -130,7 +130,7 @@ pub enum Judgement {
 }
 
 /// What the config, and else libvirt, makes of a packet.
-pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judgement {
+pub fn evaluate(config: &Config, packet: Packet, from: &Endpoint, to: &Endpoint) -> Decision {
     if from.is_foreign() {
         return of_a_foreign_source(from, to);
     }
@@ -139,7 +139,7 @@ pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judge
         .iter()
         .find_map(|group| by_group(group, from, to));
     if let Some((why, keeps_source)) = group {
-        return Judgement::Ours { why, keeps_source };
+        return Decision::AllowedByPolicy { why, keeps_source };
     }
     let rules = config.numbered_allows().filter(|(number, allow)| {
         from.is_at(&allow.from, |access| access.from.contains(number))
@@ -147,13 +147,13 @@ pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judge
     });
     let rules: Vec<_> = rules.collect();
     if let Some((number, _)) = rules.iter().find(|(_, allow)| packet.is_of(allow)) {
-        return Judgement::Ours {
+        return Decision::AllowedByPolicy {
             why: format!("allow {number} lets {packet} pass"),
             keeps_source: to.network.is_some(),
         };
     }
     match alone(from.network(), to.network(), to.address.is_ipv4()) {
-        Ok(why) => Judgement::Libvirts {
+        Ok(why) => Decision::AllowedByLibvirt {
             why: why.to_owned(),
         },
         Err(why) => {
@@ -165,7 +165,7 @@ pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judge
                 true => format!("no group and no rule opens it, and {why}"),
                 false => format!("{}, and {why}", others.join(", ")),
             };
-            Judgement::Refused {
+            Decision::Denied {
                 why,
                 remedy: remedy(packet, from, to),
             }
@@ -175,16 +175,16 @@ pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judge
 
 /// A guest may send with any address; only its network's own opens anything. libvirt's rules
 /// let no other out either (src/network/network_iptables.c, `iptablesForwardAllowOut`).
-fn of_a_foreign_source(from: &Party, to: &Party) -> Judgement {
+fn of_a_foreign_source(from: &Endpoint, to: &Endpoint) -> Decision {
     let alone = match from.network().map(|network| network.mode) {
         Some(Mode::Open) => alone(from.network(), to.network(), to.address.is_ipv4()),
         _ => Err("libvirt rejects what it sends"),
     };
     match alone {
-        Ok(why) => Judgement::Libvirts {
+        Ok(why) => Decision::AllowedByLibvirt {
             why: why.to_owned(),
         },
-        Err(why) => Judgement::Refused {
+        Err(why) => Decision::Denied {
             why: format!(
                 "{} is no address of {}, so nothing opens it, and {why}",
                 from.address,
@@ -196,12 +196,17 @@ fn of_a_foreign_source(from: &Party, to: &Party) -> Judgement {
 }
 
 /// Why a group opens it, and whether it keeps its source.
-fn by_group(group: &Group, from: &Party, to: &Party) -> Option<(String, bool)> {
-    let has = |party: &Party| party.groups().contains(&group.name);
-    let is_peer = |party: &Party| {
-        party.network.is_none() && group.peers.iter().any(|net| net.contains(&party.address))
+fn by_group(group: &Group, from: &Endpoint, to: &Endpoint) -> Option<(String, bool)> {
+    let has = |endpoint: &Endpoint| endpoint.groups().contains(&group.name);
+    let is_peer = |endpoint: &Endpoint| {
+        endpoint.network.is_none()
+            && group
+                .peers
+                .iter()
+                .any(|net| net.contains(&endpoint.address))
     };
-    let peer = |party: &Party| format!("{} is a peer of group {}", party.address, group.name);
+    let peer =
+        |endpoint: &Endpoint| format!("{} is a peer of group {}", endpoint.address, group.name);
     if has(from) && has(to) {
         Some((format!("both are in group {}", group.name), true))
     } else if is_peer(from) && has(to) {
@@ -213,8 +218,8 @@ fn by_group(group: &Group, from: &Party, to: &Party) -> Option<(String, bool)> {
     }
 }
 
-fn remedy(packet: Packet, from: &Party, to: &Party) -> Vec<String> {
-    let end = |key: &str, party: &Party| format!("{key} = {:?}", party.name());
+fn remedy(packet: Packet, from: &Endpoint, to: &Endpoint) -> Vec<String> {
+    let end = |key: &str, endpoint: &Endpoint| format!("{key} = {:?}", endpoint.name());
     vec![
         "[[allow]]".to_owned(),
         end("from", from),
@@ -224,7 +229,7 @@ fn remedy(packet: Packet, from: &Party, to: &Party) -> Vec<String> {
 }
 
 /// Whether libvirt's own rules let new connections pass.
-pub fn passes_alone(from: &Party, to: &Party) -> bool {
+pub fn libvirt_allows(from: &Endpoint, to: &Endpoint) -> bool {
     alone(from.network(), to.network(), to.address.is_ipv4()).is_ok()
 }
 
@@ -292,17 +297,19 @@ mod tests {
         ];
         let accesses: Vec<_> = networks.iter().map(|one| access_of(&config, one)).collect();
         let said = |packet, from: &str, to: &str| {
-            let party = |address: &str| {
+            let endpoint = |address: &str| {
                 let address: IpAddr = address.parse().unwrap();
                 let mut all = networks.iter().zip(&accesses);
                 let network =
                     all.find(|(one, _)| one.subnets().iter().any(|net| net.contains(&address)));
-                Party { address, network }
+                Endpoint { address, network }
             };
-            match judge(&config, packet, &party(from), &party(to)) {
-                Judgement::Ours { why, keeps_source } => format!("ours {keeps_source}: {why}"),
-                Judgement::Libvirts { why } => format!("libvirt: {why}"),
-                Judgement::Refused { why, remedy } => format!("no: {why}; {}", remedy.join(" ")),
+            match evaluate(&config, packet, &endpoint(from), &endpoint(to)) {
+                Decision::AllowedByPolicy { why, keeps_source } => {
+                    format!("ours {keeps_source}: {why}")
+                }
+                Decision::AllowedByLibvirt { why } => format!("libvirt: {why}"),
+                Decision::Denied { why, remedy } => format!("no: {why}; {}", remedy.join(" ")),
             }
         };
         let tcp = Packet::Tcp(443);
@@ -385,17 +392,17 @@ mod tests {
             let said = said(packet, from, to);
             assert!(said.starts_with(words), "{from} {to}: {said}");
         }
-        let forged = Party {
+        let forged = Endpoint {
             address: "10.17.4.99".parse().unwrap(),
             network: Some((&networks[0], &accesses[0])),
         };
-        let to = Party {
+        let to = Endpoint {
             address: "10.17.4.21".parse().unwrap(),
             network: Some((&networks[1], &accesses[1])),
         };
-        let judgement = judge(&config, tcp, &forged, &to);
-        let Judgement::Refused { why, remedy } = judgement else {
-            panic!("{judgement:?}");
+        let decision = evaluate(&config, tcp, &forged, &to);
+        let Decision::Denied { why, remedy } = decision else {
+            panic!("{decision:?}");
         };
         assert!(
             why.starts_with("10.17.4.99 is no address of kube02"),

@@ -2,18 +2,18 @@
 
 use ipnet::IpNet;
 
-use crate::{Access, Reach, Verdict, evaluate::alone};
+use crate::{Access, MatrixCell, Reachability, evaluate::alone};
 use crate::{
-    config::{Config, End, Who},
+    config::{Config, RuleEndpoint, Selector},
     network::Network,
 };
 
-/// What a [`Reach`] begins with where no group has that end as a peer.
+/// What a [`MatrixCell`] begins with where no group has that end as a peer.
 pub const NO_PEER: &str = "no peer";
 
 /// The subnets outside that the config names: peers first, then ends of rules. One that is part
 /// of a network's own is not outside, unless it is known to mean who is outside alone.
-pub fn ends_outside<'a>(
+pub fn external_endpoints<'a>(
     config: &Config,
     networks: impl Iterator<Item = &'a Network>,
 ) -> Vec<IpNet> {
@@ -22,10 +22,10 @@ pub fn ends_outside<'a>(
     let peers = config.groups.iter().flat_map(|group| &group.peers).copied();
     let of_rules = config.allows.iter();
     let of_rules = of_rules.flat_map(|allow| [&allow.from, &allow.to]);
-    let of_rules = of_rules.filter_map(|end| match end.who {
-        Who::Outside(net) => Some(net),
-        Who::Subnet(net) => (!is_own(&net)).then_some(net),
-        Who::Group(_) | Who::Networks(_) => None,
+    let of_rules = of_rules.filter_map(|end| match end.selector {
+        Selector::Outside(net) => Some(net),
+        Selector::Subnet(net) => (!is_own(&net)).then_some(net),
+        Selector::Group(_) | Selector::Networks(_) => None,
     });
     let mut ends: Vec<IpNet> = Vec::new();
     for end in peers.filter(|peer| !is_own(peer)).chain(of_rules) {
@@ -37,7 +37,11 @@ pub fn ends_outside<'a>(
 }
 
 /// Every network with every one of `ends`, both ways, where they have a family in common.
-pub fn outside(config: &Config, networks: &[(&Network, &Access)], ends: &[IpNet]) -> Vec<Reach> {
+pub fn external_matrix(
+    config: &Config,
+    networks: &[(&Network, &Access)],
+    ends: &[IpNet],
+) -> Vec<MatrixCell> {
     let mut cells = Vec::new();
     for &(network, access) in networks {
         let subnets = network.subnets();
@@ -67,14 +71,14 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    fn reach(&self, is_outward: bool) -> Reach {
+    fn reach(&self, is_outward: bool) -> MatrixCell {
         let (verdict, is_ours, why) = self.verdict(is_outward);
         let (network, end) = (self.network.name.clone(), self.end.to_string());
         let (from, to) = match is_outward {
             true => (network, end),
             false => (end, network),
         };
-        Reach {
+        MatrixCell {
             from,
             to,
             verdict,
@@ -83,7 +87,7 @@ impl Pair<'_> {
         }
     }
 
-    fn verdict(&self, is_outward: bool) -> (Verdict, bool, String) {
+    fn verdict(&self, is_outward: bool) -> (Reachability, bool, String) {
         let is_ipv4 = self.end.addr().is_ipv4();
         let mut groups = self.config.groups.iter().filter(|group| {
             self.access.groups.contains(&group.name)
@@ -92,7 +96,7 @@ impl Pair<'_> {
         if let Some(group) = groups.next() {
             let source = self.source(is_outward, group.keep_source);
             let why = format!("a peer of group {}{source}", group.name);
-            return (Verdict::Open, true, why);
+            return (Reachability::Open, true, why);
         }
         let network = Some(self.network);
         let alone = match is_outward {
@@ -103,13 +107,13 @@ impl Pair<'_> {
             (Ok(why), _) => {
                 let source = self.source(is_outward, false);
                 (
-                    Verdict::Open,
+                    Reachability::Open,
                     false,
                     format!("{NO_PEER}, but {why}{source}"),
                 )
             }
-            (Err(_), Some(rules)) => (Verdict::Limited, true, rules),
-            (Err(why), None) => (Verdict::Closed, false, format!("{NO_PEER}, and {why}")),
+            (Err(_), Some(rules)) => (Reachability::Limited, true, rules),
+            (Err(why), None) => (Reachability::Closed, false, format!("{NO_PEER}, and {why}")),
         }
     }
 
@@ -124,7 +128,7 @@ impl Pair<'_> {
 
     /// The rules that let something pass.
     fn rules(&self, is_outward: bool) -> Option<String> {
-        let fits = |end: &End| end.subnet().is_some_and(|net| net.contains(self.end));
+        let fits = |end: &RuleEndpoint| end.subnet().is_some_and(|net| net.contains(self.end));
         let mut said = Vec::new();
         for (number, allow) in self.config.numbered_allows() {
             let (there, here, numbers) = match is_outward {
@@ -166,39 +170,42 @@ mod tests {
             &["10.17.9.1/24", "fd00::1/64"],
         );
         let networks = [&kube, &routed, &iso];
-        let mut ends = ends_outside(&config, networks.into_iter());
+        let mut ends = external_endpoints(&config, networks.into_iter());
         let named: Vec<_> = ends.iter().map(ToString::to_string).collect();
         assert_eq!(named, ["192.168.0.30/32", "192.168.0.0/24", "fd01::/64"]);
         ends.push("0.0.0.0/0".parse().unwrap());
         let accesses = networks.map(|network| access_of(&config, network));
         let pairs: Vec<_> = networks.into_iter().zip(&accesses).collect();
-        let cells = outside(&config, &pairs, &ends);
+        let cells = external_matrix(&config, &pairs, &ends);
         let said = |from: &str, to: &str| {
             let cell = cells.iter().find(|cell| cell.from == from && cell.to == to);
             cell.map(|cell| (cell.verdict, cell.why.as_str()))
         };
         let peer = "192.168.0.30/32";
         let masked = "a peer of group kube, with the host's address as source";
-        assert_eq!(said("kube03", peer), Some((Verdict::Open, masked)));
+        assert_eq!(said("kube03", peer), Some((Reachability::Open, masked)));
         assert_eq!(
             said(peer, "kube03"),
-            Some((Verdict::Open, "a peer of group kube"))
+            Some((Reachability::Open, "a peer of group kube"))
         );
         // A part of a rule's subnet is meant by the rule, a subnet with a peer in it is no peer.
         assert_eq!(
             said(peer, "iso"),
-            Some((Verdict::Limited, "allow 1: tcp 443"))
+            Some((Reachability::Limited, "allow 1: tcp 443"))
         );
-        assert_eq!(said("192.168.0.0/24", "kube03").unwrap().0, Verdict::Closed);
+        assert_eq!(
+            said("192.168.0.0/24", "kube03").unwrap().0,
+            Reachability::Closed
+        );
         assert_eq!(
             said("iso", "fd01::/64"),
-            Some((Verdict::Limited, "allow 2: icmp"))
+            Some((Reachability::Limited, "allow 2: icmp"))
         );
         assert_eq!(said("kube03", "fd01::/64"), None);
-        assert_eq!(said("0.0.0.0/0", "routed").unwrap().0, Verdict::Open);
+        assert_eq!(said("0.0.0.0/0", "routed").unwrap().0, Reachability::Open);
         let out = "no peer, but libvirt lets its networks out, with the host's address \
                    as source";
-        assert_eq!(said("kube03", "0.0.0.0/0"), Some((Verdict::Open, out)));
-        assert_eq!(said("iso", "0.0.0.0/0").unwrap().0, Verdict::Closed);
+        assert_eq!(said("kube03", "0.0.0.0/0"), Some((Reachability::Open, out)));
+        assert_eq!(said("iso", "0.0.0.0/0").unwrap().0, Reachability::Closed);
     }
 }

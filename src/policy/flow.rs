@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::{Access, Judgement, Packet, Party, judge};
+use crate::{Access, Decision, Endpoint, Packet, evaluate};
 use crate::{config::Config, network::Network};
 
 /// A connection that the table let open, with the addresses that its ends really have.
@@ -60,19 +60,19 @@ impl<'a> Policy<'a> {
     /// have counts as outside, also where a guest announces it by a routing protocol: its
     /// connection is then opened again by its next packet.
     pub fn allows(&self, flow: &Flow) -> bool {
-        let (from, to) = (self.party(flow.from), self.party(flow.to));
-        let judgement = judge(self.config, flow.packet, &from, &to);
-        matches!(judgement, Judgement::Ours { .. })
+        let (from, to) = (self.endpoint(flow.from), self.endpoint(flow.to));
+        let decision = evaluate(self.config, flow.packet, &from, &to);
+        matches!(decision, Decision::AllowedByPolicy { .. })
     }
 
-    fn party(&self, address: IpAddr) -> Party<'a> {
+    fn endpoint(&self, address: IpAddr) -> Endpoint<'a> {
         let lengths = self.lengths.iter().rev();
         let mut lengths = lengths.filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
         let network = lengths.find_map(|(_, length)| {
             let subnet = IpNet::new(address, *length).ok()?.trunc();
             self.by_subnet.get(&subnet).copied()
         });
-        Party { address, network }
+        Endpoint { address, network }
     }
 }
 

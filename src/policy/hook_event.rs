@@ -31,7 +31,7 @@ pub struct Event {
 
 /// Why the arguments are no event.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadEvent {
+pub enum ParseEventError {
     /// Called by hand, without what libvirtd would say.
     #[error("usage: virsh net-dumpxml NAME | network NAME started begin -")]
     Usage,
@@ -53,10 +53,10 @@ impl Operation {
 impl Event {
     /// Reads the arguments after argv[0]. Only the first two say anything: the sub-operation
     /// follows from the operation, and libvirt always passes `-` as the fourth.
-    pub fn from_args(args: impl Iterator<Item = OsString>) -> Result<Self, BadEvent> {
+    pub fn from_args(args: impl Iterator<Item = OsString>) -> Result<Self, ParseEventError> {
         let mut args = args;
         let (Some(name), Some(word)) = (args.next(), args.next()) else {
-            return Err(BadEvent::Usage);
+            return Err(ParseEventError::Usage);
         };
         let operation = word.to_str().map_or(Operation::Other, Operation::from_word);
         let network = name;
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
 
-    fn event(args: &[&str]) -> Result<Event, BadEvent> {
+    fn event(args: &[&str]) -> Result<Event, ParseEventError> {
         Event::from_args(args.iter().map(OsString::from))
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn too_few_arguments_are_told_and_odd_bytes_are_a_name() {
-        assert_eq!(event(&["kube02"]), Err(BadEvent::Usage));
+        assert_eq!(event(&["kube02"]), Err(ParseEventError::Usage));
         let raw = [
             OsString::from_vec(vec![b'a', 0xff]),
             OsString::from("started"),

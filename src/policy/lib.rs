@@ -26,12 +26,13 @@ mod own_addresses;
 pub mod sanitize;
 
 pub use conflicts::{
-    Clash, Conflicts, HostSubnet, Overlap, Rival, Side, conflicts, may_conflict, overlaps, without,
+    Clash, Conflicts, HostSubnet, PeerOverlap, Rival, Side, conflicts, may_conflict, overlaps,
+    without,
 };
-pub use evaluate::{Judgement, Packet, Party, judge, passes_alone};
-pub use external::{NO_PEER, ends_outside, outside};
+pub use evaluate::{Decision, Endpoint, Packet, evaluate, libvirt_allows};
+pub use external::{NO_PEER, external_endpoints, external_matrix};
 pub use flow::{Flow, Policy};
-pub use matrix::{NO_GROUP, Reach, Verdict, matrix};
+pub use matrix::{MatrixCell, NO_GROUP, Reachability, matrix};
 pub use membership::*;
 pub use own_addresses::{Claim, Denied, denied};
 

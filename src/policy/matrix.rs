@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::{Access, evaluate::alone};
 use crate::{
-    config::{Config, End},
+    config::{Config, RuleEndpoint},
     network::Network,
 };
 
 /// Whether new connections pass one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum Reachability {
     /// Everything passes.
     Open,
     /// Some of it passes.
@@ -22,13 +22,13 @@ pub enum Verdict {
 
 /// One cell of the matrix of who reaches whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reach {
+pub struct MatrixCell {
     /// The network that opens the connection, or the subnet outside.
     pub from: String,
     /// The network that is reached, or the subnet outside.
     pub to: String,
     /// Whether it is.
-    pub verdict: Verdict,
+    pub verdict: Reachability,
     /// What decides it.
     pub why: String,
     /// Our rules open it: libvirt and the gates let it pass.
@@ -36,11 +36,11 @@ pub struct Reach {
     pub is_ours: bool,
 }
 
-/// What a [`Reach`] begins with where no group opens it.
+/// What a [`MatrixCell`] begins with where no group opens it.
 pub const NO_GROUP: &str = "in no common group";
 
 /// Every ordered pair of `networks`, each with what it is open for now.
-pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<Reach> {
+pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<MatrixCell> {
     let mut cells = Vec::new();
     for from in networks {
         for to in networks {
@@ -53,20 +53,20 @@ pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<Reach> {
 }
 
 /// libvirt may let through more than our rules name.
-fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> Reach {
+fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> MatrixCell {
     let shared = from
         .1
         .groups
         .iter()
         .find(|group| to.1.groups.contains(group));
     let (is_ours, (verdict, why)) = match (shared, limited(config, from.1, to.1)) {
-        (Some(group), _) => (true, (Verdict::Open, format!("both in group {group}"))),
+        (Some(group), _) => (true, (Reachability::Open, format!("both in group {group}"))),
         (None, limited) => match (without_us(from.0, to.0), limited) {
-            ((Verdict::Closed, _), Some(why)) => (true, (Verdict::Limited, why)),
+            ((Reachability::Closed, _), Some(why)) => (true, (Reachability::Limited, why)),
             (as_it_is, _) => (false, as_it_is),
         },
     };
-    Reach {
+    MatrixCell {
         from: from.0.name.clone(),
         to: to.0.name.clone(),
         verdict,
@@ -82,7 +82,7 @@ fn limited(config: &Config, from: &Access, to: &Access) -> Option<String> {
         .numbered_allows()
         .filter(|(number, _)| from.from.contains(number) && to.to.contains(number));
     let said = both.map(|(number, allow)| {
-        let end = |word: &str, end: &End| {
+        let end = |word: &str, end: &RuleEndpoint| {
             let net = end.subnet();
             net.map(|net| format!(", {word} {net}")).unwrap_or_default()
         };
@@ -94,14 +94,14 @@ fn limited(config: &Config, from: &Access, to: &Access) -> Option<String> {
 }
 
 /// What becomes of new IPv4 connections that nothing of ours opens.
-fn without_us(from: &Network, to: &Network) -> (Verdict, String) {
+fn without_us(from: &Network, to: &Network) -> (Reachability, String) {
     let hidden = match from.is_masqueraded(true) {
         true => ", with the host's address as source",
         false => "",
     };
     match alone(Some(from), Some(to), true) {
-        Ok(why) => (Verdict::Open, format!("{NO_GROUP}, but {why}{hidden}")),
-        Err(why) => (Verdict::Closed, format!("{NO_GROUP}, and {why}")),
+        Ok(why) => (Reachability::Open, format!("{NO_GROUP}, but {why}{hidden}")),
+        Err(why) => (Reachability::Closed, format!("{NO_GROUP}, and {why}")),
     }
 }
 
@@ -128,13 +128,22 @@ mod tests {
             (cell.verdict, cell.why)
         };
         let (open, why) = verdict((&routed, &all), (&nat, &all));
-        assert_eq!((open, why.as_str()), (Verdict::Open, "both in group all"));
+        assert_eq!(
+            (open, why.as_str()),
+            (Reachability::Open, "both in group all")
+        );
         let (open, why) = verdict((&nat, &none), (&routed, &all));
-        assert_eq!(open, Verdict::Open);
+        assert_eq!(open, Reachability::Open);
         assert!(why.contains("host's address"), "{why}");
-        assert_eq!(verdict((&routed, &none), (&nat, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&iso, &none), (&routed, &none)).0, Verdict::Closed);
+        assert_eq!(
+            verdict((&routed, &none), (&nat, &none)).0,
+            Reachability::Closed
+        );
+        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Reachability::Closed);
+        assert_eq!(
+            verdict((&iso, &none), (&routed, &none)).0,
+            Reachability::Closed
+        );
         assert_eq!(matrix(&config, &[(&nat, &all), (&iso, &none)]).len(), 2);
     }
 }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    config::{Allow, Config, End, Group, Pattern, Who, is_group_name},
+    config::{AllowRule, Config, Group, Pattern, RuleEndpoint, Selector, is_group_name},
     network::{Mode, Network},
 };
 
@@ -29,7 +29,7 @@ pub struct Access {
 
 impl Access {
     /// Whether it is for nothing: the network is closed.
-    pub fn is_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.from.is_empty() && self.to.is_empty()
     }
 }
@@ -69,7 +69,7 @@ pub fn access_of(config: &Config, network: &Network) -> Access {
         return Access::default();
     }
     let groups = groups_of(config, network);
-    let of = |end: fn(&Allow) -> &End| {
+    let of = |end: fn(&AllowRule) -> &RuleEndpoint| {
         let meant = config
             .numbered_allows()
             .filter(|(_, allow)| is_meant(end(allow), network, &groups));
@@ -81,7 +81,7 @@ pub fn access_of(config: &Config, network: &Network) -> Access {
         groups,
         own: Vec::new(),
     };
-    if !access.is_none() {
+    if !access.is_empty() {
         access.own = crate::own_addresses::own(config, network);
     }
     access
@@ -105,20 +105,21 @@ fn groups_of(config: &Config, network: &Network) -> Vec<String> {
 /// that was cut off on purpose. Its exact name does.
 fn names(pattern: &Pattern, network: &Network) -> bool {
     pattern.is_exactly(&network.name)
-        || network.mode != Mode::Isolated && pattern.globs(&network.name)
+        || network.mode != Mode::Isolated && pattern.glob_matches(&network.name)
 }
 
 /// Whether an end of a rule takes in guests of `network`. As with a glob, no subnet takes in an
 /// isolated one: it may have been written for the machines outside. Nor does it take in a network by
 /// a `<route>`, which is its definer's word alone.
-fn is_meant(end: &End, network: &Network, groups: &[String]) -> bool {
-    match &end.who {
-        Who::Group(group) => groups.contains(group),
-        Who::Networks(pattern) => names(pattern, network),
-        Who::Subnet(net) => {
-            network.mode != Mode::Isolated && network.ip_subnets().iter().any(|own| share(own, net))
+fn is_meant(end: &RuleEndpoint, network: &Network, groups: &[String]) -> bool {
+    match &end.selector {
+        Selector::Group(group) => groups.contains(group),
+        Selector::Networks(pattern) => names(pattern, network),
+        Selector::Subnet(net) => {
+            network.mode != Mode::Isolated
+                && network.ip_subnets().iter().any(|own| overlap(own, net))
         }
-        Who::Outside(_) => false,
+        Selector::Outside(_) => false,
     }
 }
 
@@ -132,13 +133,13 @@ fn both(one: &IpNet, other: &IpNet) -> Option<IpNet> {
 }
 
 /// Whether there are addresses in both.
-pub fn share(one: &IpNet, other: &IpNet) -> bool {
+pub fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
 
 /// A group that a network names in its metadata, and the config does not define.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
+pub struct UnknownGroup {
     /// The network.
     pub network: String,
     /// What it calls the group.
@@ -146,18 +147,21 @@ pub struct Stray {
 }
 
 /// The groups that some of `networks` name and nobody defines. Nothing is opened for them.
-pub fn strays<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Stray> {
+pub fn unknown_groups<'a>(
+    config: &Config,
+    networks: impl Iterator<Item = &'a Network>,
+) -> Vec<UnknownGroup> {
     let is_defined = |name: &String| config.groups.iter().any(|group| group.name == *name);
     let named = networks.filter(|_| config.metadata).flat_map(|network| {
         let groups = network.groups.iter().flatten();
         groups.map(|group| (&network.name, group))
     });
-    let strays = named.filter(|(_, group)| !is_defined(group));
-    let strays = strays.map(|(network, group)| Stray {
+    let unknown = named.filter(|(_, group)| !is_defined(group));
+    let unknown = unknown.map(|(network, group)| UnknownGroup {
         network: network.clone(),
         group: group.clone(),
     });
-    strays.collect()
+    unknown.collect()
 }
 
 /// `config` as if it named no machine outside: no peers, and no subnet as an end of a rule. While
@@ -171,7 +175,7 @@ pub fn without_outside(config: &Config) -> Config {
     for allow in &mut config.allows {
         for end in [&mut allow.from, &mut allow.to] {
             if end.subnet().is_some() {
-                end.who = Who::Networks(Pattern::of_none());
+                end.selector = Selector::Networks(Pattern::of_none());
             }
         }
     }
@@ -179,7 +183,7 @@ pub fn without_outside(config: &Config) -> Config {
 }
 
 /// The subnets, outside or not, that a network with this access reaches or is reached by.
-pub fn outside_of(config: &Config, access: &Access) -> Vec<IpNet> {
+pub fn external_subnets(config: &Config, access: &Access) -> Vec<IpNet> {
     let mut subnets: Vec<_> = peers_of(config, &access.groups).collect();
     for (number, allow) in config.numbered_allows() {
         if access.from.contains(&number) {
@@ -194,23 +198,27 @@ pub fn outside_of(config: &Config, access: &Access) -> Vec<IpNet> {
 
 /// What may come in from one subnet to another, which is a network's own or part of it.
 #[derive(Clone, Debug)]
-pub struct Inward<'a> {
+pub struct InboundGrant<'a> {
     /// Where it comes from.
     pub from: IpNet,
     /// What it reaches there.
     pub to: IpNet,
     /// The rule that limits it; nothing where everything may pass.
-    pub allow: Option<&'a Allow>,
+    pub allow: Option<&'a AllowRule>,
 }
 
 /// What may come in to `network` from outside.
-pub fn inward<'a>(config: &'a Config, network: &Network, access: &Access) -> Vec<Inward<'a>> {
+pub fn inbound_grants<'a>(
+    config: &'a Config,
+    network: &Network,
+    access: &Access,
+) -> Vec<InboundGrant<'a>> {
     let subnets = &access.own;
     let on_bridge = network.ip_subnets();
     let mut all = Vec::new();
     for from in peers_of(config, &access.groups) {
         let allow = None;
-        all.extend(subnets.iter().map(|&to| Inward { from, to, allow }));
+        all.extend(subnets.iter().map(|&to| InboundGrant { from, to, allow }));
     }
     for (number, allow) in config.numbered_allows() {
         if let Some(from) = allow.from.subnet()
@@ -222,10 +230,10 @@ pub fn inward<'a>(config: &'a Config, network: &Network, access: &Access) -> Vec
             };
             let allow = Some(allow);
             let meant = meant.into_iter();
-            all.extend(meant.map(|to| Inward { from, to, allow }));
+            all.extend(meant.map(|to| InboundGrant { from, to, allow }));
         }
     }
-    let is_one_family = |one: &Inward| one.from.addr().is_ipv4() == one.to.addr().is_ipv4();
+    let is_one_family = |one: &InboundGrant| one.from.addr().is_ipv4() == one.to.addr().is_ipv4();
     all.retain(is_one_family);
     all
 }
@@ -243,7 +251,7 @@ fn peers_of(config: &Config, groups: &[String]) -> impl Iterator<Item = IpNet> {
 mod tests {
     use super::*;
     use crate::{
-        Conflicts, Verdict,
+        Conflicts, Reachability,
         fixtures::{config, network, with},
         matrix, overlaps, without,
     };
@@ -266,20 +274,20 @@ mod tests {
         );
         assert_eq!(access(&dmz), "open in part: from it (allow 1)");
         assert_eq!(access(&iso), "open in part: to it (allow 2)");
-        assert!(access_of(&config, &network("x", Mode::Nat)).is_none());
+        assert!(access_of(&config, &network("x", Mode::Nat)).is_empty());
         let reach = |from: &Network, to: &Network| {
             let (a, b) = (access_of(&config, from), access_of(&config, to));
             let cells = matrix(&config, &[(from, &a), (to, &b)]);
             (cells[0].verdict, cells[0].why.clone())
         };
-        let limited = |why: &str| (Verdict::Limited, why.to_owned());
+        let limited = |why: &str| (Reachability::Limited, why.to_owned());
         assert_eq!(reach(&dmz, &kube), limited("allow 1: tcp 443"));
         assert_eq!(
             reach(&kube, &iso),
             limited("allow 2: icmp, from 10.17.0.0/16")
         );
-        assert_eq!(reach(&kube, &dmz).0, Verdict::Closed);
-        assert_eq!(reach(&iso, &kube).0, Verdict::Closed);
+        assert_eq!(reach(&kube, &dmz).0, Reachability::Closed);
+        assert_eq!(reach(&iso, &kube).0, Reachability::Closed);
     }
 
     #[test]
@@ -291,7 +299,7 @@ mod tests {
              [[allow]]\nfrom='dmz'\nto='kube'\nudp=[53]",
         );
         let shut = without_outside(&config);
-        assert!(!shut.names_subnets());
+        assert!(!shut.references_subnets());
         let dmz = with(network("dmz", Mode::Nat), &["10.17.4.1/24"]);
         assert_eq!(
             access_of(&shut, &dmz).to_string(),
@@ -314,9 +322,9 @@ mod tests {
             "[[group]]\nname='a'\nnetworks=['*', 'n']\n[[allow]]\nfrom='n'\nto='a'\nicmp=true",
         );
         let network = network("n", Mode::Nat);
-        assert!(!access_of(&config, &network).is_none());
+        assert!(!access_of(&config, &network).is_empty());
         let fault = Some(crate::network::XmlError::Truncated);
-        assert!(access_of(&config, &Network { fault, ..network }).is_none());
+        assert!(access_of(&config, &Network { fault, ..network }).is_empty());
     }
 
     #[test]
@@ -335,15 +343,15 @@ mod tests {
         assert!(groups_of(&ours, &of(&[], Mode::Nat)).is_empty());
         assert!(groups_of(&ours, &of(&["c"], Mode::Nat)).is_empty());
         let networks = [of(&["b", "c"], Mode::Nat), network("m", Mode::Nat)];
-        let stray = Stray {
+        let stray = UnknownGroup {
             network: "n".to_owned(),
             group: "c".to_owned(),
         };
-        assert_eq!(strays(&ours, networks.iter()), [stray]);
+        assert_eq!(unknown_groups(&ours, networks.iter()), [stray]);
         let off = config(&format!("metadata = false\n{text}"));
         assert_eq!(groups_of(&off, &of(&["b"], Mode::Nat)), ["a"]);
         assert!(groups_of(&off, &of(&["a"], Mode::Isolated)).is_empty());
-        assert!(strays(&off, networks.iter()).is_empty());
+        assert!(unknown_groups(&off, networks.iter()).is_empty());
     }
 
     #[test]
@@ -359,7 +367,7 @@ mod tests {
             &["10.17.4.1/24", "fd00::1/64"],
         );
         let access = access_of(&config, &kube);
-        let inward: Vec<_> = inward(&config, &kube, &access)
+        let inward: Vec<_> = inbound_grants(&config, &kube, &access)
             .iter()
             .map(|one| {
                 let limit = one.allow.map_or("all".to_owned(), ToString::to_string);
@@ -375,7 +383,7 @@ mod tests {
                 "0.0.0.0/0 10.17.4.21/32 icmp",
             ]
         );
-        let outside: Vec<_> = outside_of(&config, &access)
+        let outside: Vec<_> = external_subnets(&config, &access)
             .iter()
             .map(ToString::to_string)
             .collect();

@@ -6,7 +6,7 @@
 
 use ipnet::IpNet;
 
-use crate::share;
+use crate::overlap;
 use crate::{
     config::Config,
     network::{Excess, Network},
@@ -79,7 +79,7 @@ pub fn denied<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) 
 /// The first peer that has addresses of `route`, with its group.
 fn peer_in(config: &Config, route: &IpNet) -> Option<(IpNet, String)> {
     config.groups.iter().find_map(|group| {
-        let peer = group.peers.iter().find(|peer| share(peer, route))?;
+        let peer = group.peers.iter().find(|peer| overlap(peer, route))?;
         Some((*peer, group.name.clone()))
     })
 }
@@ -135,20 +135,20 @@ mod tests {
         let halves = with_routes(&["0.0.0.0/1", "128.0.0.0/1"]);
         let access = access_of(&config, &halves);
         assert_eq!(access.own, ["10.17.3.0/24".parse().unwrap()]);
-        assert!(!access.is_none());
+        assert!(!access.is_empty());
         let claims = |network: &Network| {
             let denied = denied(&config, [network].into_iter()).into_iter();
             denied.map(|one| one.claim).collect::<Vec<_>>()
         };
         assert_eq!(claims(&halves), [Claim::BroadRoutes]);
         let broad = with(network("kube", Mode::Nat), &["8.0.0.1/5"]);
-        assert!(access_of(&config, &broad).is_none());
+        assert!(access_of(&config, &broad).is_empty());
         assert_eq!(claims(&broad), [Claim::Excess(Excess::Addresses)]);
         let many = (0..1200).map(|at| format!("10.{}.{}.1/32", at / 250, at % 250));
         let many: Vec<_> = many.collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         let many = with_routes(&many);
-        assert!(access_of(&config, &many).is_none());
+        assert!(access_of(&config, &many).is_empty());
         assert_eq!(claims(&many), [Claim::Excess(Excess::Subnets)]);
         assert!(claims(&with_routes(&["10.244.0.0/16"])).is_empty());
     }

@@ -109,7 +109,7 @@ impl Run<'_> {
             return self.mend();
         };
         if let Some(known) = self.store.record(&bridge)?
-            && !(known.access.is_none() && known.network.name == network.name)
+            && !(known.access.is_empty() && known.network.name == network.name)
         {
             // No hook was called when the last network with that bridge stopped.
             self.close(&[known], Afterwards::Forgotten)?;

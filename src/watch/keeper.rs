@@ -270,7 +270,7 @@ impl Keeper {
         let bridges = records.filter_map(|record| record.network.known_bridge());
         self.bridges = bridges.map(String::from).collect();
         self.untold.clone_from(&kept.untold);
-        self.follows_routing = config.names_subnets() && kept.is_any_open;
+        self.follows_routing = config.references_subnets() && kept.is_any_open;
         self.forwards_ipv6 = kept.forwards_ipv6;
         self.is_any_open = kept.is_any_open;
         Ok(kept)

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use virt_forward_policy::{
-    Judgement, Packet, Party,
+    Decision, Endpoint, Packet,
     config::Config,
-    judge,
+    evaluate,
     network::{Mode, Network},
     sanitize::{argument, arguments, shown},
 };
@@ -94,10 +94,10 @@ impl Walk<'_> {
         let Some(way) = self.ways()? else {
             return Ok(None);
         };
-        let judgement = self.policy();
-        self.firewalls(&judgement);
+        let decision = self.policy();
+        self.firewalls(&decision);
         self.docker(&way);
-        Ok(self.source(&judgement, &way))
+        Ok(self.source(&decision, &way))
     }
 
     fn step(&mut self, step: &'static str, state: Mark, what: String, remedy: &[String]) {
@@ -189,52 +189,52 @@ impl Walk<'_> {
         self.unclear("guest", what, &route.into_iter().collect::<Vec<_>>());
     }
 
-    fn policy(&mut self) -> Judgement {
+    fn policy(&mut self) -> Decision {
         let case = self.case;
         let held = [&case.from, &case.to]
             .into_iter()
             .filter_map(|place| place.network);
         let held: Vec<_> = held.filter(|network| self.is_held(network)).collect();
-        let (from, to) = (self.party(&case.from), self.party(&case.to));
-        let judgement = judge(&case.inspection.wanted.usable, case.packet, &from, &to);
-        match &judgement {
-            Judgement::Ours { why, .. } => self.ok("policy", why.clone()),
-            Judgement::Libvirts { why } => {
+        let (from, to) = (self.endpoint(&case.from), self.endpoint(&case.to));
+        let decision = evaluate(&case.inspection.wanted.usable, case.packet, &from, &to);
+        match &decision {
+            Decision::AllowedByPolicy { why, .. } => self.ok("policy", why.clone()),
+            Decision::AllowedByLibvirt { why } => {
                 self.ok(
                     "policy",
                     format!("no group and no rule of the config, but {why}"),
                 );
             }
-            Judgement::Refused { why, .. } if !held.is_empty() => {
+            Decision::Denied { why, .. } if !held.is_empty() => {
                 let names: Vec<_> = held.iter().map(|one| shown(&one.name)).collect();
                 let names = names.join(" and ");
                 let what = format!("{names} is kept closed until it starts again, and {why}");
                 let names = arguments(held.iter().map(|one| one.name.as_str()));
                 self.blocked("policy", what, &[format!("virt-forward apply {names}")]);
             }
-            Judgement::Refused { why, .. } if self.is_libvirt_flushed() => {
+            Decision::Denied { why, .. } if self.is_libvirt_flushed() => {
                 let what = format!("{why}, but somebody flushed libvirt's rules");
                 self.unclear("policy", what, &[]);
             }
-            Judgement::Refused { why, remedy } if remedy.is_empty() => {
+            Decision::Denied { why, remedy } if remedy.is_empty() => {
                 self.blocked("policy", why.clone(), &[]);
             }
-            Judgement::Refused { why, remedy } => {
+            Decision::Denied { why, remedy } => {
                 let mut lines = vec!["in the config, for example:".to_owned()];
                 lines.extend(remedy.iter().cloned());
                 self.blocked("policy", why.clone(), &lines);
             }
         }
-        judgement
+        decision
     }
 
     pub(super) fn is_libvirt_flushed(&self) -> bool {
         self.case.inspection.wanted.is_libvirt_flushed
     }
 
-    pub(super) fn party(&self, place: &Place) -> Party<'_> {
+    pub(super) fn endpoint(&self, place: &Place) -> Endpoint<'_> {
         let record = place.network.and_then(|network| self.record(network));
-        Party {
+        Endpoint {
             address: place.address,
             network: record.map(|record| (&record.network, &record.access)),
         }
@@ -249,16 +249,16 @@ impl Walk<'_> {
         records.find(|record| record.network.name == network.name)
     }
 
-    fn source(&mut self, judgement: &Judgement, way: &Way) -> Option<IpAddr> {
+    fn source(&mut self, decision: &Decision, way: &Way) -> Option<IpAddr> {
         let case = self.case;
         let address = case.from.address;
-        let keeps = match judgement {
-            Judgement::Refused { .. } => return None,
+        let keeps = match decision {
+            Decision::Denied { .. } => return None,
             // It is our table that keeps it.
-            Judgement::Ours { keeps_source, .. } => {
+            Decision::AllowedByPolicy { keeps_source, .. } => {
                 *keeps_source && case.inspection.table.is_some()
             }
-            Judgement::Libvirts { .. } => false,
+            Decision::AllowedByLibvirt { .. } => false,
         };
         let is_hidden = case
             .from

@@ -103,7 +103,7 @@ fn said(record: &Record) -> String {
     if let Some(why) = &record.network.fault {
         return format!("{name}: closed: {why}");
     }
-    match record.access.is_none() {
+    match record.access.is_empty() {
         _ if record.is_held => format!("{name}: kept closed until it starts again"),
         true => format!("{name}: closed, the config names it nowhere"),
         false => format!("{name}: {}", record.access),

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use virt_forward_policy::{
     network::{Mode, Network},
+    overlap,
     sanitize::{argument, shown},
-    share,
 };
 
 use super::{Finding, Root, Scene, or_ok};
@@ -232,7 +232,7 @@ fn again(scene: &Scene, network: &Network, bridge: &str, net: &IpNet) -> String 
 /// Whether the interface is itself in such a subnet, which [`super::subnets`] tells.
 fn has_part_of(scene: &Scene, interface: &str, net: &IpNet) -> bool {
     let interface = scene.host.interface(interface);
-    interface.is_some_and(|one| one.addresses.iter().any(|own| share(own, net)))
+    interface.is_some_and(|one| one.addresses.iter().any(|own| overlap(own, net)))
 }
 
 /// Routes that take a part of it away.

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use virt_forward_policy::{
     network::Network,
+    overlap,
     sanitize::{argument, shown},
-    share,
 };
 
 use super::{Finding, Scene, or_ok};
@@ -43,7 +43,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
 fn shared(one: &Network, other: &Network) -> Option<(IpNet, IpNet)> {
     let pairs = one.subnets().into_iter();
     let mut pairs = pairs.flat_map(|net| other.subnets().into_iter().map(move |with| (net, with)));
-    pairs.find(|(net, with)| share(net, with))
+    pairs.find(|(net, with)| overlap(net, with))
 }
 
 fn edit(network: &Network) -> String {
@@ -71,7 +71,7 @@ fn among(active: &[&Network]) -> Vec<Finding> {
 fn with_host(network: &Network, others: &[(&str, IpNet)]) -> Vec<Finding> {
     let mut found = Vec::new();
     for net in network.subnets() {
-        for (interface, with) in others.iter().filter(|(_, with)| share(&net, with)) {
+        for (interface, with) in others.iter().filter(|(_, with)| overlap(&net, with)) {
             let what = format!(
                 "{net} of {} overlaps {with}, which {interface} is in: packets reach one of them only",
                 shown(&network.name)
@@ -94,7 +94,7 @@ fn not_yet(one: &Network, active: &[&Network], others: &[(&str, IpNet)]) -> Opti
     });
     let on_host = || {
         one.subnets().into_iter().find_map(|net| {
-            let (interface, with) = others.iter().find(|(_, with)| share(&net, with))?;
+            let (interface, with) = others.iter().find(|(_, with)| overlap(&net, with))?;
             Some(format!(
                 "{net} of {name}, which is not active, overlaps {with}, which {interface} is in"
             ))

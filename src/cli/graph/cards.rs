@@ -1,7 +1,7 @@
 //! What a network's card says.
 
 use virt_forward_policy::{
-    Verdict,
+    Reachability,
     network::{Mode, Network},
     sanitize::shown,
 };
@@ -32,7 +32,7 @@ pub(super) fn notes(network: &Network, status: &Status) -> Vec<String> {
     let passes = |from: &str, to: &str| {
         let mut cells = status.outside.iter();
         let cell = cells.find(|cell| cell.from == from && cell.to == to);
-        cell.is_none_or(|cell| cell.verdict != Verdict::Closed)
+        cell.is_none_or(|cell| cell.verdict != Reachability::Closed)
     };
     let name = network.name.as_str();
     let mut notes = Vec::new();

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use virt_forward_policy::{
     self as policy,
-    config::{Allow, Config, End as RuleEnd, Who},
+    config::{AllowRule, Config, RuleEndpoint, Selector},
     network::Network,
     sanitize::shown,
 };
@@ -218,7 +218,7 @@ impl Graph {
         let networks = records.iter().map(|record| &record.network);
         let mut roles: Vec<(Vec<String>, usize)> = Vec::new();
         let mut nets = Vec::new();
-        for net in policy::ends_outside(config, networks) {
+        for net in policy::external_endpoints(config, networks) {
             let role = role(config, &net);
             let known = roles.iter().find(|(other, _)| *other == role);
             let at = known.map_or(self.outside.len(), |(_, at)| *at);
@@ -286,17 +286,17 @@ impl Graph {
 
     fn link_rules(&mut self, config: &Config, records: &[Record], nets: &[(IpNet, usize)]) {
         for (number, allow) in config.numbered_allows() {
-            let of = |end: &RuleEnd, is_from: bool| {
+            let of = |end: &RuleEndpoint, is_from: bool| {
                 let has = |record: &Record| match is_from {
                     true => record.access.from.contains(&number),
                     false => record.access.to.contains(&number),
                 };
                 let meant = records.iter().enumerate().filter(|(_, record)| has(record));
                 let networks = meant.map(|(at, _)| at);
-                match &end.who {
-                    Who::Group(name) => self.group(name).map(End::Group).into_iter().collect(),
-                    Who::Networks(_) => self.grouped(networks.collect()),
-                    Who::Subnet(subnet) | Who::Outside(subnet) => {
+                match &end.selector {
+                    Selector::Group(name) => self.group(name).map(End::Group).into_iter().collect(),
+                    Selector::Networks(_) => self.grouped(networks.collect()),
+                    Selector::Subnet(subnet) | Selector::Outside(subnet) => {
                         let outside = nets.iter().filter(|(net, _)| net == subnet);
                         let outside = outside.map(|(_, at)| End::Outside(*at));
                         outside.chain(self.grouped(networks.collect())).collect()
@@ -318,8 +318,8 @@ impl Graph {
 }
 
 /// `allow 1: tcp 443 to 10.17.4.21`, where an end is part of a network.
-fn rule_label(number: usize, allow: &Allow, nets: &[(IpNet, usize)]) -> String {
-    let part = |word: &str, end: &RuleEnd| {
+fn rule_label(number: usize, allow: &AllowRule, nets: &[(IpNet, usize)]) -> String {
+    let part = |word: &str, end: &RuleEndpoint| {
         let subnet = end
             .subnet()
             .filter(|own| !nets.iter().any(|(net, _)| net == own));

@@ -99,7 +99,7 @@ impl fmt::Display for NoPlan {
 pub(crate) fn listed(config: &Config, networks: &[Network]) -> Vec<Network> {
     let is_meant = |network: &&Network| {
         let access = policy::access_of(config, network);
-        let is_known_outside = !policy::outside_of(config, &access).is_empty();
+        let is_known_outside = !policy::external_subnets(config, &access).is_empty();
         network.routed_bridge().is_some() && (network.mode != Mode::Isolated || is_known_outside)
     };
     networks.iter().filter(is_meant).cloned().collect()
@@ -273,7 +273,7 @@ fn named(addresses: &[IpAddr], any: IpAddr, option: &str) -> Result<Option<IpAdd
 fn found(config: &Config, networks: &[Network], host: &Host, any: IpAddr) -> Option<IpAddr> {
     let outside = networks.iter().flat_map(|network| {
         let access = policy::access_of(config, network);
-        policy::outside_of(config, &access)
+        policy::external_subnets(config, &access)
     });
     let outside = outside.map(|net| net.network());
     let targets = outside.filter(|address| address.is_ipv4() == any.is_ipv4());

@@ -7,8 +7,8 @@ use virt_forward_policy::{
     self as policy,
     config::Config,
     network::{Mode, Network},
+    overlap,
     sanitize::shown,
-    share,
 };
 
 use super::plan::{Gateway, Lan};
@@ -71,7 +71,7 @@ impl Case<'_> {
         let mut said = Vec::new();
         for (at, (one, net)) in subnets.iter().enumerate() {
             let later = subnets.iter().skip(at + 1);
-            for (other, with) in later.filter(|(_, with)| share(net, with)) {
+            for (other, with) in later.filter(|(_, with)| overlap(net, with)) {
                 said.push(format!(
                     "{net} of {} and {with} of {} overlap: packets reach one of them only",
                     shown(&one.name),
@@ -94,7 +94,7 @@ impl Case<'_> {
         let others: Vec<_> = others.collect();
         let mut said = Vec::new();
         for (network, net) in self.subnets() {
-            for (interface, lan) in others.iter().filter(|(_, lan)| share(&net, lan)) {
+            for (interface, lan) in others.iter().filter(|(_, lan)| overlap(&net, lan)) {
                 said.push(format!(
                     "{net} of {} overlaps {lan}, which {} is in: machines there do not send to \
                      a router what they take for their neighbours'",
@@ -125,7 +125,7 @@ impl Case<'_> {
         let refuses = |network: &&Network| {
             let access = policy::access_of(self.config, network);
             let is_closed = matches!(network.mode, Mode::Nat | Mode::Isolated);
-            is_closed && policy::inward(self.config, network, &access).is_empty()
+            is_closed && policy::inbound_grants(self.config, network, &access).is_empty()
         };
         let names: Vec<_> = self
             .networks
@@ -177,7 +177,7 @@ impl Case<'_> {
     fn way_back_to_peers(&self) -> Vec<String> {
         let outside = self.networks.iter().flat_map(|network| {
             let access = policy::access_of(self.config, network);
-            policy::outside_of(self.config, &access)
+            policy::external_subnets(self.config, &access)
         });
         let outside: BTreeSet<_> = outside.filter(|net| net.prefix_len() > 0).collect();
         let mut said = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use virt_forward_policy::{Verdict, sanitize::shown};
+use virt_forward_policy::{Reachability, sanitize::shown};
 
 use super::Status;
 
@@ -43,7 +43,7 @@ impl End {
 pub(super) struct Grid {
     pub(super) ends: Vec<End>,
     /// By the number of the row, then of the column.
-    cells: Vec<Vec<Option<Verdict>>>,
+    cells: Vec<Vec<Option<Reachability>>>,
 }
 
 impl Grid {
@@ -85,7 +85,7 @@ impl Grid {
         grid
     }
 
-    pub(super) fn verdict(&self, from: usize, to: usize) -> Option<Verdict> {
+    pub(super) fn verdict(&self, from: usize, to: usize) -> Option<Reachability> {
         *self.cells.get(from)?.get(to)?
     }
 
@@ -149,7 +149,7 @@ impl Grid {
         &self,
         one: usize,
         other: usize,
-        is_same: impl Fn(Option<Verdict>, Option<Verdict>) -> bool,
+        is_same: impl Fn(Option<Reachability>, Option<Reachability>) -> bool,
     ) -> bool {
         let mut others = (0..self.ends.len()).filter(|at| *at != one && *at != other);
         is_same(self.verdict(one, other), self.verdict(other, one))

@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use virt_forward_policy::Verdict;
+use virt_forward_policy::Reachability;
 
 use super::{Status, grid::Grid};
 use crate::{
@@ -16,7 +16,11 @@ use crate::{
 };
 
 const HEAD: &str = "FROM \\ TO";
-const VERDICTS: [Verdict; 3] = [Verdict::Open, Verdict::Limited, Verdict::Closed];
+const VERDICTS: [Reachability; 3] = [
+    Reachability::Open,
+    Reachability::Limited,
+    Reachability::Closed,
+];
 
 pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
     let grid = Grid::of(status);
@@ -34,27 +38,27 @@ pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
     list(&merged, screen) + &legend(&merged, screen)
 }
 
-pub(super) fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Reachability) -> &'static str {
     match verdict {
-        Verdict::Open => "open",
-        Verdict::Limited => "limited",
-        Verdict::Closed => "closed",
+        Reachability::Open => "open",
+        Reachability::Limited => "limited",
+        Reachability::Closed => "closed",
     }
 }
 
-pub(super) fn tone(verdict: Verdict) -> Tone {
+pub(super) fn tone(verdict: Reachability) -> Tone {
     match verdict {
-        Verdict::Open => Tone::Good,
-        Verdict::Limited => Tone::Partial,
-        Verdict::Closed => Tone::Quiet,
+        Reachability::Open => Tone::Good,
+        Reachability::Limited => Tone::Partial,
+        Reachability::Closed => Tone::Quiet,
     }
 }
 
-fn sign(verdict: Verdict) -> &'static str {
+fn sign(verdict: Reachability) -> &'static str {
     match verdict {
-        Verdict::Open => "+",
-        Verdict::Limited => "~",
-        Verdict::Closed => ".",
+        Reachability::Open => "+",
+        Reachability::Limited => "~",
+        Reachability::Closed => ".",
     }
 }
 
@@ -121,7 +125,7 @@ fn list(grid: &Grid, screen: &Screen) -> String {
             "{}",
             screen.paint(Tone::Head, &format!("from {label}"))
         );
-        let of = |verdict: Verdict| {
+        let of = |verdict: Reachability| {
             let named = grid.ends.iter().enumerate();
             let named = named.filter(move |(to, _)| grid.verdict(from, *to) == Some(verdict));
             named.map(|(to, end)| match to == from {

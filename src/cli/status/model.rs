@@ -1,7 +1,7 @@
 //! All that there is to say, as values.
 
 use serde::Serialize;
-use virt_forward_policy::{Access, Reach, config::Config, netfilter::Family};
+use virt_forward_policy::{Access, MatrixCell, config::Config, netfilter::Family};
 use virt_forward_reconcile::{Inspection, Preview};
 use virt_forward_ruleset::gates::{Obstacle, Site, State};
 use virt_forward_system::state::Record;
@@ -35,10 +35,10 @@ pub(crate) struct Status {
     pub(super) gates: Vec<GateStatus>,
     pub(super) sysctls: Vec<SysctlStatus>,
     /// Networks among themselves.
-    pub(super) reach: Vec<Reach>,
+    pub(super) reach: Vec<MatrixCell>,
     /// A network and a subnet outside, each pair both ways. `0.0.0.0/0` and `::/0` stand for
     /// the Internet, where the host has a way there.
-    pub(crate) outside: Vec<Reach>,
+    pub(crate) outside: Vec<MatrixCell>,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,7 +209,7 @@ fn state(record: &Record, bridge: &str, seen: &Seen) -> (NetworkState, Option<St
     let quoted = format!("\"{bridge}\"");
     let table = seen.inspection.table.as_ref();
     let fault = |state, why: String| (state, Some(why));
-    if record.access.is_none() {
+    if record.access.is_empty() {
         return (NetworkState::Closed, None);
     }
     match seen.host.interface(bridge) {

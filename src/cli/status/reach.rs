@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 use virt_forward_policy::{
-    self as policy, Access, Reach, Verdict,
+    self as policy, Access, MatrixCell, Reachability,
     config::Config,
     netfilter::{ChainName, Family},
     network::Network,
@@ -20,7 +20,7 @@ use crate::host::Host;
 
 /// Among networks, and between them and what is outside. A network that should be open and is
 /// not is in no group's reach, and what libvirt lets through by itself passes no other firewall.
-pub(super) fn of(seen: &Seen, networks: &[NetworkStatus]) -> (Vec<Reach>, Vec<Reach>) {
+pub(super) fn of(seen: &Seen, networks: &[NetworkStatus]) -> (Vec<MatrixCell>, Vec<MatrixCell>) {
     let wanted = &seen.inspection.wanted;
     let none = Access::default();
     let pairs = wanted.records.iter().zip(networks);
@@ -40,7 +40,7 @@ pub(super) fn of(seen: &Seen, networks: &[NetworkStatus]) -> (Vec<Reach>, Vec<Re
     for cell in &mut reach {
         faults.tell(cell, policy::NO_GROUP, true);
     }
-    let mut outside = policy::outside(config, &pairs, &ends);
+    let mut outside = policy::external_matrix(config, &pairs, &ends);
     for cell in &mut outside {
         let end: Option<IpNet> = cell.from.parse().or_else(|_| cell.to.parse()).ok();
         faults.tell(
@@ -57,7 +57,7 @@ pub(super) fn of(seen: &Seen, networks: &[NetworkStatus]) -> (Vec<Reach>, Vec<Re
 
 /// What the config names outside, and the Internet where there is a way to it.
 fn ends(config: &Config, pairs: &[(&Network, &Access)], host: &Host) -> Vec<IpNet> {
-    let mut ends = policy::ends_outside(config, pairs.iter().map(|(network, _)| *network));
+    let mut ends = policy::external_endpoints(config, pairs.iter().map(|(network, _)| *network));
     let worlds: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     for world in worlds {
         let net = IpNet::new_assert(world, 0);
@@ -108,7 +108,7 @@ impl<'a> Faults<'a> {
     }
 
     /// Puts into `cell`, whose reason begins with `prefix` where we do not open it, what is wrong.
-    fn tell(&self, cell: &mut Reach, prefix: &str, is_ipv4: bool) {
+    fn tell(&self, cell: &mut MatrixCell, prefix: &str, is_ipv4: bool) {
         let fault = |end: &String| self.of.get(end.as_str());
         if let Some(fault) = fault(&cell.from).or_else(|| fault(&cell.to)) {
             cell.why = cell.why.replacen(prefix, fault, 1);
@@ -119,7 +119,7 @@ impl<'a> Faults<'a> {
             close(cell, format!("{chain} refuses it"));
         } else if let Some(chain) = unmarked
             && !cell.is_ours
-            && cell.verdict != Verdict::Closed
+            && cell.verdict != Reachability::Closed
         {
             close(
                 cell,
@@ -131,7 +131,7 @@ impl<'a> Faults<'a> {
     }
 
     /// Everything that comes from outside, answers too, has to be forwarded there.
-    fn tell_of_uplink(&self, cell: &mut Reach, end: &IpNet, seen: &Seen) {
+    fn tell_of_uplink(&self, cell: &mut MatrixCell, end: &IpNet, seen: &Seen) {
         let is_inward = cell.from.parse::<IpNet>().is_ok();
         if self.is_firewalld_closed && is_inward && cell.is_ours {
             close(
@@ -141,7 +141,7 @@ impl<'a> Faults<'a> {
         }
         let is_ipv4 = end.addr().is_ipv4();
         if let Some(route) = seen.host.way_to(end.addr())
-            && cell.verdict != Verdict::Closed
+            && cell.verdict != Reachability::Closed
             && !seen.settings.forwards(&route.interface, is_ipv4)
         {
             let interface = &route.interface;
@@ -153,8 +153,8 @@ impl<'a> Faults<'a> {
     }
 }
 
-fn close(cell: &mut Reach, why: String) {
-    cell.verdict = Verdict::Closed;
+fn close(cell: &mut MatrixCell, why: String) {
+    cell.verdict = Reachability::Closed;
     cell.why = why;
 }
 

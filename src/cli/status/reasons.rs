@@ -3,7 +3,7 @@
 use std::{fmt::Write, net::IpAddr};
 
 use ipnet::IpNet;
-use virt_forward_policy::{Reach, sanitize::shown};
+use virt_forward_policy::{MatrixCell, sanitize::shown};
 
 use super::{
     Status,
@@ -28,7 +28,7 @@ impl Status {
             .collect::<Result<_, _>>()?;
         let has = |names: &Vec<&str>, end: &String| names.contains(&end.as_str());
         let all = self.reach.iter().chain(&self.outside);
-        let cells = all.filter(|Reach { from, to, .. }| match meant.as_slice() {
+        let cells = all.filter(|MatrixCell { from, to, .. }| match meant.as_slice() {
             [] => true,
             [one] => has(one, from) || has(one, to),
             [one, other, ..] => has(one, from) && has(other, to),
@@ -74,7 +74,7 @@ impl Status {
     }
 }
 
-fn for_people(cells: &[&Reach], screen: &Screen) -> String {
+fn for_people(cells: &[&MatrixCell], screen: &Screen) -> String {
     if cells.is_empty() {
         return "there is no such pair\n".to_owned();
     }
@@ -91,7 +91,7 @@ fn for_people(cells: &[&Reach], screen: &Screen) -> String {
     }
 }
 
-fn beside(mut table: Table, cells: &[&Reach], room: usize, screen: &Screen) -> String {
+fn beside(mut table: Table, cells: &[&MatrixCell], room: usize, screen: &Screen) -> String {
     let pairs = std::mem::take(&mut table.rows);
     for (at, mut row) in pairs.into_iter().enumerate() {
         let Some(cell) = at.checked_sub(1).and_then(|at| cells.get(at)) else {
@@ -110,7 +110,7 @@ fn beside(mut table: Table, cells: &[&Reach], room: usize, screen: &Screen) -> S
     table.text(screen)
 }
 
-fn below(cells: &[&Reach], screen: &Screen) -> String {
+fn below(cells: &[&MatrixCell], screen: &Screen) -> String {
     let mut text = String::new();
     for cell in cells {
         let verdict = format!(": {}", word(cell.verdict));

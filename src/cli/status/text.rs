@@ -72,7 +72,7 @@ impl Status {
             _ => {}
         }
         let mut networks = self.networks.iter();
-        let any_open = networks.any(|network| !network.access.is_none());
+        let any_open = networks.any(|network| !network.access.is_empty());
         if self.libvirt == "flushed" {
             remarks.push(wrapped(
                 "libvirt's own rules are gone: somebody flushed them. It cannot start a network \

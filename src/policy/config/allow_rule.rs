@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use toml::{Spanned, Value};
 
 use super::{
-    Fault, Group, Lines, Pattern,
+    Group, LineIndex, ParseError, Pattern,
     parse::{pattern, subnet},
 };
 
 /// New connections from one end to the other: these ports of TCP and UDP, and pings.
 #[derive(Clone, Debug, Serialize)]
-pub struct Allow {
+pub struct AllowRule {
     /// Who opens them.
-    pub from: End,
+    pub from: RuleEndpoint,
     /// Who is reached.
-    pub to: End,
+    pub to: RuleEndpoint,
     /// Ports of TCP; ascending, none inside another.
-    pub tcp: Vec<Ports>,
+    pub tcp: Vec<PortRange>,
     /// Ports of UDP; the same.
-    pub udp: Vec<Ports>,
+    pub udp: Vec<PortRange>,
     /// Echo requests of ICMP and ICMPv6, and the replies to them; no other type.
     pub icmp: bool,
 }
 
-/// One end of an [`Allow`].
+/// One end of an [`AllowRule`].
 #[derive(Clone, Debug, Serialize)]
-pub struct End {
+pub struct RuleEndpoint {
     /// Who is meant.
-    pub who: Who,
+    pub selector: Selector,
     /// The line of the file that says so.
     #[serde(skip)]
     pub line: usize,
@@ -39,7 +39,7 @@ pub struct End {
 /// Who is meant by one end.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Who {
+pub enum Selector {
     /// The members of a group of the config.
     Group(String),
     /// libvirt networks of that name.
@@ -51,19 +51,19 @@ pub enum Who {
     Outside(IpNet),
 }
 
-impl End {
+impl RuleEndpoint {
     /// The subnet, where it is one.
     pub fn subnet(&self) -> Option<IpNet> {
-        match self.who {
-            Who::Subnet(net) | Who::Outside(net) => Some(net),
-            Who::Group(_) | Who::Networks(_) => None,
+        match self.selector {
+            Selector::Subnet(net) | Selector::Outside(net) => Some(net),
+            Selector::Group(_) | Selector::Networks(_) => None,
         }
     }
 }
 
 /// A range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Ports {
+pub struct PortRange {
     /// From 1.
     pub first: u16,
     /// Not before the first.
@@ -71,7 +71,7 @@ pub struct Ports {
 }
 
 /// `6443`, `30000-32767`
-impl fmt::Display for Ports {
+impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.first == self.last {
             true => write!(f, "{}", self.first),
@@ -81,9 +81,9 @@ impl fmt::Display for Ports {
 }
 
 /// `tcp 6443, 30000-32767; udp 53; icmp`
-impl fmt::Display for Allow {
+impl fmt::Display for AllowRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |protocol: &str, ports: &[Ports]| {
+        let list = |protocol: &str, ports: &[PortRange]| {
             let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
             (!ports.is_empty()).then(|| format!("{protocol} {}", ports.join(", ")))
         };
@@ -106,13 +106,13 @@ pub(super) struct AllowTable {
 
 /// Checks all of them.
 pub(super) fn allows(
-    lines: &Lines,
+    lines: &LineIndex,
     tables: Vec<Spanned<AllowTable>>,
     groups: &[Group],
-) -> Result<Vec<Allow>, Fault> {
+) -> Result<Vec<AllowRule>, ParseError> {
     let allow = |table: Spanned<AllowTable>| {
         let at = table.span().start;
-        let wrong = |why: &str| Fault {
+        let wrong = |why: &str| ParseError {
             at,
             why: format!("an [[allow]] {why}"),
         };
@@ -120,7 +120,7 @@ pub(super) fn allows(
         let from = table.from.ok_or_else(|| wrong("without from"))?;
         let to = table.to.ok_or_else(|| wrong("without to"))?;
         let to_span = to.span().start;
-        let allow = Allow {
+        let allow = AllowRule {
             from: end(lines, from, "from", groups)?,
             to: end(lines, to, "to", groups)?,
             tcp: ports(&table.tcp.unwrap_or_default(), "tcp")?,
@@ -131,10 +131,12 @@ pub(super) fn allows(
             return Err(wrong("that lets nothing pass: give it tcp, udp or icmp"));
         }
         match (allow.from.subnet(), allow.to.subnet()) {
-            (Some(from), Some(to)) if from.addr().is_ipv4() != to.addr().is_ipv4() => Err(Fault {
-                at: to_span,
-                why: format!("from {from} to {to}: one is IPv4 and the other IPv6"),
-            }),
+            (Some(from), Some(to)) if from.addr().is_ipv4() != to.addr().is_ipv4() => {
+                Err(ParseError {
+                    at: to_span,
+                    why: format!("from {from} to {to}: one is IPv4 and the other IPv6"),
+                })
+            }
             _ => Ok(allow),
         }
     };
@@ -143,7 +145,12 @@ pub(super) fn allows(
 
 /// A network's name holds no `/` (libvirt, src/conf/network_conf.c), so a subnet is none. What
 /// looks like an address is taken for one: a typo in it must not become a name.
-fn end(lines: &Lines, name: Spanned<String>, key: &str, groups: &[Group]) -> Result<End, Fault> {
+fn end(
+    lines: &LineIndex,
+    name: Spanned<String>,
+    key: &str,
+    groups: &[Group],
+) -> Result<RuleEndpoint, ParseError> {
     let line = lines.at(name.span().start);
     let is_address = |name: &str| {
         let of = |more: &str| name.chars().all(|c| c.is_ascii_digit() || more.contains(c));
@@ -151,26 +158,26 @@ fn end(lines: &Lines, name: Spanned<String>, key: &str, groups: &[Group]) -> Res
             || name.contains('.') && of(".")
             || name.contains(':') && of("abcdefABCDEF:.")
     };
-    let who = if is_address(name.get_ref()) {
+    let selector = if is_address(name.get_ref()) {
         match subnet(&name, key)? {
-            all if all.prefix_len() == 0 => Who::Outside(all),
-            net => Who::Subnet(net),
+            all if all.prefix_len() == 0 => Selector::Outside(all),
+            net => Selector::Subnet(net),
         }
     } else if groups.iter().any(|group| group.name == *name.get_ref()) {
-        Who::Group(name.into_inner())
+        Selector::Group(name.into_inner())
     } else {
-        Who::Networks(pattern(name, key)?)
+        Selector::Networks(pattern(name, key)?)
     };
-    Ok(End { who, line })
+    Ok(RuleEndpoint { selector, line })
 }
 
-fn ports(list: &[Spanned<Value>], key: &str) -> Result<Vec<Ports>, Fault> {
+fn ports(list: &[Spanned<Value>], key: &str) -> Result<Vec<PortRange>, ParseError> {
     let mut ports: Vec<_> = list
         .iter()
         .map(|one| range(one, key))
         .collect::<Result<_, _>>()?;
     ports.sort_unstable();
-    let mut merged: Vec<Ports> = Vec::new();
+    let mut merged: Vec<PortRange> = Vec::new();
     for next in ports {
         match merged.last_mut() {
             // Intervals of a set must not overlap; adjacent ones are one to nft.
@@ -184,8 +191,8 @@ fn ports(list: &[Spanned<Value>], key: &str) -> Result<Vec<Ports>, Fault> {
 }
 
 /// `6443`, `"6443"`, `"30000-32767"`
-fn range(value: &Spanned<Value>, key: &str) -> Result<Ports, Fault> {
-    let wrong = |why: String| Fault {
+fn range(value: &Spanned<Value>, key: &str) -> Result<PortRange, ParseError> {
+    let wrong = |why: String| ParseError {
         at: value.span().start,
         why: format!("{key}: {why}"),
     };
@@ -206,7 +213,7 @@ fn range(value: &Spanned<Value>, key: &str) -> Result<Ports, Fault> {
         _ => (port(&text)?, port(&text)?),
     };
     match first <= last {
-        true => Ok(Ports { first, last }),
+        true => Ok(PortRange { first, last }),
         false => Err(wrong(format!(
             "\"{text}\" is an empty range: it ends before it begins"
         ))),
@@ -215,7 +222,7 @@ fn range(value: &Spanned<Value>, key: &str) -> Result<Ports, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Lines};
+    use super::super::{Config, LineIndex};
 
     fn allow(lines: &str) -> Config {
         Config::parse(&format!("[[allow]]\nfrom = 'a'\nto = 'b'\n{lines}")).unwrap()
@@ -232,7 +239,7 @@ mod tests {
             .allows
             .iter()
             .flat_map(|allow| [&allow.from, &allow.to])
-            .map(|end| (serde_json::to_string(&end.who).unwrap(), end.line))
+            .map(|end| (serde_json::to_string(&end.selector).unwrap(), end.line))
             .collect();
         let expected = [
             (r#"{"group":"kube"}"#, 5),
@@ -310,7 +317,12 @@ mod tests {
         ] {
             let text = format!("[[allow]]\n{lines}");
             let fault = Config::parse(&text).expect_err(&text);
-            assert_eq!(Lines::of(&text).at(fault.at), line, "{text}: {}", fault.why);
+            assert_eq!(
+                LineIndex::of(&text).at(fault.at),
+                line,
+                "{text}: {}",
+                fault.why
+            );
             for word in words {
                 assert!(fault.why.contains(word), "{text}: {}", fault.why);
             }

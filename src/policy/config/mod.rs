@@ -9,7 +9,7 @@ mod parse;
 
 use std::{fmt, io};
 
-pub use allow_rule::{Allow, End, Ports, Who};
+pub use allow_rule::{AllowRule, PortRange, RuleEndpoint, Selector};
 pub(crate) use parse::is_group_name;
 
 use globset::GlobSet;
@@ -89,7 +89,7 @@ impl Pattern {
     }
 
     /// Whether the network's name fits the wildcards; false for a pattern without any.
-    pub fn globs(&self, name: &str) -> bool {
+    pub fn glob_matches(&self, name: &str) -> bool {
         self.glob.as_ref().is_some_and(|glob| glob.is_match(name))
     }
 }
@@ -132,7 +132,7 @@ pub struct Config {
     /// In the order of the file.
     pub groups: Vec<Group>,
     /// In the order of the file, which numbers them from 1.
-    pub allows: Vec<Allow>,
+    pub allows: Vec<AllowRule>,
     /// Chains of the admin's own that get a gate.
     pub extra: Vec<ChainName>,
     /// The file.
@@ -142,13 +142,13 @@ pub struct Config {
 
 /// Where something is said, for the person who has to change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ConfigLocation {
     path: String,
     line: usize,
 }
 
 /// `/etc/virt-forward/config.toml, line 7`
-impl fmt::Display for Place {
+impl fmt::Display for ConfigLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, line {}", self.path, self.line)
     }
@@ -257,7 +257,7 @@ impl Config {
     }
 
     /// Whether machines outside may open connections to networks.
-    pub fn lets_in(&self) -> bool {
+    pub fn allows_inbound_external(&self) -> bool {
         self.has_peers()
             || self
                 .allows
@@ -266,27 +266,27 @@ impl Config {
     }
 
     /// Whether anything is let out to a subnet, or in from one.
-    pub fn names_subnets(&self) -> bool {
-        let names_one = |allow: &Allow| allow.from.subnet().or(allow.to.subnet()).is_some();
+    pub fn references_subnets(&self) -> bool {
+        let names_one = |allow: &AllowRule| allow.from.subnet().or(allow.to.subnet()).is_some();
         self.has_peers() || self.allows.iter().any(names_one)
     }
 
     /// Whether a subnet in a rule may take in networks.
-    pub fn has_subnet_ends(&self) -> bool {
+    pub fn has_subnet_endpoints(&self) -> bool {
         let mut ends = self
             .allows
             .iter()
             .flat_map(|allow| [&allow.from, &allow.to]);
-        ends.any(|end| matches!(end.who, Who::Subnet(_)))
+        ends.any(|end| matches!(end.selector, Selector::Subnet(_)))
     }
 
     /// Each with its number.
-    pub fn numbered_allows(&self) -> impl Iterator<Item = (usize, &Allow)> {
+    pub fn numbered_allows(&self) -> impl Iterator<Item = (usize, &AllowRule)> {
         (1..).zip(&self.allows)
     }
 
     /// Where the file names that peer of a group.
-    pub fn place_of_peer(&self, group: &str, peer: &IpNet) -> Place {
+    pub fn peer_location(&self, group: &str, peer: &IpNet) -> ConfigLocation {
         let mut groups = self.groups.iter();
         let lines = groups
             .find(|one| one.name == group)
@@ -297,7 +297,7 @@ impl Config {
     }
 
     /// Where the file names that end of a rule.
-    pub fn place_of_end(&self, allow: usize, side: Side) -> Place {
+    pub fn endpoint_location(&self, allow: usize, side: Side) -> ConfigLocation {
         let mut allows = self.numbered_allows();
         let found = allows.find(|(number, _)| *number == allow);
         self.place(found.map_or(1, |(_, allow)| side.of(allow).line))
@@ -305,11 +305,11 @@ impl Config {
 
     /// The ends of rules that are one plain name, which may be a typo: where it stands, its key,
     /// and the name.
-    pub fn named_ends(&self) -> impl Iterator<Item = (Place, &'static str, &str)> {
+    pub fn endpoint_names(&self) -> impl Iterator<Item = (ConfigLocation, &'static str, &str)> {
         let ends = self.allows.iter();
         let ends = ends.flat_map(|allow| [("from", &allow.from), ("to", &allow.to)]);
-        ends.filter_map(|(key, end)| match &end.who {
-            Who::Networks(pattern) if pattern.glob.is_none() => {
+        ends.filter_map(|(key, end)| match &end.selector {
+            Selector::Networks(pattern) if pattern.glob.is_none() => {
                 Some((self.place(end.line), key, pattern.text.as_str()))
             }
             _ => None,
@@ -317,9 +317,9 @@ impl Config {
     }
 
     /// That line of the file.
-    pub fn place(&self, line: usize) -> Place {
+    pub fn place(&self, line: usize) -> ConfigLocation {
         let path = self.path.clone();
-        Place { path, line }
+        ConfigLocation { path, line }
     }
 
     /// Checks the text of the file `path`.
@@ -328,29 +328,29 @@ impl Config {
             Ok(config) => Ok(Self { path, ..config }),
             Err(fault) => Err(ConfigError::Wrong {
                 path,
-                line: Lines::of(text).at(fault.at),
+                line: LineIndex::of(text).at(fault.at),
                 why: fault.why,
                 on_error: parse::on_error(text),
             }),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, ParseError> {
         parse::parse(text)
     }
 }
 
 /// What is wrong, and at which byte of the file.
 #[derive(Debug)]
-struct Fault {
+struct ParseError {
     at: usize,
     why: String,
 }
 
 /// The lines of a file, by where they end: it may have thousands of names, each with its line.
-struct Lines(Vec<usize>);
+struct LineIndex(Vec<usize>);
 
-impl Lines {
+impl LineIndex {
     fn of(text: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self(ends.map(|(at, _)| at).collect())
@@ -368,7 +368,7 @@ mod tests {
 
     fn fault(text: &str) -> (usize, String) {
         let fault = Config::parse(text).expect_err(text);
-        (Lines::of(text).at(fault.at), fault.why)
+        (LineIndex::of(text).at(fault.at), fault.why)
     }
 
     #[test]
@@ -413,8 +413,10 @@ mod tests {
         assert_eq!(config.mark.others(), 0xdfff_ffff);
         assert_eq!(config.on_error, OnError::Refuse);
         let kube = &config.groups[0];
-        assert!(kube.networks[0].globs("kube02") && !kube.networks[0].globs("akube"));
-        assert!(kube.networks[1].is_exactly("isolated") && !kube.networks[1].globs("isolated"));
+        assert!(kube.networks[0].glob_matches("kube02") && !kube.networks[0].glob_matches("akube"));
+        assert!(
+            kube.networks[1].is_exactly("isolated") && !kube.networks[1].glob_matches("isolated")
+        );
         assert!(Config::parse("group = []").unwrap().groups.is_empty());
     }
 
@@ -512,7 +514,7 @@ mod tests {
     fn no_pattern_is_too_much_for_us() {
         let read = |pattern: &str| {
             let text = format!("[[group]]\nname='a'\nnetworks=['{pattern}']");
-            Config::parse(&text).map(|config| config.groups[0].networks[0].globs("a"))
+            Config::parse(&text).map(|config| config.groups[0].networks[0].glob_matches("a"))
         };
         let nested = |depth| format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
         assert!(read(&nested(3)).unwrap());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Config, Fault, Group, Lines, MarkBit, OnError, Pattern,
+    Config, Group, LineIndex, MarkBit, OnError, ParseError, Pattern,
     allow_rule::{AllowTable, allows},
 };
 use crate::netfilter::{ChainName, Family, TABLE};
@@ -52,7 +52,7 @@ struct Gates {
 }
 
 /// Reads the file's text and checks all of it.
-pub(super) fn parse(text: &str) -> Result<Config, Fault> {
+pub(super) fn parse(text: &str) -> Result<Config, ParseError> {
     let file: File = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let why = error.message().trim_end().replace('\n', ", ");
@@ -60,10 +60,10 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
             Some(key) if !why.contains(key) => format!("{key}: {why}"),
             _ => why,
         };
-        Fault { at, why }
+        ParseError { at, why }
     })?;
     let default = Config::default();
-    let lines = Lines::of(text);
+    let lines = LineIndex::of(text);
     let groups = groups(&lines, file.group.unwrap_or_default())?;
     Ok(Config {
         mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
@@ -99,16 +99,16 @@ pub(super) fn on_error(text: &str) -> OnError {
     }
 }
 
-fn extra(gates: Option<Gates>) -> Result<Vec<ChainName>, Fault> {
+fn extra(gates: Option<Gates>) -> Result<Vec<ChainName>, ParseError> {
     let names = gates.and_then(|gates| gates.extra).unwrap_or_default();
     names.iter().map(chain).collect()
 }
 
 /// `inet filter forward`
-fn chain(name: &Spanned<String>) -> Result<ChainName, Fault> {
+fn chain(name: &Spanned<String>) -> Result<ChainName, ParseError> {
     let text = name.get_ref();
     let wrong = |what: &str| {
-        Err(Fault {
+        Err(ParseError {
             at: name.span().start,
             why: format!("\"{text}\" in extra of [gates]: {what}"),
         })
@@ -133,19 +133,22 @@ fn chain(name: &Spanned<String>) -> Result<ChainName, Fault> {
     Ok(ChainName::nft(family, table, chain))
 }
 
-fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
+fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, ParseError> {
     let value = *mark.get_ref();
-    MarkBit::new(value).ok_or_else(|| Fault {
+    MarkBit::new(value).ok_or_else(|| ParseError {
         at: mark.span().start,
         why: format!("mark = {value:#x} is not one bit of 32, like 0x10000000"),
     })
 }
 
-fn groups(lines_of: &Lines, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
+fn groups(
+    lines_of: &LineIndex,
+    tables: Vec<Spanned<GroupTable>>,
+) -> Result<Vec<Group>, ParseError> {
     let mut groups: Vec<Group> = Vec::new();
     for table in tables {
         let at = table.span().start;
-        let missing = |key| Fault {
+        let missing = |key| ParseError {
             at,
             why: format!("a [[group]] without {key}"),
         };
@@ -173,7 +176,7 @@ fn groups(lines_of: &Lines, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Grou
     Ok(groups)
 }
 
-fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
+fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), ParseError> {
     let text = name.get_ref();
     let why = if before.iter().any(|group| group.name == *text) {
         format!("the group name \"{text}\" is there twice")
@@ -185,7 +188,7 @@ fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
         return Ok(());
     };
     let at = name.span().start;
-    Err(Fault { at, why })
+    Err(ParseError { at, why })
 }
 
 /// Whether that may be part of a set's name in our table.
@@ -195,8 +198,8 @@ pub(crate) fn is_group_name(name: &str) -> bool {
 }
 
 /// `192.168.0.0/24`, `fd00:1::/64`, or one address.
-pub(super) fn subnet(text: &Spanned<String>, key: &str) -> Result<IpNet, Fault> {
-    let wrong = |what: String| Fault {
+pub(super) fn subnet(text: &Spanned<String>, key: &str) -> Result<IpNet, ParseError> {
+    let wrong = |what: String| ParseError {
         at: text.span().start,
         why: format!("\"{}\" in {key} {what}", text.get_ref()),
     };
@@ -214,16 +217,16 @@ pub(super) fn subnet(text: &Spanned<String>, key: &str) -> Result<IpNet, Fault> 
     }
 }
 
-pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault> {
+pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, ParseError> {
     let at = text.span().start;
     let text = text.into_inner();
     if text.is_empty() {
         let why = format!("an empty name in {key}: name a network, or \"*\" for all");
-        return Err(Fault { at, why });
+        return Err(ParseError { at, why });
     }
     if text.len() > LONGEST_PATTERN {
         let why = format!("a name in {key} is longer than {LONGEST_PATTERN} bytes: \"{text}\"");
-        return Err(Fault { at, why });
+        return Err(ParseError { at, why });
     }
     if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
         return Ok(Pattern { text, glob: None });
@@ -233,7 +236,7 @@ pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault
             glob: Some(glob),
             text,
         }),
-        Err(error) => Err(Fault {
+        Err(error) => Err(ParseError {
             at,
             why: format!("\"{text}\" in {key} is no glob: {}", error.kind()),
         }),

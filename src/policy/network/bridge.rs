@@ -27,7 +27,7 @@ pub struct BridgeName(String);
     "bridge name \"{}\" cannot be used in a rule: 1 to 15 letters, digits, '_', '-' or '.'",
     sanitize::shown(.0)
 )]
-pub struct BadBridgeName(String);
+pub struct InvalidBridgeName(String);
 
 /// An interface name as the kernel takes it (net/core/dev.c, `dev_valid_name`): 1 to 15 bytes
 /// other than `/`, `:` and white space, and neither `.` nor `..`.
@@ -79,7 +79,7 @@ impl KernelName {
 }
 
 impl FromStr for KernelName {
-    type Err = BadBridgeName;
+    type Err = InvalidBridgeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let fits = (1..=LONGEST).contains(&name.len());
@@ -89,13 +89,13 @@ impl FromStr for KernelName {
         if fits && ![".", ".."].contains(&name) && !name.bytes().any(refused) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(BadBridgeName(name.to_owned()))
+            Err(InvalidBridgeName(name.to_owned()))
         }
     }
 }
 
 impl TryFrom<String> for KernelName {
-    type Error = BadBridgeName;
+    type Error = InvalidBridgeName;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         name.parse()
@@ -133,7 +133,7 @@ impl BridgeName {
 }
 
 impl FromStr for BridgeName {
-    type Err = BadBridgeName;
+    type Err = InvalidBridgeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let fits = (1..=LONGEST).contains(&name.len());
@@ -141,13 +141,13 @@ impl FromStr for BridgeName {
         if fits && !special && name.bytes().all(is_plain) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(BadBridgeName(name.to_owned()))
+            Err(InvalidBridgeName(name.to_owned()))
         }
     }
 }
 
 impl TryFrom<String> for BridgeName {
-    type Error = BadBridgeName;
+    type Error = InvalidBridgeName;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         name.parse()

@@ -12,15 +12,15 @@ use ipnet::IpNet;
 
 use super::{Firewall, chain_model::Chain};
 use virt_forward_policy::{
-    Inward,
-    config::Ports,
+    InboundGrant,
+    config::PortRange,
     network::{BridgeName, Mode, Network},
 };
 
 /// The rich rules that let in what `inward` says and, where a rule of the config limits it, no
 /// more than that: what libvirt routes, IPv6 mostly, nobody but firewalld keeps out.
-pub fn rich_rules(inward: &Inward) -> Vec<String> {
-    let Inward { from, to, allow } = inward;
+pub fn rich_rules(inward: &InboundGrant) -> Vec<String> {
+    let InboundGrant { from, to, allow } = inward;
     let family = match from {
         IpNet::V4(_) => "ipv4",
         IpNet::V6(_) => "ipv6",
@@ -36,7 +36,7 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
     let Some(allow) = allow else {
         return vec![rule("")];
     };
-    let ports = |protocol: &'static str, ports: &[Ports]| {
+    let ports = |protocol: &'static str, ports: &[PortRange]| {
         let words = ports
             .iter()
             .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));

@@ -18,7 +18,7 @@ use super::{
     sets::BRIDGES,
     to_set,
 };
-use virt_forward_policy::config::Ports;
+use virt_forward_policy::config::PortRange;
 
 /// Where one end of a rule is.
 struct End {
@@ -88,7 +88,7 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
         // icmpv6 type echo-request goto open
         let chain = there(number);
         batch.add_chain(TABLE, &chain);
-        let to_ports = |protocol, ports: &[Ports]| expr::dport_in(protocol, ports);
+        let to_ports = |protocol, ports: &[PortRange]| expr::dport_in(protocol, ports);
         for word in conditions(allow, to_ports, "echo-request") {
             batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
         }
@@ -109,7 +109,7 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
         // icmpv6 type echo-reply goto open
         let chain = back(number);
         batch.add_chain(TABLE, &chain);
-        let from_ports = |protocol, ports: &[Ports]| expr::sport_in(protocol, ports);
+        let from_ports = |protocol, ports: &[PortRange]| expr::sport_in(protocol, ports);
         for word in conditions(allow, from_ports, "echo-reply") {
             batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
         }
@@ -117,8 +117,8 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
 }
 
 fn conditions(
-    allow: &virt_forward_policy::config::Allow,
-    ports: impl Fn(&'static str, &[Ports]) -> Word,
+    allow: &virt_forward_policy::config::AllowRule,
+    ports: impl Fn(&'static str, &[PortRange]) -> Word,
     echo: &str,
 ) -> Vec<Word> {
     let lists = [("tcp", &allow.tcp), ("udp", &allow.udp)];

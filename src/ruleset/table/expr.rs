@@ -20,7 +20,7 @@ use nftables::{
 };
 
 use virt_forward_policy::{
-    config::Ports,
+    config::PortRange,
     netfilter::{Family, TableName},
     network::KernelName,
     sanitize,
@@ -401,16 +401,16 @@ fn address_of(net: IpNet, field: &'static str) -> Word {
 }
 
 /// `tcp dport { 80, 8080-8090 }`
-pub(crate) fn dport_in(protocol: &'static str, ports: &[Ports]) -> Word {
+pub(crate) fn dport_in(protocol: &'static str, ports: &[PortRange]) -> Word {
     ports_in(protocol, "dport", ports)
 }
 
 /// `tcp sport { 80, 8080-8090 }`
-pub(crate) fn sport_in(protocol: &'static str, ports: &[Ports]) -> Word {
+pub(crate) fn sport_in(protocol: &'static str, ports: &[PortRange]) -> Word {
     ports_in(protocol, "sport", ports)
 }
 
-fn ports_in(protocol: &'static str, field: &'static str, ports: &[Ports]) -> Word {
+fn ports_in(protocol: &'static str, field: &'static str, ports: &[PortRange]) -> Word {
     let number = |port| Expression::Number(u32::from(port));
     let ports = ports.iter().map(|ports| match ports.first == ports.last {
         true => number(ports.first),

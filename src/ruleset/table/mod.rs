@@ -48,7 +48,7 @@ use ipnet::IpNet;
 
 use virt_forward_policy::{
     Access,
-    config::{Allow, Config, MarkBit},
+    config::{AllowRule, Config, MarkBit},
     netfilter::TABLE,
     network::{KernelName, Network},
 };
@@ -58,7 +58,7 @@ use virt_forward_policy::{
 pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
-    allows: Vec<Allow>,
+    allows: Vec<AllowRule>,
     /// The config names an address or a subnet, which may be outside.
     knows_outside: bool,
     host: Host,
@@ -142,7 +142,7 @@ impl Layout {
                 })
                 .collect(),
             allows: config.allows.clone(),
-            knows_outside: config.names_subnets(),
+            knows_outside: config.references_subnets(),
             host: host.clone(),
         }
     }
