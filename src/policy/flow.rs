@@ -7,8 +7,14 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::{Access, Decision, Endpoint, Packet, evaluate};
-use crate::{config::Config, network::Network};
+use crate::{
+    access::Access,
+    config::Config,
+    decision::Decision,
+    evaluate::evaluate,
+    network::Network,
+    packet::{Endpoint, Packet},
+};
 
 /// A connection that the table let open, with the addresses that its ends really have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 
 use ipnet::IpNet;
 
-use crate::overlap;
 use crate::{
     config::Config,
     network::{Excess, Network},
+    subnets::overlap,
 };
 
 /// What a network claims and does not get.
@@ -91,6 +91,7 @@ mod tests {
         access_of,
         fixtures::{config, network, with},
         network::Mode,
+        overlaps,
     };
 
     #[test]
@@ -114,14 +115,11 @@ mod tests {
             let denied = denied(&config, [&kube].into_iter());
             assert_eq!(denied.len(), 1, "{denied:?}");
             assert!(matches!(denied[0].claim, Claim::Peer { .. }));
-            assert!(super::super::overlaps(&config, [&kube].into_iter()).is_empty());
+            assert!(overlaps(&config, [&kube].into_iter()).is_empty());
         }
         // What is on the bridge itself is the network's, and then the peer is none.
         kube.addresses = vec!["192.168.0.129/26".parse().unwrap()];
-        assert_eq!(
-            super::super::overlaps(&config, [&kube].into_iter()).len(),
-            1
-        );
+        assert_eq!(overlaps(&config, [&kube].into_iter()).len(), 1);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Error {
             Self::Overlap { place, overlap }
         });
         let clashes = conflicts.ends.into_iter().map(|clash| {
-            let place = config.endpoint_location(clash.allow, clash.side);
+            let place = config.endpoint_location(&clash.allow, clash.side);
             let clash = Box::new(clash);
             Self::Clash { place, clash }
         });

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::Value;
 use virt_forward_policy::{
-    self as policy, Reachability, Side,
-    config::{Config, Selector},
+    self as policy, MatrixEndpoint, Reason,
+    config::{Config, Selector, Side},
     network::{Mode, Network},
     overlap,
 };
@@ -141,20 +141,29 @@ fn nothing_is_opened_that_is_not_named(case: &Case) {
         .map(|one| (&one.network, &one.access))
         .collect();
     for cell in policy::matrix(&config, &pairs) {
-        let find = |name: &str| case.networks.iter().find(|one| one.name == name).unwrap();
+        let find = |end: &MatrixEndpoint| {
+            let mut networks = case.networks.iter();
+            networks
+                .find(|one| end.network() == Some(&one.name))
+                .unwrap()
+        };
         let (from, to) = (find(&cell.from), find(&cell.to));
         let shares = |name: &&String| is_in(name, from) && is_in(name, to);
         let groups = sets.keys().filter(|name| name.starts_with("group_"));
-        let is_whole = cell.is_ours && cell.verdict == Reachability::Open;
+        let is_whole = matches!(cell.reason, Reason::SameGroup { .. });
         assert_eq!(
             is_whole,
             groups.into_iter().any(|name| shares(&name)),
             "{cell:?}"
         );
-        let by_rule = (1..=config.allows.len()).any(|number| {
-            is_in(&format!("allow_{number}_from"), from) && is_in(&format!("allow_{number}_to"), to)
+        let by_rule = config.allows.iter().any(|rule| {
+            let id = &rule.id;
+            is_in(&format!("allow_{id}_from"), from) && is_in(&format!("allow_{id}_to"), to)
         });
-        assert!(!cell.is_ours || is_whole || by_rule, "{cell:?}");
+        assert!(
+            !cell.reason.is_by_policy() || is_whole || by_rule,
+            "{cell:?}"
+        );
     }
 }
 
@@ -166,14 +175,14 @@ fn no_address_is_captured(case: &Case) {
     let unused = policy::conflicts(&config, &networks, &[]);
     let usable = policy::without(&config, &unused);
     let records: Vec<_> = networks.iter().map(|one| record(&usable, one)).collect();
-    for (number, allow) in config.numbered_allows() {
+    for allow in &config.allows {
         for side in [Side::From, Side::To] {
             let Some(end) = side.of(allow).subnet() else {
                 continue;
             };
             let meant = records.iter().filter(|record| match side {
-                Side::From => record.access.from.contains(&number),
-                Side::To => record.access.to.contains(&number),
+                Side::From => record.access.from.contains(&allow.id),
+                Side::To => record.access.to.contains(&allow.id),
             });
             let has = |network: &Network| network.ip_subnets().iter().any(|own| overlap(own, &end));
             let fit = networks

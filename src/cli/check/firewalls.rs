@@ -37,8 +37,8 @@ impl Walk<'_> {
     pub(super) fn firewalls(&mut self, decision: &Decision) {
         match decision {
             Decision::AllowedByPolicy { .. } => self.gates(),
-            Decision::AllowedByLibvirt { .. } => self.refusing(),
-            Decision::Denied { .. } => {}
+            Decision::AllowedByLibvirt(_) => self.refusing(),
+            Decision::Denied(_) => {}
         }
         self.obstacles();
         if self.is_libvirt_flushed() {

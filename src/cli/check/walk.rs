@@ -198,31 +198,31 @@ impl Walk<'_> {
         let (from, to) = (self.endpoint(&case.from), self.endpoint(&case.to));
         let decision = evaluate(&case.inspection.wanted.usable, case.packet, &from, &to);
         match &decision {
-            Decision::AllowedByPolicy { why, .. } => self.ok("policy", why.clone()),
-            Decision::AllowedByLibvirt { why } => {
+            Decision::AllowedByPolicy { grant, .. } => self.ok("policy", grant.to_string()),
+            Decision::AllowedByLibvirt(libvirt) => {
                 self.ok(
                     "policy",
-                    format!("no group and no rule of the config, but {why}"),
+                    format!("no group and no rule of the config, but {libvirt}"),
                 );
             }
-            Decision::Denied { why, .. } if !held.is_empty() => {
+            Decision::Denied(denial) if !held.is_empty() => {
                 let names: Vec<_> = held.iter().map(|one| shown(&one.name)).collect();
                 let names = names.join(" and ");
-                let what = format!("{names} is kept closed until it starts again, and {why}");
+                let what = format!("{names} is kept closed until it starts again, and {denial}");
                 let names = arguments(held.iter().map(|one| one.name.as_str()));
                 self.blocked("policy", what, &[format!("virt-forward apply {names}")]);
             }
-            Decision::Denied { why, .. } if self.is_libvirt_flushed() => {
-                let what = format!("{why}, but somebody flushed libvirt's rules");
+            Decision::Denied(denial) if self.is_libvirt_flushed() => {
+                let what = format!("{denial}, but somebody flushed libvirt's rules");
                 self.unclear("policy", what, &[]);
             }
-            Decision::Denied { why, remedy } if remedy.is_empty() => {
-                self.blocked("policy", why.clone(), &[]);
-            }
-            Decision::Denied { why, remedy } => {
-                let mut lines = vec!["in the config, for example:".to_owned()];
-                lines.extend(remedy.iter().cloned());
-                self.blocked("policy", why.clone(), &lines);
+            Decision::Denied(denial) => {
+                let mut lines = Vec::new();
+                if let Some(example) = denial.example() {
+                    lines.push("in the config, for example:".to_owned());
+                    lines.extend(example.lines());
+                }
+                self.blocked("policy", denial.to_string(), &lines);
             }
         }
         decision
@@ -253,12 +253,12 @@ impl Walk<'_> {
         let case = self.case;
         let address = case.from.address;
         let keeps = match decision {
-            Decision::Denied { .. } => return None,
+            Decision::Denied(_) => return None,
             // It is our table that keeps it.
             Decision::AllowedByPolicy { keeps_source, .. } => {
                 *keeps_source && case.inspection.table.is_some()
             }
-            Decision::AllowedByLibvirt { .. } => false,
+            Decision::AllowedByLibvirt(_) => false,
         };
         let is_hidden = case
             .from

@@ -31,7 +31,7 @@ pub(super) fn look(network: &Network, status: &NetworkStatus) -> (Look, String) 
 pub(super) fn notes(network: &Network, status: &Status) -> Vec<String> {
     let passes = |from: &str, to: &str| {
         let mut cells = status.outside.iter();
-        let cell = cells.find(|cell| cell.from == from && cell.to == to);
+        let cell = cells.find(|cell| cell.from.to_string() == from && cell.to.to_string() == to);
         cell.is_none_or(|cell| cell.verdict != Reachability::Closed)
     };
     let name = network.name.as_str();

@@ -43,13 +43,13 @@ mod tests {
     use super::*;
     use crate::{
         guests::{Guest, Guests},
-        status::example,
+        status::fixtures,
     };
     use virt_forward_policy::{config::Config, network::Network};
     use virt_forward_system::state::Record;
 
     fn graph(config: &Config, networks: Vec<Network>, guests: &Guests) -> Graph {
-        let status = example::status(config, networks.clone());
+        let status = fixtures::status(config, networks.clone());
         let records: Vec<_> = networks
             .into_iter()
             .map(|network| Record::new(config, network))
@@ -95,7 +95,7 @@ mod tests {
             })
             .collect();
         let twelve: Vec<_> = twelve.iter().map(String::as_str).collect();
-        let odd = example::networks(&[
+        let odd = fixtures::networks(&[
             "a\"b<c>&d nat 10.1.1.1/24",
             "größe-網絡 route 10.1.2.1/24",
             "-- x open 10.1.3.1/24",
@@ -104,42 +104,42 @@ mod tests {
             (
                 "founding",
                 graph(
-                    &example::config(example::FOUNDING),
-                    example::founding(),
+                    &fixtures::config(fixtures::REFERENCE_CONFIG),
+                    fixtures::reference_networks(),
                     &guests,
                 ),
             ),
             (
                 "twelve",
                 graph(
-                    &example::config(three),
-                    example::networks(&twelve),
+                    &fixtures::config(three),
+                    fixtures::networks(&twelve),
                     &Guests::new(),
                 ),
             ),
             (
                 "forty",
                 graph(
-                    &example::config(example::ALL),
-                    example::networks(&many),
+                    &fixtures::config(fixtures::ALL),
+                    fixtures::networks(&many),
                     &Guests::new(),
                 ),
             ),
             (
                 "odd",
-                graph(&example::config(example::ALL), odd, &Guests::new()),
+                graph(&fixtures::config(fixtures::ALL), odd, &Guests::new()),
             ),
             (
                 "one",
                 graph(
-                    &example::config(example::ALL),
-                    example::networks(&["default nat 192.168.122.1/24"]),
+                    &fixtures::config(fixtures::ALL),
+                    fixtures::networks(&["default nat 192.168.122.1/24"]),
                     &Guests::new(),
                 ),
             ),
             (
                 "none",
-                graph(&example::config(example::ALL), Vec::new(), &Guests::new()),
+                graph(&fixtures::config(fixtures::ALL), Vec::new(), &Guests::new()),
             ),
         ]
     }

@@ -206,7 +206,7 @@ impl Graph {
             kind: format!("{}, {}", status.mode, status.bridge),
             subnets: status.subnets.clone(),
             notes: notes(network, source.status),
-            fault: status.fault.clone(),
+            fault: status.fault.as_ref().map(ToString::to_string),
             guests: guests.map(|guests| listed(guests)).unwrap_or_default(),
             home,
             groups,
@@ -285,11 +285,11 @@ impl Graph {
     }
 
     fn link_rules(&mut self, config: &Config, records: &[Record], nets: &[(IpNet, usize)]) {
-        for (number, allow) in config.numbered_allows() {
+        for allow in &config.allows {
             let of = |end: &RuleEndpoint, is_from: bool| {
                 let has = |record: &Record| match is_from {
-                    true => record.access.from.contains(&number),
-                    false => record.access.to.contains(&number),
+                    true => record.access.from.contains(&allow.id),
+                    false => record.access.to.contains(&allow.id),
                 };
                 let meant = records.iter().enumerate().filter(|(_, record)| has(record));
                 let networks = meant.map(|(at, _)| at);
@@ -304,7 +304,7 @@ impl Graph {
                 }
             };
             let (from, to) = (of(&allow.from, true), of(&allow.to, false));
-            let label = rule_label(number, allow, nets);
+            let label = rule_label(allow, nets);
             let kind = Kind::Rule;
             self.links.push(Link {
                 kind,
@@ -318,7 +318,7 @@ impl Graph {
 }
 
 /// `allow 1: tcp 443 to 10.17.4.21`, where an end is part of a network.
-fn rule_label(number: usize, allow: &AllowRule, nets: &[(IpNet, usize)]) -> String {
+fn rule_label(allow: &AllowRule, nets: &[(IpNet, usize)]) -> String {
     let part = |word: &str, end: &RuleEndpoint| {
         let subnet = end
             .subnet()
@@ -328,7 +328,7 @@ fn rule_label(number: usize, allow: &AllowRule, nets: &[(IpNet, usize)]) -> Stri
             .unwrap_or_default()
     };
     let (from, to) = (part("from", &allow.from), part("to", &allow.to));
-    format!("allow {number}: {allow}{from}{to}")
+    format!("allow {}: {}{from}{to}", allow.id, allow.traffic)
 }
 
 /// What somebody outside has a part in: who has the same is drawn as one.
@@ -338,10 +338,10 @@ fn role(config: &Config, net: &IpNet) -> Vec<String> {
         .iter()
         .filter(|group| group.peers.contains(net));
     let mut role: Vec<_> = groups.map(|group| format!("peer {}", group.name)).collect();
-    for (number, allow) in config.numbered_allows() {
+    for allow in &config.allows {
         for (key, end) in [("from", &allow.from), ("to", &allow.to)] {
             if end.subnet().as_ref() == Some(net) {
-                role.push(format!("{key} {number}"));
+                role.push(format!("{key} {}", allow.id));
             }
         }
     }

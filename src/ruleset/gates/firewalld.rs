@@ -44,10 +44,11 @@ pub fn rich_rules(inward: &InboundGrant) -> Vec<String> {
     };
     // firewalld writes ICMPv6's name for that of the rule's family.
     let icmp = allow
+        .traffic
         .icmp
         .then(|| " icmp-type name=\"echo-request\"".to_owned());
-    let tcp = ports("tcp", &allow.tcp).into_iter();
-    let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
+    let tcp = ports("tcp", &allow.traffic.tcp).into_iter();
+    let words = tcp.chain(ports("udp", &allow.traffic.udp)).chain(icmp);
     words.map(|what| rule(&what)).collect()
 }
 

@@ -1,9 +1,10 @@
 //! `[[allow]]` rules in the table: as many as the config has, whatever number of networks.
 //!
 //! For each rule two sets of bridges, `allow_1_from` and `allow_1_to`, and two chains by ports,
-//! `allow_1` for what goes its way and `reply_1` for what comes back. Which of them a packet is
-//! follows from the direction that the kernel keeps of each connection (`ct direction`): a
-//! connection that the other side opens from the same ports is none of ours.
+//! `allow_1` for packets in its direction and `reply_1` for replies. The number is the rule's, or
+//! its name stands in its place. The direction of a packet is the one that the kernel keeps of each
+//! connection (`ct direction`): a connection that the other side opens from the same ports is not
+//! allowed.
 //!
 //! Be aware: the source of what comes to `own_source` is its network's own, that of what comes
 //! to `known_path` would be answered through the interface it came in by.
@@ -18,7 +19,7 @@ use super::{
     sets::BRIDGES,
     to_set,
 };
-use virt_forward_policy::config::PortRange;
+use virt_forward_policy::config::{PortRange, RuleId, Traffic};
 
 /// Where one end of a rule is.
 struct End {
@@ -40,56 +41,58 @@ struct Way {
 }
 
 fn ways(layout: &Layout) -> impl Iterator<Item = Way> {
-    (1..).zip(&layout.allows).flat_map(|(number, allow)| {
+    layout.allows.iter().flat_map(|allow| {
+        let rule = &allow.id;
         let from = || End {
-            bridges: from_set(number),
+            bridges: from_set(rule),
             subnet: allow.from.subnet(),
         };
         let to = || End {
-            bridges: to_set(number),
+            bridges: to_set(rule),
             subnet: allow.to.subnet(),
         };
         let there = Way {
             direction: Direction::Original,
             from: from(),
             to: to(),
-            chain: there(number),
-            forged: forged_there(number),
+            chain: there(rule),
+            forged: forged_there(rule),
         };
         let back = Way {
             direction: Direction::Reply,
             from: to(),
             to: from(),
-            chain: back(number),
-            forged: forged_there(number),
+            chain: back(rule),
+            forged: forged_there(rule),
         };
         [there, back]
     })
 }
 
-fn there(number: usize) -> String {
-    format!("allow_{number}")
+fn there(rule: &RuleId) -> String {
+    format!("allow_{rule}")
 }
 
-fn forged_there(number: usize) -> String {
-    format!("forged_{number}")
+fn forged_there(rule: &RuleId) -> String {
+    format!("forged_{rule}")
 }
 
-fn back(number: usize) -> String {
-    format!("reply_{number}")
+fn back(rule: &RuleId) -> String {
+    format!("reply_{rule}")
 }
 
 /// What may pass, once it is known to go the right way.
 pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
-    for (number, allow) in (1..).zip(&layout.allows) {
+    for allow in &layout.allows {
+        let rule = &allow.id;
         // tcp dport { 6443, 30000-32767 } goto open
         // udp dport { 53 } goto open
         // icmp type echo-request goto open
         // icmpv6 type echo-request goto open
-        let chain = there(number);
+        let chain = there(rule);
         batch.add_chain(TABLE, &chain);
         let to_ports = |protocol, ports: &[PortRange]| expr::dport_in(protocol, ports);
-        for word in conditions(allow, to_ports, "echo-request") {
+        for word in conditions(&allow.traffic, to_ports, "echo-request") {
             batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
         }
         if layout.host.drops_forged_peers && allow.from.subnet().is_some() {
@@ -97,9 +100,9 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
             // udp dport { 53 } drop
             // icmp type echo-request drop
             // icmpv6 type echo-request drop
-            let chain = forged_there(number);
+            let chain = forged_there(rule);
             batch.add_chain(TABLE, &chain);
-            for word in conditions(allow, to_ports, "echo-request") {
+            for word in conditions(&allow.traffic, to_ports, "echo-request") {
                 batch.add_rule(TABLE, &chain, [word, expr::drop()]);
             }
         }
@@ -107,26 +110,26 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
         // udp sport { 53 } goto open
         // icmp type echo-reply goto open
         // icmpv6 type echo-reply goto open
-        let chain = back(number);
+        let chain = back(rule);
         batch.add_chain(TABLE, &chain);
         let from_ports = |protocol, ports: &[PortRange]| expr::sport_in(protocol, ports);
-        for word in conditions(allow, from_ports, "echo-reply") {
+        for word in conditions(&allow.traffic, from_ports, "echo-reply") {
             batch.add_rule(TABLE, &chain, [word, expr::goto(OPEN)]);
         }
     }
 }
 
 fn conditions(
-    allow: &virt_forward_policy::config::AllowRule,
+    traffic: &Traffic,
     ports: impl Fn(&'static str, &[PortRange]) -> Word,
     echo: &str,
 ) -> Vec<Word> {
-    let lists = [("tcp", &allow.tcp), ("udp", &allow.udp)];
+    let lists = [("tcp", &traffic.tcp), ("udp", &traffic.udp)];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     let mut words: Vec<_> = lists
         .map(|(protocol, list)| ports(protocol, list))
         .collect();
-    if allow.icmp {
+    if traffic.icmp {
         words.extend(["icmp", "icmpv6"].map(|protocol| expr::icmp_type(protocol, echo)));
     }
     words

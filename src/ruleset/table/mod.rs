@@ -48,7 +48,7 @@ use ipnet::IpNet;
 
 use virt_forward_policy::{
     Access,
-    config::{AllowRule, Config, MarkBit},
+    config::{AllowRule, Config, MarkBit, RuleId},
     netfilter::TABLE,
     network::{KernelName, Network},
 };
@@ -122,8 +122,8 @@ impl Layout {
     /// The sets of bridges that networks are put into by what they are open for.
     fn sets(&self) -> Vec<String> {
         let mut sets: Vec<_> = self.groups.iter().map(Group::set).collect();
-        for (number, _) in (1..).zip(&self.allows) {
-            sets.extend([from_set(number), to_set(number)]);
+        for rule in &self.allows {
+            sets.extend([from_set(&rule.id), to_set(&rule.id)]);
         }
         sets
     }
@@ -195,8 +195,8 @@ impl Member {
     /// it.
     pub fn new(network: &Network, access: &Access) -> Option<Self> {
         let groups = access.groups.iter().map(|group| group_set(group));
-        let from = access.from.iter().map(|number| from_set(*number));
-        let to = access.to.iter().map(|number| to_set(*number));
+        let from = access.from.iter().map(from_set);
+        let to = access.to.iter().map(to_set);
         Some(Self {
             name: network.name.clone(),
             bridge: network.known_bridge()?,
@@ -209,13 +209,13 @@ impl Member {
 }
 
 /// The set of bridges whose guests open connections by an `[[allow]]` rule.
-fn from_set(number: usize) -> String {
-    format!("allow_{number}_from")
+fn from_set(rule: &RuleId) -> String {
+    format!("allow_{rule}_from")
 }
 
 /// The set of those whose guests are reached by it.
-fn to_set(number: usize) -> String {
-    format!("allow_{number}_to")
+fn to_set(rule: &RuleId) -> String {
+    format!("allow_{rule}_to")
 }
 
 /// The set of a group's bridges.

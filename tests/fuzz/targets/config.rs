@@ -89,9 +89,9 @@ fn printed(config: &Config) -> Table {
         let mut table = Table::new();
         table.insert("from".into(), who(&allow.from.selector));
         table.insert("to".into(), who(&allow.to.selector));
-        table.insert("tcp".into(), ports(&allow.tcp));
-        table.insert("udp".into(), ports(&allow.udp));
-        table.insert("icmp".into(), value(&allow.icmp));
+        table.insert("tcp".into(), ports(&allow.traffic.tcp));
+        table.insert("udp".into(), ports(&allow.traffic.udp));
+        table.insert("icmp".into(), value(&allow.traffic.icmp));
         Value::Table(table)
     });
     all.insert("allow".into(), Value::Array(allows.collect()));

@@ -89,6 +89,6 @@ fn assert_words(record: &Record) {
     let pairs = [(network, access), (other, &theirs)];
     let cells = policy::matrix(&OURS, &pairs).into_iter();
     for cell in cells.chain(policy::external_matrix(&OURS, &pairs, &ends)) {
-        assert_shown(&cell.why);
+        assert_shown(&cell.reason.to_string());
     }
 }
