@@ -9,8 +9,6 @@ use std::fmt;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::Network;
-
 /// Most subnets of one network, after aggregation.
 pub const MOST_SUBNETS: usize = 1024;
 /// Most IPv4 addresses: all private ones (RFC 1918) are half as many.
@@ -85,22 +83,6 @@ fn addresses(bits: u8) -> u128 {
     1_u128.checked_shl(bits.into()).unwrap_or(u128::MAX)
 }
 
-impl Network {
-    /// Drops what is beyond the limits and would only be carried along: of too many subnets one more
-    /// than allowed stays, so that the network is still seen to have too many.
-    pub(super) fn trimmed(mut self) -> Self {
-        if self.addresses.len() + self.routes.len() <= MOST_SUBNETS {
-            return self;
-        }
-        let own: Vec<_> = owned(&self.addresses).chain(owned(&self.routes)).collect();
-        let mut all = IpNet::aggregate(&own);
-        all.truncate(MOST_SUBNETS + 1);
-        self.addresses.truncate(MOST_SUBNETS + 1);
-        self.routes = all;
-        self
-    }
-}
-
 /// A default route through a guest (`<route address='0.0.0.0' prefix='0'>`) makes no address the
 /// network's own.
 pub(super) fn owned(nets: &[IpNet]) -> impl Iterator<Item = IpNet> + '_ {
@@ -110,8 +92,8 @@ pub(super) fn owned(nets: &[IpNet]) -> impl Iterator<Item = IpNet> + '_ {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::network;
     use super::*;
+    use crate::network::{Network, model::tests::network};
 
     fn shown(network: &Network) -> Vec<String> {
         network.subnets().iter().map(ToString::to_string).collect()
