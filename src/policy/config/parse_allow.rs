@@ -8,7 +8,8 @@ use super::{
     error::{ConfigFault, ParseError, Table},
     group::Group,
     location::LineIndex,
-    rule_id::RuleId,
+    name::is_name,
+    rule_id::{RuleId, is_numeric},
     traffic::{PortRange, Traffic},
     values::{pattern, subnet},
 };
@@ -16,6 +17,7 @@ use super::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AllowTable {
+    name: Option<Spanned<String>>,
     from: Option<Spanned<String>>,
     to: Option<Spanned<String>>,
     tcp: Option<Vec<Spanned<Value>>>,
@@ -30,19 +32,42 @@ pub(super) fn allow_rules(
     groups: &[Group],
 ) -> Result<Vec<AllowRule>, ParseError> {
     let mut rules: Vec<AllowRule> = Vec::new();
-    for table in tables {
-        let number = rules.len() + 1;
-        let rule = allow_rule(lines, table, groups, number)?;
+    for mut table in tables {
+        let id = match table.get_mut().name.take() {
+            Some(name) => rule_name(name, &rules)?,
+            None => RuleId::Number(rules.len() + 1),
+        };
+        let rule = allow_rule(lines, table, groups, id)?;
         rules.push(rule);
     }
     Ok(rules)
+}
+
+fn rule_name(name: Spanned<String>, earlier: &[AllowRule]) -> Result<RuleId, ParseError> {
+    let table = Table::Allow;
+    let at = name.span().start;
+    let name = name.into_inner();
+    if !is_name(&name) {
+        let fault = ConfigFault::InvalidName { table, name };
+        return Err(ParseError::new(at, fault));
+    }
+    if is_numeric(&name) {
+        return Err(ParseError::new(at, ConfigFault::NumericName { name }));
+    }
+    let id = RuleId::Name(name);
+    if earlier.iter().any(|rule| rule.id == id) {
+        let name = id.to_string();
+        let fault = ConfigFault::DuplicateName { table, name };
+        return Err(ParseError::new(at, fault));
+    }
+    Ok(id)
 }
 
 fn allow_rule(
     lines: &LineIndex,
     table: Spanned<AllowTable>,
     groups: &[Group],
-    number: usize,
+    id: RuleId,
 ) -> Result<AllowRule, ParseError> {
     let at = table.span().start;
     let missing = |key| {
@@ -54,7 +79,7 @@ fn allow_rule(
     let to = table.to.ok_or_else(|| missing("to"))?;
     let to_at = to.span().start;
     let rule = AllowRule {
-        id: RuleId::Number(number),
+        id,
         from: endpoint(lines, from, "from", groups)?,
         to: endpoint(lines, to, "to", groups)?,
         traffic: Traffic {
@@ -190,7 +215,7 @@ mod tests {
             (r#"{"subnet":"fd00::/8"}"#, 13),
             (r#"{"networks":"kubes"}"#, 14),
         ];
-        let expected: Vec<_> = expected.map(|(who, line)| (who.to_owned(), line)).to_vec();
+        let expected: Vec<_> = expected.map(|(selector, line)| (selector.to_owned(), line)).to_vec();
         assert_eq!(ends, expected);
     }
 
@@ -203,5 +228,23 @@ mod tests {
         );
         assert_eq!(allow("icmp = true").allows[0].traffic.to_string(), "icmp");
         assert_eq!(allow("icmp = true").allows[0].id.to_string(), "1");
+    }
+
+    #[test]
+    fn a_rule_is_identified_by_its_name_or_its_number() {
+        let ids = |text: &str| {
+            let config = parse(text).unwrap();
+            let ids = config.allows.iter().map(|rule| rule.id.to_string());
+            ids.collect::<Vec<_>>()
+        };
+        let rule = |name: &str| format!("[[allow]]\n{name}\nfrom = 'a'\nto = 'b'\nicmp = true\n");
+        let named = rule("name = 'api'");
+        let unnamed = rule("");
+        assert_eq!(ids(&format!("{named}{unnamed}")), ["api", "2"]);
+        // A rule above a named one changes the numbers of the others only.
+        let above = format!("{unnamed}{named}{unnamed}");
+        assert_eq!(ids(&above), ["1", "api", "3"]);
+        let longest = "x".repeat(32);
+        assert_eq!(ids(&rule(&format!("name = '{longest}'"))), [longest]);
     }
 }

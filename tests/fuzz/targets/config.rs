@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use virt_forward_fuzz::{assert_same, assert_shown, assert_table, json};
 use virt_forward_policy::{
     self as policy,
-    config::{Config, ConfigError, PortRange, Selector},
+    config::{Config, ConfigError, PortRange, RuleId, Selector},
     network::{Network, read},
 };
 use virt_forward_reconcile::Error;
@@ -87,6 +87,9 @@ fn printed(config: &Config) -> Table {
     all.insert("group".into(), Value::Array(groups.collect()));
     let allows = config.allows.iter().map(|allow| {
         let mut table = Table::new();
+        if let RuleId::Name(name) = &allow.id {
+            table.insert("name".into(), value(name));
+        }
         table.insert("from".into(), who(&allow.from.selector));
         table.insert("to".into(), who(&allow.to.selector));
         table.insert("tcp".into(), ports(&allow.traffic.tcp));
