@@ -8,7 +8,7 @@
 use ipnet::IpNet;
 
 use crate::{
-    config::{Config, Selector, Side},
+    config::{AllowRule, Config, Selector, Side},
     conflict::{Clash, Conflicts, HostSubnet, PeerOverlap, Rival},
     network::{Mode, Network},
     subnets::overlap,
@@ -103,7 +103,7 @@ fn can_be_meant(network: &Network) -> bool {
 
 /// An endpoint of a rule that is a subnet and can mean networks.
 struct SubnetEndpoint<'a> {
-    rule: &'a crate::config::AllowRule,
+    rule: &'a AllowRule,
     side: Side,
     subnet: IpNet,
 }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_inside_the_lan_is_not_the_lan() {
+    fn a_network_inside_the_lan_is_not_meant_by_its_subnet() {
         let kube = nat("kube", &["10.17.4.1/24"]);
         let host = [lan("lan0", "192.168.0.0/24", false)];
         for addresses in [
@@ -250,12 +250,12 @@ mod tests {
                 "{addresses:?}"
             );
         }
-        // By a route it is no end at all, so nothing conflicts.
+        // A route does not make the network an endpoint, so nothing conflicts.
         let taker = routes(nat("n2", &["10.55.1.1/24"]), &["192.168.0.208/28"]);
         let (accesses, ends) = decided(LAN, &[&kube, &taker], &host);
         assert_eq!(ends, "");
         assert!(accesses[1].is_empty());
-        // Nobody else has it: that is how a network is named by its subnet.
+        // Without another claimant the subnet means the network.
         let sole = nat("n1", &["192.168.0.1/24"]);
         let (accesses, ends) = decided(LAN, &[&kube, &sole], &[]);
         assert_eq!(accesses[1].from, rules(&[1]));
@@ -282,14 +282,14 @@ mod tests {
             }
             let (accesses, _) = decided(&text, &[&kube], &[]);
             assert_eq!(accesses[0].to, rules(&[1]), "{to}");
-            // One that no rule can mean by its subnet takes nothing away.
+            // An isolated network, which no subnet means, is no claimant.
             let mut isolated = taker.clone();
             isolated.mode = Mode::Isolated;
             let (accesses, ends) = decided(&text, &[&kube, &isolated], &[]);
             assert_eq!(accesses[0].to, rules(&[1]));
             assert_eq!(ends, "");
             assert!(accesses[1].is_empty());
-            // Nor does a route, whoever wrote it.
+            // Nor does a route of another network.
             let route = taker.addresses[0].trunc().to_string();
             let other = routes(nat("n2", &["10.55.1.1/24"]), &[&route]);
             let (accesses, ends) = decided(&text, &[&kube, &other], &[]);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_of_ones_own_into_the_end_is_a_conflict() {
+    fn a_route_of_the_network_into_the_endpoint_is_a_conflict() {
         let text = "[[allow]]\nfrom='dmz'\nto='10.0.0.0/8'\ntcp=[443]";
         let wide = routes(nat("n1", &["10.55.1.1/24"]), &["10.1.0.0/16"]);
         let (accesses, ends) = decided(text, &[&wide], &[]);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_reaches_elsewhere_is_not_a_network() {
+    fn a_subnet_of_another_interface_is_a_conflict() {
         let kube = nat("kube03", &["10.17.4.1/24"]);
         let text = "[[allow]]\nfrom='dmz'\nto='10.17.4.0/24'\ntcp=[443]";
         let of = |host: HostSubnet| decided(text, &[&kube], &[host]).1;
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_there_is_means_the_outside() {
+    fn all_addresses_mean_external_hosts() {
         let kube = nat("kube", &["10.17.4.1/24", "fd00::1/64"]);
         for all in ["0.0.0.0/0", "::/0"] {
             let text = format!("[[allow]]\nfrom='{all}'\nto='kube'\ntcp=[443]");
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_makes_a_new_conflict_is_worth_a_rebuild() {
+    fn only_a_new_conflict_needs_a_rebuild() {
         let config = config(LAN);
         let none = Conflicts::default();
         let taker = nat("n1", &["192.168.0.129/26"]);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_with_a_network_in_it_is_not_used() {
+    fn a_peer_that_overlaps_a_network_is_not_used() {
         let mut config = Config::default();
         config.groups[0].peers = ["10.17.0.0/16", "192.168.0.0/24"]
             .map(|peer| peer.parse().unwrap())
@@ -418,7 +418,7 @@ mod tests {
         );
         assert_eq!(left.groups[0].peers, ["192.168.0.0/24".parse().unwrap()]);
         assert!(overlaps(&left, [&kube].into_iter()).is_empty());
-        // A part of a network is no better.
+        // Nor is a peer that is part of a network.
         config.groups[0].peers = vec!["10.17.3.9/32".parse().unwrap()];
         assert_eq!(overlaps(&config, [&kube].into_iter()).len(), 1);
     }

@@ -56,10 +56,10 @@ pub use unknown_groups::{UnknownGroup, unknown_groups};
 /// The version of the package, for `--version` and the log.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The text that our hook's program holds and no other does, so that it is known again among
-/// an admin's own hooks.
+/// A text that only the hook's program contains, which identifies it among an administrator's own
+/// hooks.
 ///
-/// Kept backwards here: else the command-line tool, which looks for it, would hold it too.
+/// It is kept reversed, as the command-line tool, which searches for it, would contain it otherwise.
 pub fn hook_marker() -> Vec<u8> {
     let backwards = b"kooh krowten trivbil sti si elif siht :drawrof-triv";
     backwards.iter().rev().copied().collect()

@@ -9,7 +9,7 @@ use super::{
     model::Status,
 };
 
-/// What an end is. Only rows of one kind are ever made one.
+/// The kind of a row. Only rows of one kind are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Network,

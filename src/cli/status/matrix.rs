@@ -131,9 +131,12 @@ fn list(grid: &CompactMatrix, screen: &Screen) -> String {
         let of = |verdict: Reachability| {
             let named = grid.rows.iter().enumerate();
             let named = named.filter(move |(to, _)| grid.verdict(from, *to) == Some(verdict));
-            named.map(|(to, end)| match to == from {
-                true => "each other".to_owned(),
-                false => end.label(),
+            named.map(|(to, end)| {
+                if to == from {
+                    "each other".to_owned()
+                } else {
+                    end.label()
+                }
             })
         };
         let most = VERDICTS

@@ -215,7 +215,9 @@ mod tests {
             (r#"{"subnet":"fd00::/8"}"#, 13),
             (r#"{"networks":"kubes"}"#, 14),
         ];
-        let expected: Vec<_> = expected.map(|(selector, line)| (selector.to_owned(), line)).to_vec();
+        let expected: Vec<_> = expected
+            .map(|(selector, line)| (selector.to_owned(), line))
+            .to_vec();
         assert_eq!(ends, expected);
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How libvirt connects a network to the outside: `<forward mode=…>`.
+/// The connection of a network to the outside: `<forward mode=…>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -12,17 +12,17 @@ pub enum Mode {
     Nat,
     /// Routed both ways, no masquerade.
     Route,
-    /// A bridge without any rule of libvirt's.
+    /// A bridge for which libvirt has no rules.
     Open,
-    /// A bridge that the admin made (`bridge`), or no bridge at all (`private`, `vepa`,
+    /// A bridge that the administrator made (`bridge`), or no bridge at all (`private`, `vepa`,
     /// `passthrough`, `hostdev`): the host does not route it, so there is nothing to open.
     Unrouted,
-    /// A mode of a later libvirt: whether the host routes the network is not known.
+    /// A mode of a later libvirt: whether the host routes the network is unknown.
     Unknown,
 }
 
 impl Mode {
-    /// The word that libvirt's XML uses; `isolated`, `unrouted` and `unknown` are ours.
+    /// The word in libvirt's XML; `isolated`, `unrouted` and `unknown` are not libvirt's.
     pub fn word(self) -> &'static str {
         match self {
             Mode::Isolated => "isolated",

@@ -10,14 +10,15 @@ use super::{
     xml_error::XmlError,
 };
 
-/// What one `<network>` element says.
+/// A libvirt network, as its `<network>` element defines it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// As the admin wrote it, unescaped: any character but `/` and newline.
+    /// The name, unescaped: any characters except `/` and newline.
     pub name: String,
-    /// How it is connected.
+    /// The forward mode.
     pub mode: Mode,
-    /// Absent in modes without one, in definitions edited by hand, and where rules cannot name it.
+    /// The bridge; absent in modes without one, in definitions edited by hand, and where rules cannot
+    /// contain its name.
     pub bridge: Option<BridgeName>,
     /// `<bridge zone=…>`: firewalld's zone for it.
     #[serde(default)]
@@ -30,17 +31,17 @@ pub struct Network {
     pub addresses: Vec<IpNet>,
     /// `<route>` destinations: subnets behind a guest.
     pub routes: Vec<IpNet>,
-    /// The groups that the policy in its metadata names, in place of those that the config has
-    /// for it; nothing where there is no such policy.
+    /// The groups that the policy in its metadata names, which replace those of the config; absent
+    /// where there is no such policy.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
-    /// Why it is closed whatever the config says: the rest of its XML cannot be followed.
+    /// An error in the rest of its XML, for which it is closed whatever the config says.
     #[serde(default)]
     pub fault: Option<XmlError>,
 }
 
 impl Network {
-    /// The bridge, where the host routes this network and so something can be opened.
+    /// The bridge, where the host routes this network, so that it can be opened.
     pub fn routed_bridge(&self) -> Option<&BridgeName> {
         match self.mode {
             Mode::Unrouted => None,
@@ -48,8 +49,8 @@ impl Network {
         }
     }
 
-    /// The bridge that the host may route, whether or not rules can open it: what leaves by it, or
-    /// comes in by it, is not outside. Nothing where not even a set can hold its name.
+    /// The bridge that the host may route, whether or not rules can open it: hosts behind it are not
+    /// external. Absent where not even a set can hold its name.
     pub fn known_bridge(&self) -> Option<KernelName> {
         match (&self.mode, &self.fault) {
             (Mode::Unrouted, _) => None,
@@ -58,20 +59,20 @@ impl Network {
         }
     }
 
-    /// Whether nothing tells which bridge the host routes for it.
+    /// Whether the bridge that the host routes for it is unknown.
     pub fn is_without_bridge(&self) -> bool {
-        // No interface can have that name, so there is none to know of.
+        // No interface can have that name, so there is no bridge.
         let is_impossible = matches!(self.fault, Some(XmlError::NoInterface(_)));
         self.mode != Mode::Unrouted && !is_impossible && self.known_bridge().is_none()
     }
 
-    /// Whether libvirt hides its guests behind the host's address, for that family.
+    /// Whether libvirt masquerades packets of that family from the network.
     pub fn is_masqueraded(&self, is_ipv4: bool) -> bool {
         self.mode == Mode::Nat && (is_ipv4 || self.nat_ipv6)
     }
 
     /// The IPv4 subnets that are this network's own by its `<ip>` and `<route>` elements, aggregated;
-    /// none where it has too many. Policy may count less of them: see [`Access::own`].
+    /// none where it has too many. Policy may count fewer: see [`Access::own`].
     ///
     /// [`Access::own`]: crate::Access::own
     pub fn subnets4(&self) -> Vec<Ipv4Net> {
@@ -81,7 +82,7 @@ impl Network {
         }
     }
 
-    /// The same of IPv6.
+    /// The same for IPv6.
     pub fn subnets6(&self) -> Vec<Ipv6Net> {
         match self.excess() {
             None => self.bounded6().subnets,
@@ -89,7 +90,7 @@ impl Network {
         }
     }
 
-    /// Both families.
+    /// The same for both families.
     pub fn subnets(&self) -> Vec<IpNet> {
         match self.excess() {
             None => join(self.bounded4().subnets, self.bounded6().subnets),
@@ -105,20 +106,19 @@ impl Network {
         }
     }
 
-    /// The `<route>` elements that may count: none of a family whose routes are too broad.
+    /// The `<route>` elements that count: none of a family whose routes are too broad.
     pub fn own_routes(&self) -> Vec<IpNet> {
         if self.excess().is_some() {
             return Vec::new();
         }
-        let four = match self.bounded4().is_without_routes {
-            true => Vec::new(),
-            false => Ipv4Net::aggregate(&of_ipv4(&self.routes)),
-        };
-        let six = match self.bounded6().is_without_routes {
-            true => Vec::new(),
-            false => Ipv6Net::aggregate(&of_ipv6(&self.routes)),
-        };
-        join(four, six)
+        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        if !self.bounded4().is_without_routes {
+            ipv4 = Ipv4Net::aggregate(&of_ipv4(&self.routes));
+        }
+        if !self.bounded6().is_without_routes {
+            ipv6 = Ipv6Net::aggregate(&of_ipv6(&self.routes));
+        }
+        join(ipv4, ipv6)
     }
 
     /// Whether its `<route>` elements do not count, as they hold too many addresses.
@@ -126,7 +126,7 @@ impl Network {
         self.bounded4().is_without_routes || self.bounded6().is_without_routes
     }
 
-    /// Why nothing may be opened for it.
+    /// The limit that it exceeds, for which it is closed.
     pub fn excess(&self) -> Option<Excess> {
         let (four, six) = (self.bounded4(), self.bounded6());
         if four.is_too_broad || six.is_too_broad {
@@ -144,8 +144,8 @@ impl Network {
         bounds::ipv6(of_ipv6(&self.addresses), of_ipv6(&self.routes))
     }
 
-    /// Drops what is beyond the limits and would only be carried along: of too many subnets one more
-    /// than allowed stays, so that the network is still seen to have too many.
+    /// Drops most subnets beyond the limit. One more than allowed stays, so that the network still
+    /// exceeds it.
     pub(super) fn trimmed(mut self) -> Self {
         if self.addresses.len() + self.routes.len() <= MOST_SUBNETS {
             return self;
@@ -175,9 +175,9 @@ fn of_ipv6(nets: &[IpNet]) -> Vec<Ipv6Net> {
     nets.collect()
 }
 
-fn join(four: Vec<Ipv4Net>, six: Vec<Ipv6Net>) -> Vec<IpNet> {
-    let four = four.into_iter().map(IpNet::V4);
-    four.chain(six.into_iter().map(IpNet::V6)).collect()
+fn join(ipv4: Vec<Ipv4Net>, ipv6: Vec<Ipv6Net>) -> Vec<IpNet> {
+    let ipv4 = ipv4.into_iter().map(IpNet::V4);
+    ipv4.chain(ipv6.into_iter().map(IpNet::V6)).collect()
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@
 //! <metadata><vf:policy xmlns:vf="urn:virt-forward:1" groups="kube"/></metadata>
 //! ```
 //!
-//! Name and bridge come first. A network of which these two are known is known, whatever is wrong
-//! with the rest: it carries the fault ([`Network::fault`]) and stays closed. If it were left out,
-//! its bridge would count as outside, and its guests could pass for peers.
+//! Name and bridge matter most. A network with both is known, whatever is wrong with the rest: it
+//! carries the fault ([`Network::fault`]) and stays closed. If it were left out, its bridge would
+//! count as external, and its guests could pass for peers.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -62,13 +62,13 @@ fn read_limited(source: impl Read, limit: u64) -> Result<Network, XmlError> {
     }
 }
 
-/// Where in the document we are.
+/// The position in the document.
 #[derive(Default)]
 struct Walk {
     depth: usize,
-    /// Depth of the `<network>` we are inside of.
+    /// The depth of the enclosing `<network>`.
     network: Option<usize>,
-    /// The child of `<network>` we are inside of.
+    /// The enclosing child of `<network>`.
     child: String,
     found: Option<Draft>,
 }
@@ -100,7 +100,7 @@ impl Walk {
         }
     }
 
-    /// `is_ours` tells whether the element is in our namespace.
+    /// Handles the start of an element; `is_ours` is set where it is in our namespace.
     fn start(&mut self, element: &BytesStart, is_ours: bool, at: u64) -> Result<(), XmlError> {
         self.depth += 1;
         let name = element.name();
