@@ -6,7 +6,7 @@ use crate::{
     config::{RuleId, Traffic},
     libvirt::LibvirtVerdict,
     packet::{Endpoint, Packet},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 /// What happens to a packet that opens a connection.
@@ -102,7 +102,7 @@ impl fmt::Display for Denial {
             } => write!(
                 f,
                 "{source} is not an address of {}, so no group or rule applies, and {libvirt}",
-                shown(network)
+                escape(network)
             ),
             Self::NoGrant { other, libvirt, .. } => {
                 if other.is_empty() {
@@ -152,7 +152,7 @@ impl ExampleRule {
 /// How a rule would name the endpoint.
 fn selector(endpoint: &Endpoint) -> String {
     match endpoint.network() {
-        Some(network) => shown(&network.name),
+        Some(network) => escape(&network.name),
         None => endpoint.address.to_string(),
     }
 }

@@ -69,7 +69,7 @@ impl Event {
 
     /// The network's name, for people.
     pub fn shown(&self) -> String {
-        crate::sanitize::shown(&self.network.to_string_lossy())
+        crate::sanitize::escape(&self.network.to_string_lossy())
     }
 
     /// Whether `name`, as XML says it, is the name that libvirt said: there a carriage return

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sanitize::shown;
+use crate::sanitize::escape;
 
 /// The family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +118,11 @@ impl fmt::Display for ChainName {
             (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
             (Engine::Legacy, Family::Ip | Family::Inet) => "iptables-legacy",
         };
-        write!(f, "{family} {} {}", shown(&self.table), shown(&self.chain))
+        write!(
+            f,
+            "{family} {} {}",
+            escape(&self.table),
+            escape(&self.chain)
+        )
     }
 }

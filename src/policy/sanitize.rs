@@ -4,7 +4,7 @@
 //! accepts nearly any byte in the names of interfaces and processes, and programs repeat such names on
 //! stderr. Two rules keep control characters out of the output:
 //!
-//! - a **name** is written by [`shown`] in a sentence, or by [`argument`] in a command that is
+//! - a **name** is written by [`escape`] in a sentence, or by [`argument`] in a command that is
 //!   printed to be pasted;
 //! - all **output** passes [`line`] (a log), [`lines`] (a terminal) or a JSON writer that asks
 //!   [`is_hidden`]. These do not change what the first rule wrote.
@@ -19,7 +19,7 @@ const COMMENT: usize = 64;
 
 /// A name for a sentence: control and formatting characters escaped, so that it stays one line
 /// and moves no cursor, and cut where it is very long.
-pub fn shown(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::new();
     for (at, c) in text.chars().enumerate() {
         if at == SHOWN {
@@ -139,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_shown_name_stays_on_one_line_and_moves_no_cursor() {
-        assert_eq!(shown("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
-        assert_eq!(shown("\u{202e}gpj"), "\\u{202e}gpj");
-        assert_eq!(shown("größe \"x\""), "größe \"x\"");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN + 1);
+        assert_eq!(escape("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(escape("\u{202e}gpj"), "\\u{202e}gpj");
+        assert_eq!(escape("größe \"x\""), "größe \"x\"");
+        assert_eq!(escape(&"x".repeat(500)).chars().count(), SHOWN + 1);
     }
 
     /// Every character that must not get through.
@@ -163,13 +163,13 @@ mod tests {
     fn nothing_hidden_leaves_and_nothing_is_escaped_twice() {
         for c in hidden() {
             let name = format!("a{c}b\\");
-            for safe in [shown(&name), line(&name), argument(&name)] {
+            for safe in [escape(&name), line(&name), argument(&name)] {
                 assert!(!safe.chars().any(is_hidden), "{safe:?}");
             }
             let kept = lines(&name).contains(c);
             assert_eq!(kept, matches!(c, '\n' | '\t'), "{c:?}");
-            assert_eq!(line(&shown(&name)), shown(&name));
-            assert_eq!(lines(&shown(&name)), shown(&name));
+            assert_eq!(line(&escape(&name)), escape(&name));
+            assert_eq!(lines(&escape(&name)), escape(&name));
         }
         assert_eq!(line("größe 網 \\ \"x\""), "größe 網 \\ \"x\"");
     }

@@ -4,7 +4,7 @@ use virt_forward_policy::{
     self as policy, Claim, Clash, Conflicts, Denied, PeerOverlap, Rival, UnknownGroup,
     config::{Config, ConfigError, ConfigLocation},
     network::{KernelName, Network, XmlError},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 /// This crate's result.
@@ -19,7 +19,7 @@ pub enum Error {
     /// A peer that is no machine outside; it stays out.
     #[error(
         "{place}: peers: the peer {} of group {} overlaps {} of the network {} and is not let in",
-        .overlap.peer, .overlap.group, .overlap.subnet, virt_forward_policy::sanitize::shown(&.overlap.network)
+        .overlap.peer, .overlap.group, .overlap.subnet, virt_forward_policy::sanitize::escape(&.overlap.network)
     )]
     Overlap {
         /// Where the config names it.
@@ -46,11 +46,11 @@ pub enum Error {
     /// A group that a network names, and the config does not.
     #[error(
         "the network {} names the group {} in its metadata, which the config does not define: \
-         it is not in it", virt_forward_policy::sanitize::shown(&.0.network), virt_forward_policy::sanitize::shown(&.0.group)
+         it is not in it", virt_forward_policy::sanitize::escape(&.0.network), virt_forward_policy::sanitize::escape(&.0.group)
     )]
     Stray(UnknownGroup),
     /// An active network whose definition cannot be followed.
-    #[error("the network {} is closed: {why}", virt_forward_policy::sanitize::shown(.network))]
+    #[error("the network {} is closed: {why}", virt_forward_policy::sanitize::escape(.network))]
     Faulty {
         /// The network.
         network: String,
@@ -60,7 +60,7 @@ pub enum Error {
     /// An active network whose bridge is not known.
     #[error(
         "the bridge of the network {} is not known: {why}; peers, and rules with a subnet as an \
-         end, open nothing while it is active", virt_forward_policy::sanitize::shown(.network)
+         end, open nothing while it is active", virt_forward_policy::sanitize::escape(.network)
     )]
     Unread {
         /// The network.
@@ -71,7 +71,7 @@ pub enum Error {
     /// The bridge of a network that libvirt does not have active.
     #[error(
         "libvirt does not have the network {} active, though its bridge {bridge} exists: \
-         it is closed", virt_forward_policy::sanitize::shown(.network)
+         it is closed", virt_forward_policy::sanitize::escape(.network)
     )]
     NotActive {
         /// The network.
@@ -175,7 +175,7 @@ impl Error {
         let error = |(place, key, name): (ConfigLocation, &'static str, &str)| Self::UnknownEnd {
             place,
             key,
-            name: virt_forward_policy::sanitize::shown(name),
+            name: virt_forward_policy::sanitize::escape(name),
         };
         unknown.map(error).collect()
     }
@@ -202,7 +202,7 @@ fn clash_text(clash: &Clash) -> String {
     } = clash;
     let rival = match rival {
         Rival::Network { name, subnet } => {
-            format!("{subnet} of the network {}", shown(name))
+            format!("{subnet} of the network {}", escape(name))
         }
         Rival::OwnRoute { route } => {
             format!("the route to {route} through a guest of that network")
@@ -216,12 +216,12 @@ fn clash_text(clash: &Clash) -> String {
         "{}: allow {allow} takes in no network by {end}, which overlaps both {subnet} of the network \
          {} and {rival}; it holds for machines outside alone",
         side.key(),
-        shown(network)
+        escape(network)
     )
 }
 
 fn denied_text(denied: &Denied, place: Option<&ConfigLocation>) -> String {
-    let network = shown(&denied.network);
+    let network = escape(&denied.network);
     match &denied.claim {
         Claim::Excess(excess) => {
             format!("the network {network} stays closed: {excess}")

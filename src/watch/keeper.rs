@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Kept, Outcome, Result, Run};
 use virt_forward_ruleset::sysctls::{Seen, Setting};
 use virt_forward_system::{
@@ -301,7 +301,7 @@ impl Keeper {
             syslog::info("all is as wanted again");
         }
         for (name, outcome) in &kept.started {
-            let name = shown(name);
+            let name = escape(name);
             match outcome {
                 Outcome::Opened(access) => syslog::info(&format!("network {name}: {access}")),
                 Outcome::Faulty(why) => syslog::error(&format!("network {name}: closed: {why}")),

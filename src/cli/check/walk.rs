@@ -7,7 +7,7 @@ use virt_forward_policy::{
     config::Config,
     evaluate,
     network::{Mode, Network},
-    sanitize::{argument, arguments, shown},
+    sanitize::{argument, arguments, escape},
 };
 use virt_forward_reconcile::Inspection;
 use virt_forward_system::state::Record;
@@ -79,7 +79,7 @@ impl Walk<'_> {
         if let (Some(one), Some(other)) = (case.from.network, case.to.network)
             && one.name == other.name
         {
-            let name = shown(&one.name);
+            let name = escape(&one.name);
             self.ok("policy", format!("both are in {name}: its bridge passes it on, no firewall of this host's sees it"));
             return Ok(Some(case.from.address));
         }
@@ -126,7 +126,7 @@ impl Walk<'_> {
         let Some(network) = place.network else {
             return Ok(());
         };
-        let name = shown(&network.name);
+        let name = escape(&network.name);
         let Some(bridge) = network.routed_bridge() else {
             let what = format!(
                 "{name} is {}: this host does not route it",
@@ -184,7 +184,7 @@ impl Walk<'_> {
         let route = via.map(|via| format!("ip route add {other} via {via}   # in the guest"));
         let what = format!(
             "guests of {} get no default route from libvirt, as it is isolated: they need one to {other}",
-            shown(&network.name)
+            escape(&network.name)
         );
         self.unclear("guest", what, &route.into_iter().collect::<Vec<_>>());
     }
@@ -206,7 +206,7 @@ impl Walk<'_> {
                 );
             }
             Decision::Denied(denial) if !held.is_empty() => {
-                let names: Vec<_> = held.iter().map(|one| shown(&one.name)).collect();
+                let names: Vec<_> = held.iter().map(|one| escape(&one.name)).collect();
                 let names = names.join(" and ");
                 let what = format!("{names} is kept closed until it starts again, and {denial}");
                 let names = arguments(held.iter().map(|one| one.name.as_str()));
@@ -297,7 +297,7 @@ impl Walk<'_> {
             let what = format!(
                 "{} needs a route to {} by way of this host",
                 self.case.to.address,
-                shown(&network.name)
+                escape(&network.name)
             );
             self.unclear("way back", what, &["virt-forward routes".to_owned()]);
         }

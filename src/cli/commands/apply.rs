@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
 use virt_forward_ruleset::gates::{Site, State};
 use virt_forward_system::{libvirt::status::Active, state::Record};
@@ -102,7 +102,7 @@ fn report(misfits: &[Error]) -> Exit {
 
 /// `kube03: open to group kube`
 fn outcome(record: &Record) -> String {
-    let name = shown(&record.network.name);
+    let name = escape(&record.network.name);
     if let Some(why) = &record.network.fault {
         return format!("{name}: closed: {why}");
     }

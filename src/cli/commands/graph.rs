@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 
 use super::{config, status::look};
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) fn graph(args: &Args, wanted: &GraphArgs) -> Result<Exit> {
     let active: Vec<_> = records.iter().map(|record| &record.network).collect();
     let guests = guests::of(args.connect.as_deref(), &active);
     let graph = Graph::of(&Source {
-        title: shown(&wanted.title.clone().unwrap_or_else(title)),
+        title: escape(&wanted.title.clone().unwrap_or_else(title)),
         config: &seen.inspection.wanted.usable,
         records,
         status: &seen.status,

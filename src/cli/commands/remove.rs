@@ -1,7 +1,7 @@
 //! `remove`: closes networks, or removes everything that virt-forward installed.
 
 use anyhow::{Result, bail};
-use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_policy::{config::Config, sanitize::escape};
 use virt_forward_reconcile::Run;
 
 use super::{config, deadline, store};
@@ -15,7 +15,7 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let known = store.records()?;
     let unknown = run.remove(names)?;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
-        output::print(&format!("{}: closed\n", shown(name)))?;
+        output::print(&format!("{}: closed\n", escape(name)))?;
     }
     if !unknown.is_empty() {
         let known = known.iter().map(|record| record.network.name.as_str());
@@ -30,7 +30,10 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
 
 /// Names for a message.
 fn list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let names: Vec<_> = names.into_iter().map(|name| shown(name.as_ref())).collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .map(|name| escape(name.as_ref()))
+        .collect();
     if names.is_empty() {
         return "none".to_owned();
     }

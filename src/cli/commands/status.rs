@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_policy::{config::Config, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Inspection};
 use virt_forward_system::state::Standing;
 
@@ -32,7 +32,7 @@ pub(crate) fn status(args: &Args, options: &StatusArgs) -> Result<Exit> {
         match status.reasons(names, &screen) {
             Ok(text) => text,
             Err(unknown) => {
-                let (unknown, known) = (shown(&unknown), status.endpoint_labels());
+                let (unknown, known) = (escape(&unknown), status.endpoint_labels());
                 output::complain(&format!(
                     "unknown endpoint {unknown}; expected one of: {known}"
                 ));

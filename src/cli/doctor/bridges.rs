@@ -1,7 +1,7 @@
 //! br_netfilter, which sends what one guest says to another of the same network through the
 //! rules for forwarded packets. Docker, Kubernetes and others load it.
 
-use virt_forward_policy::{netfilter::Family, sanitize::shown};
+use virt_forward_policy::{netfilter::Family, sanitize::escape};
 use virt_forward_ruleset::gates::chain_model::{Chain, Chains};
 
 use super::{Finding, Root, Scene, or_ok};
@@ -41,7 +41,7 @@ pub(crate) fn findings(scene: &Scene, root: &Root) -> Vec<Finding> {
             _ => !record.network.subnets4().is_empty(),
         });
         let names: Vec<_> = in_family
-            .map(|record| shown(&record.network.name))
+            .map(|record| escape(&record.network.name))
             .collect();
         if let Some(chain) = refusing(scene.chains, one.family)
             && !names.is_empty()

@@ -50,7 +50,7 @@ fn unknown(config: &Config, networks: &Networks) -> Vec<Finding> {
     for group in &config.groups {
         let names = group.networks.iter().filter_map(|pattern| pattern.exact());
         for name in names.filter(|name| !networks.has(name)) {
-            let name = virt_forward_policy::sanitize::shown(name);
+            let name = virt_forward_policy::sanitize::escape(name);
             let what = format!(
                 "the group {} names the network {name}, which is not defined",
                 group.name

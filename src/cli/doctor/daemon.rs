@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 use virt_forward_system::{
     libvirt::daemon::{State as Presence, UNIX_SOCKETS, is_listened_on},
     paths,
@@ -149,7 +149,7 @@ impl Daemon {
             network.refreshed.is_some_and(|at| at > before + SLACK)
         };
         let without = mine.iter().filter(|network| !was_reloaded(network));
-        let without: Vec<_> = without.map(|network| shown(&network.name)).collect();
+        let without: Vec<_> = without.map(|network| escape(&network.name)).collect();
         let finding = match without.is_empty() {
             true => Finding::note(
                 CHECK,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use virt_forward_policy::{
     netfilter::{ChainName, Family},
     network::{BridgeName, Mode, Network},
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_reconcile::Inspection;
 use virt_forward_ruleset::gates::{Remedy, Site, State, Survey, chain_model::Chain};
@@ -239,7 +239,7 @@ fn owners(scene: &Scene) -> Vec<Finding> {
 /// Containers that Docker lets nobody reach by their own address, who may open connections to guests.
 fn containers(scene: &Scene) -> Option<Finding> {
     let bridges: Vec<_> = scene.inspection.wanted.host.masqueraded.iter().collect();
-    let named: Vec<_> = bridges.iter().map(|bridge| shown(bridge)).collect();
+    let named: Vec<_> = bridges.iter().map(|bridge| escape(bridge)).collect();
     let guests = scene
         .routed()
         .filter(|(network, _)| !network.subnets4().is_empty());

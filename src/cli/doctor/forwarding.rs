@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use virt_forward_policy::{
     network::{Mode, Network},
     overlap,
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 
 use super::{Finding, Root, Scene, or_ok};
@@ -52,7 +52,7 @@ fn way_out(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Vec<Finding
         .collect();
     let names = |has: fn(&Network) -> bool| -> Vec<_> {
         let with = outward.iter().filter(|network| has(network));
-        with.map(|network| shown(&network.name)).collect()
+        with.map(|network| escape(&network.name)).collect()
     };
     let mut found = Vec::new();
     for is_ipv4 in [true, false] {
@@ -153,7 +153,7 @@ fn unadvertised(scene: &Scene, root: &Root, autoconfigured: &[String]) -> Option
     if names.is_empty() {
         return None;
     }
-    let shown_names: Vec<_> = names.iter().map(|name| shown(name)).collect();
+    let shown_names: Vec<_> = names.iter().map(|name| escape(name)).collect();
     let what = format!(
         "router advertisements are ignored on {}, as this host forwards IPv6 and accept_ra is 1 there: \
          whatever is to get its address or its default route that way needs 2",
@@ -177,7 +177,7 @@ pub(crate) fn routes(scene: &Scene) -> Vec<Finding> {
             continue;
         }
         for net in network.subnets() {
-            let name = shown(&network.name);
+            let name = escape(&network.name);
             match scene.host.way_into(&net, bridge, scene.settings) {
                 Way::Right => {}
                 Way::Astray { by, .. } if has_part_of(scene, by, &net) => {}

@@ -1,6 +1,6 @@
 //! The networks' bridges.
 
-use virt_forward_policy::sanitize::{argument, shown};
+use virt_forward_policy::sanitize::{argument, escape};
 
 use super::{Finding, Scene, or_ok};
 
@@ -9,7 +9,7 @@ const CHECK: &str = "networks";
 pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
     let mut found = Vec::new();
     for (network, bridge) in scene.routed() {
-        let name = shown(&network.name);
+        let name = escape(&network.name);
         match scene.host.interface(bridge) {
             None => {
                 let what = format!("{bridge} is gone, though libvirt takes {name} for active");
@@ -25,7 +25,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
         }
     }
     for record in scene.records().filter(|record| record.is_held) {
-        let name = shown(&record.network.name);
+        let name = escape(&record.network.name);
         let what = format!("{name} was closed by hand, and stays so until it starts again");
         let name = argument(&record.network.name);
         found.push(Finding::note(CHECK, what).with(format!("virt-forward apply {name}")));

@@ -1,6 +1,6 @@
 //! What is ours on this host: the table, and what we know of the networks.
 
-use virt_forward_policy::{network::KernelName, sanitize::shown};
+use virt_forward_policy::{network::KernelName, sanitize::escape};
 use virt_forward_system::state::{Record, Standing, Store};
 
 use super::{Finding, Scene, firewalls};
@@ -38,10 +38,10 @@ impl Known {
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
         Self {
             is_pending: store.is_pending(),
-            gone: gone.map(|record| shown(&record.network.name)).collect(),
+            gone: gone.map(|record| escape(&record.network.name)).collect(),
             broken: files
                 .filter(|file| !bridges.iter().any(|bridge| bridge.file_stem() == **file))
-                .map(|file| shown(&file))
+                .map(|file| escape(&file))
                 .collect(),
         }
     }

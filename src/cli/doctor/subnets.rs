@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use virt_forward_policy::{
     network::Network,
     overlap,
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 
 use super::{Finding, Scene, or_ok};
@@ -58,8 +58,8 @@ fn among(active: &[&Network]) -> Vec<Finding> {
             if let Some((net, with)) = shared(one, other) {
                 let what = format!(
                     "{net} of {} and {with} of {} overlap: packets reach one of them only",
-                    shown(&one.name),
-                    shown(&other.name)
+                    escape(&one.name),
+                    escape(&other.name)
                 );
                 found.push(Finding::wrong(CHECK, what).with(edit(other)));
             }
@@ -74,7 +74,7 @@ fn with_host(network: &Network, others: &[(&str, IpNet)]) -> Vec<Finding> {
         for (interface, with) in others.iter().filter(|(_, with)| overlap(&net, with)) {
             let what = format!(
                 "{net} of {} overlaps {with}, which {interface} is in: packets reach one of them only",
-                shown(&network.name)
+                escape(&network.name)
             );
             found.push(Finding::wrong(CHECK, what).with(edit(network)));
         }
@@ -84,12 +84,12 @@ fn with_host(network: &Network, others: &[(&str, IpNet)]) -> Vec<Finding> {
 
 /// One that cannot start, or should not, beside what there is.
 fn not_yet(one: &Network, active: &[&Network], others: &[(&str, IpNet)]) -> Option<Finding> {
-    let name = shown(&one.name);
+    let name = escape(&one.name);
     let in_network = active.iter().find_map(|other| {
         let (net, with) = shared(one, other)?;
         Some(format!(
             "{net} of {name}, which is not active, overlaps {with} of {}",
-            shown(&other.name)
+            escape(&other.name)
         ))
     });
     let on_host = || {
@@ -121,7 +121,7 @@ fn wider(scene: &Scene, active: &[&Network]) -> Vec<Finding> {
             let (to, by) = (route.to, &route.interface);
             let what = format!(
                 "the route to {to} by {by} has {net} of {} in it: who has that address there is not reached",
-                shown(&network.name)
+                escape(&network.name)
             );
             found.push(Finding::note(CHECK, what).with(edit(network)));
         }

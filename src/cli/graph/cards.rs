@@ -3,7 +3,7 @@
 use virt_forward_policy::{
     Reachability,
     network::{Mode, Network},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 use super::model::{Card, Look};
@@ -60,7 +60,7 @@ pub(super) fn notes(network: &Network, status: &Status) -> Vec<String> {
 pub(super) fn inactive(network: &Network) -> Option<Card> {
     let bridge = network.routed_bridge()?;
     Some(Card {
-        name: shown(&network.name),
+        name: escape(&network.name),
         look: Look::Inactive,
         state: "not active".to_owned(),
         kind: format!("{}, {bridge}", network.mode.word()),
@@ -77,7 +77,7 @@ pub(super) fn inactive(network: &Network) -> Option<Card> {
 pub(super) fn listed(guests: &[Guest]) -> Vec<String> {
     let line = |guest: &Guest| {
         let addresses = guest.addresses.iter().map(ToString::to_string);
-        let words: Vec<_> = std::iter::once(shown(&guest.name))
+        let words: Vec<_> = std::iter::once(escape(&guest.name))
             .chain(addresses)
             .collect();
         words.join(" ")

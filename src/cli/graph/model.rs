@@ -5,7 +5,7 @@ use virt_forward_policy::{
     self as policy,
     config::{AllowRule, Config, RuleEndpoint, Selector},
     network::Network,
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_system::state::Record;
 
@@ -200,7 +200,7 @@ impl Graph {
         }
         let guests = source.guests.get(&network.name);
         self.networks.push(Card {
-            name: shown(&network.name),
+            name: escape(&network.name),
             look,
             state,
             kind: format!("{}, {}", status.mode, status.bridge),

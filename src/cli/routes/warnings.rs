@@ -8,7 +8,7 @@ use virt_forward_policy::{
     config::Config,
     network::{Mode, Network},
     overlap,
-    sanitize::shown,
+    sanitize::escape,
 };
 
 use super::plan::{Gateway, Lan};
@@ -74,8 +74,8 @@ impl Case<'_> {
             for (other, with) in later.filter(|(_, with)| overlap(net, with)) {
                 said.push(format!(
                     "{net} of {} and {with} of {} overlap: packets reach one of them only",
-                    shown(&one.name),
-                    shown(&other.name)
+                    escape(&one.name),
+                    escape(&other.name)
                 ));
             }
         }
@@ -98,7 +98,7 @@ impl Case<'_> {
                 said.push(format!(
                     "{net} of {} overlaps {lan}, which {} is in: machines there do not send to \
                      a router what they take for their neighbours'",
-                    shown(&network.name),
+                    escape(&network.name),
                     interface.name
                 ));
             }
@@ -131,7 +131,7 @@ impl Case<'_> {
             .networks
             .iter()
             .filter(refuses)
-            .map(|network| shown(&network.name))
+            .map(|network| escape(&network.name))
             .collect();
         match names.is_empty() {
             true => Vec::new(),
@@ -162,11 +162,11 @@ impl Case<'_> {
                 )),
                 Way::Astray { by, .. } => said.push(format!(
                     "this host sends to {net} of {} by {by}, not by {bridge}",
-                    shown(&network.name)
+                    escape(&network.name)
                 )),
                 Way::None => said.push(format!(
                     "this host itself has no route to {net} of {}",
-                    shown(&network.name)
+                    escape(&network.name)
                 )),
             }
         }

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use virt_forward_policy::{MatrixEndpoint, sanitize::shown};
+use virt_forward_policy::{MatrixEndpoint, sanitize::escape};
 
 use super::Status;
 
 /// The name of an endpoint in tables: `kube02`, `192.168.0.30`, `192.168.0.0/24`, `internet`.
 pub(super) fn label(endpoint: &MatrixEndpoint) -> String {
     match endpoint {
-        MatrixEndpoint::Network(name) => shown(name),
+        MatrixEndpoint::Network(name) => escape(name),
         MatrixEndpoint::External(net) if is_internet(net) && net.addr().is_ipv4() => {
             "internet".to_owned()
         }
@@ -57,7 +57,7 @@ impl Status {
     /// The labels of all endpoints, for a message.
     pub(crate) fn endpoint_labels(&self) -> String {
         let networks = self.networks.iter();
-        let mut labels: Vec<_> = networks.map(|network| shown(&network.name)).collect();
+        let mut labels: Vec<_> = networks.map(|network| escape(&network.name)).collect();
         for net in self.external_endpoints() {
             let label = label(&MatrixEndpoint::External(net));
             if !labels.contains(&label) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use virt_forward_policy::{LibvirtEffect, Reachability, Reason, sanitize::shown};
+use virt_forward_policy::{LibvirtEffect, Reachability, Reason, sanitize::escape};
 
 use super::fault::NetworkState;
 
@@ -58,7 +58,7 @@ pub(crate) struct NetworkReason {
 
 impl fmt::Display for NetworkReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (network, state) = (shown(&self.network), self.state.word());
+        let (network, state) = (escape(&self.network), self.state.word());
         write!(f, "{network} is {state}, {}", self.libvirt)
     }
 }

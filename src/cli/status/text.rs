@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use virt_forward_policy::sanitize::{argument, shown};
+use virt_forward_policy::sanitize::{argument, escape};
 
 use super::{
     fault::{NetworkFault, NetworkState},
@@ -42,7 +42,7 @@ impl Status {
         for network in &self.networks {
             let mut subnets = network.subnets.iter();
             table.rows.push(vec![
-                Cell::plain(shown(&network.name)),
+                Cell::plain(escape(&network.name)),
                 Cell::plain(&network.bridge),
                 Cell::plain(network.mode),
                 Cell::new(network.state.tone(), network.state.word()),
@@ -121,7 +121,7 @@ impl NetworkStatus {
     fn folded(&self, screen: &Screen) -> String {
         let width = screen.width;
         let state = self.state.word();
-        let name = output::cut(&shown(&self.name), width.saturating_sub(state.len() + 1));
+        let name = output::cut(&escape(&self.name), width.saturating_sub(state.len() + 1));
         let (name, state) = (
             screen.paint(Tone::Head, &name),
             screen.paint(self.state.tone(), state),
@@ -141,7 +141,7 @@ impl NetworkStatus {
     /// The problem with the network that `virt-forward apply` alone does not solve.
     fn problem(&self, width: usize) -> Option<String> {
         let Self { name, bridge, .. } = self;
-        let (label, word) = (shown(name), argument(name));
+        let (label, word) = (escape(name), argument(name));
         let (text, command) = match self.fault.as_ref()? {
             NetworkFault::BridgeMissing { .. } => (
                 format!("{bridge} does not exist, although libvirt has {label} active:"),

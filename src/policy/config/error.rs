@@ -5,7 +5,7 @@ use std::{fmt, io};
 use ipnet::IpNet;
 
 use super::{name::MAX_NAME, on_error::OnError, pattern::MAX_PATTERN};
-use crate::sanitize::shown;
+use crate::sanitize::escape;
 
 /// Why a config is rejected. Nothing is opened then.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum ConfigError {
         why: io::Error,
     },
     /// The file is not a valid config.
-    #[error("{path}, line {line}: {}", shown(&.fault.to_string()))]
+    #[error("{path}, line {line}: {}", escape(&.fault.to_string()))]
     Wrong {
         /// The file.
         path: String,

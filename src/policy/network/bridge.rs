@@ -24,7 +24,7 @@ pub struct BridgeName(String);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "bridge name \"{}\" cannot be used in a rule: 1 to 15 letters, digits, '_', '-' or '.'",
-    sanitize::shown(.0)
+    sanitize::escape(.0)
 )]
 pub struct InvalidBridgeName(String);
 
@@ -117,7 +117,7 @@ impl From<&BridgeName> for KernelName {
 /// For people: the name is foreign text.
 impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sanitize::shown(&self.0))
+        f.write_str(&sanitize::escape(&self.0))
     }
 }
 

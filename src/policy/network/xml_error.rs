@@ -6,7 +6,7 @@ use super::{
     bridge::KernelName,
     format::{Element, MAX_XML, MOST_GROUPS, NAMESPACE},
 };
-use crate::sanitize::shown;
+use crate::sanitize::escape;
 
 /// A fault of our element in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum PolicyFault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum XmlError {
     /// Not well-formed, or not UTF-8.
-    #[error("the XML is ill-formed at byte {at}: {}", shown(.why))]
+    #[error("the XML is ill-formed at byte {at}: {}", escape(.why))]
     IllFormed {
         /// Bytes read up to the fault.
         at: u64,
@@ -61,10 +61,10 @@ pub enum XmlError {
     #[error("rules cannot name the bridge \"{0}\": only letters, digits, '_', '-' and '.' work")]
     BadBridge(KernelName),
     /// A bridge that the kernel cannot have.
-    #[error("no interface can have the bridge's name \"{}\"", shown(.0))]
+    #[error("no interface can have the bridge's name \"{}\"", escape(.0))]
     NoInterface(String),
     /// An `<ip>` or `<route>` without a valid subnet.
-    #[error("{element} of the network: {}", shown(.why))]
+    #[error("{element} of the network: {}", escape(.why))]
     BadSubnet {
         /// The element.
         element: Element,
@@ -79,6 +79,6 @@ pub enum XmlError {
     )]
     BadPolicy(PolicyFault),
     /// A `<forward mode=…>` that is not known to this version.
-    #[error("forward mode \"{}\" is not known to this version", shown(.0))]
+    #[error("forward mode \"{}\" is not known to this version", escape(.0))]
     UnknownMode(String),
 }

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Enabled, Ip};
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 /// What stands for all interfaces in the place of one.
 pub const ALL: &str = "all";
@@ -73,7 +73,7 @@ impl Key {
     /// name move a cursor.
     pub fn name(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
-        shown(&parts.join("."))
+        escape(&parts.join("."))
     }
 
     /// Whether the kernel tells nobody that it has changed: who writes 0 to IPv6's `forwarding` of

@@ -17,7 +17,7 @@ use crate::netlink::{
 use crate::{Error, Result};
 use virt_forward_policy::{
     netfilter::{ChainName, Family},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 const NFT_MSG_TRACE: u16 = 17;
@@ -63,7 +63,7 @@ impl Place {
 /// `ip filter FORWARD`
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, chain) = (shown(&self.table), shown(&self.chain));
+        let (table, chain) = (escape(&self.table), escape(&self.chain));
         write!(f, "{} {table} {chain}", self.family)
     }
 }

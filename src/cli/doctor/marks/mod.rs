@@ -10,7 +10,7 @@ mod nft;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::shown};
+use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::escape};
 use virt_forward_system::exec::rule_dump::Save;
 
 use super::{Finding, or_ok};
@@ -170,7 +170,7 @@ pub(crate) fn findings(mark: MarkBit, rules: &Rules, routing: &[Routing]) -> Vec
     let reached = rules.reached(&rules.marked);
     let before_gates = rules.reached(&rules.forward);
     for (place, found) in &rules.uses {
-        let text = format!("{} {} {}", place.0, shown(&place.1), shown(&place.2));
+        let text = format!("{} {} {}", place.0, escape(&place.1), escape(&place.2));
         let is_gate = found.looks_only && found.bits == bit;
         let is_after = reached.contains(place);
         if found.sets & bit != 0 && before_gates.contains(place) {

@@ -20,7 +20,7 @@ mod windows;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 use super::plan::{Plan, Route};
 
@@ -108,7 +108,7 @@ fn lines(plan: &Plan, is_ipv4: bool) -> Vec<Line> {
     let line = |route: &Route| Line {
         to: route.to,
         via: route.via,
-        what: shown(&route.network),
+        what: escape(&route.network),
     };
     let defaults = plan.defaults.iter().filter(|via| via.is_ipv4() == is_ipv4);
     let defaults = defaults.map(|via| Line {
