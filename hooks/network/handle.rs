@@ -7,7 +7,7 @@ use virt_forward_policy::{
     config::{Config, ConfigError, OnError},
     hook_event::{Event, Operation},
     network::{self, KernelName, Network, XmlError},
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_reconcile::{Error, Outcome, Run};
 use virt_forward_system::{
@@ -219,7 +219,7 @@ impl Call<'_> {
         {
             bail!(
                 "the XML on stdin is that of the network {}",
-                shown(&other.name)
+                escape(&other.name)
             );
         }
         Ok(match status::named(self.name(), network) {

@@ -189,7 +189,7 @@ fn attribute(element: &BytesStart, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::example::networks;
+    use crate::status::fixtures::networks;
 
     #[test]
     fn guests_are_in_the_networks_of_their_interfaces() {

@@ -13,7 +13,7 @@ use virt::{
     error::{ErrorDomain, ErrorNumber, clear_error_callback},
     sys,
 };
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 use virt_forward_system::libvirt::daemon::{self, State};
 
 /// The system daemon, which runs the hook.
@@ -88,7 +88,7 @@ fn answered<T: Send + 'static>(
     loop {
         let answer = ask_once(uri, question.clone(), &mut wait);
         let why = match answer {
-            None => bail!("libvirt at {} does not answer", shown(uri)),
+            None => bail!("libvirt at {} does not answer", escape(uri)),
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(why)) => why,
         };
@@ -102,8 +102,8 @@ fn answered<T: Send + 'static>(
         let is_asked_again =
             state_at(uri).is_some_and(|state| wait.may_ask_again(Instant::now(), state));
         if !(may_pass && is_asked_again) {
-            let why = shown(why.message());
-            bail!("cannot ask libvirt at {}: {why}", shown(uri));
+            let why = escape(why.message());
+            bail!("cannot ask libvirt at {}: {why}", escape(uri));
         }
         thread::sleep(AGAIN);
     }

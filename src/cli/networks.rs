@@ -6,7 +6,7 @@ use std::{fs::File, path::Path};
 use anyhow::{Result, bail};
 use virt_forward_policy::{
     network::{self, Network, XmlError},
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 use virt_forward_system::{
     libvirt::status::{self, Active},
@@ -140,7 +140,7 @@ impl Networks {
 
     fn named(self, names: &[String]) -> Result<Vec<Network>> {
         if let Some(missing) = names.iter().find(|name| !self.is_active(name)) {
-            let shown_name = shown(missing);
+            let shown_name = escape(missing);
             if let Some(why) = self.unread(missing) {
                 bail!("the bridge of the network {shown_name} is not known: {why}");
             }
@@ -176,11 +176,11 @@ impl Networks {
 
     /// The names of all networks, for a message.
     pub(crate) fn listed(&self) -> String {
-        let active = self.active.iter().map(|network| shown(&network.name));
+        let active = self.active.iter().map(|network| escape(&network.name));
         let inactive = self
             .inactive
             .iter()
-            .map(|one| format!("{} (not active)", shown(&one.name)));
+            .map(|one| format!("{} (not active)", escape(&one.name)));
         let all: Vec<_> = active.chain(inactive).collect();
         match all.is_empty() {
             true => "none".to_owned(),

@@ -1,279 +1,150 @@
-//! Subnets of the config that more than one may answer to, and what is done without them.
+//! Subnets of the config that more than one network or host may claim, and the config without them.
 //!
-//! A peer, or an end of a rule, is a subnet. Who may define networks can define one with the same
-//! addresses, or with some of them, and then its guests would be meant in place of the machines that
-//! the administrator had in mind. So a peer that overlaps a network is not used, and an end of a
-//! rule takes in a network only where nobody else has a claim to its addresses.
+//! A peer, or an endpoint of a rule, is a subnet. A user who may define networks can define one with
+//! the same addresses, or with some of them, and its guests would be meant in place of the hosts that
+//! the administrator had in mind. So a peer that overlaps a network is not used, and an endpoint of a
+//! rule means a network only where its addresses have no other claimant.
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
-use crate::share;
 use crate::{
-    config::{Allow, Config, End, Who},
+    config::{AllowRule, Config, Selector, Side},
+    conflict::{Clash, Conflicts, HostSubnet, PeerOverlap, Rival},
     network::{Mode, Network},
+    subnets::overlap,
 };
 
-/// A peer that is no machine outside: its subnet is, or is part of, a network's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overlap {
-    /// The peer, as the config has it.
-    pub peer: IpNet,
-    /// The group that it is a peer of.
-    pub group: String,
-    /// The network's subnet.
-    pub subnet: IpNet,
-    /// The network.
-    pub network: String,
-}
-
-/// Which end of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// `from`
-    From,
-    /// `to`
-    To,
-}
-
-impl Side {
-    /// The key in the config.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::From => "from",
-            Self::To => "to",
-        }
-    }
-
-    /// That end.
-    pub fn of(self, allow: &Allow) -> &End {
-        match self {
-            Self::From => &allow.from,
-            Self::To => &allow.to,
-        }
-    }
-}
-
-/// An end of a rule whose subnet a network has, or has a part of, and somebody else too. It takes in
-/// no network: it means machines outside alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clash {
-    /// The number of the rule.
-    pub allow: usize,
-    /// Which of its ends.
-    pub side: Side,
-    /// The subnet of the end, as the config has it.
-    pub end: IpNet,
-    /// The first network that would be meant.
-    pub network: String,
-    /// Its subnet.
-    pub subnet: IpNet,
-    /// Who else has a claim.
-    pub rival: Rival,
-}
-
-/// Who else would be meant by a subnet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rival {
-    /// Another network.
-    Network {
-        /// Its name.
-        name: String,
-        /// Its subnet.
-        subnet: IpNet,
-    },
-    /// Machines behind a guest of the same network.
-    OwnRoute {
-        /// The `<route>`, after aggregation.
-        route: IpNet,
-    },
-    /// Machines that this host reaches by another interface.
-    Host(HostSubnet),
-}
-
-/// A subnet that this host reaches by an interface.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HostSubnet {
-    /// The interface.
-    pub interface: String,
-    /// The subnet.
-    pub subnet: IpNet,
-    /// By a route; else the interface has an address in it.
-    pub is_route: bool,
-}
-
-/// What of the config is not used, as it does not fit the networks and the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Conflicts {
-    /// Peers that are left out.
-    pub peers: Vec<Overlap>,
-    /// Ends of rules that take in no network.
-    pub ends: Vec<Clash>,
-}
-
-impl Conflicts {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.peers.is_empty() && self.ends.is_empty()
-    }
-
-    /// Whether the same of the config is not used, whoever is to blame.
-    pub fn are_about_the_same(&self, other: &Self) -> bool {
-        let covers = |one: &Self, other: &Self| {
-            let mut peers = other.peers.iter();
-            let mut ends = other.ends.iter();
-            peers.all(|peer| one.has_peer(peer)) && ends.all(|end| one.has_end(end.allow, end.side))
-        };
-        covers(self, other) && covers(other, self)
-    }
-
-    /// Whether `network` is named in them, or shares addresses with what they are about.
-    pub fn concern(&self, network: &Network) -> bool {
-        let subnets = network.ip_subnets();
-        let has = |net: &IpNet| subnets.iter().any(|own| share(own, net));
-        self.peers.iter().any(|one| has(&one.peer)) || self.ends.iter().any(|one| has(&one.end))
-    }
-
-    /// Those of `network` alone.
-    pub fn of(self, network: &Network) -> Self {
-        let subnets = network.ip_subnets();
-        let has = |net: &IpNet| subnets.iter().any(|own| share(own, net));
-        let Self { peers, ends } = self;
-        Self {
-            peers: peers
-                .into_iter()
-                .filter(|one| one.network == network.name)
-                .collect(),
-            ends: ends.into_iter().filter(|one| has(&one.end)).collect(),
-        }
-    }
-
-    fn has_peer(&self, peer: &Overlap) -> bool {
-        let mut peers = self.peers.iter();
-        peers.any(|one| one.peer == peer.peer && one.group == peer.group)
-    }
-
-    fn has_end(&self, allow: usize, side: Side) -> bool {
-        let mut ends = self.ends.iter();
-        ends.any(|one| one.allow == allow && one.side == side)
-    }
-}
-
-/// Whether `network`, which starts, makes for a conflict that is not in `known`, or may do so: only
-/// who knows all networks can tell.
+/// Whether `network`, which starts, causes a conflict that is not in `known`, or may cause one: only
+/// a caller that knows all networks can tell.
 pub fn may_conflict(config: &Config, known: &Conflicts, network: &Network) -> bool {
-    let new = overlaps(config, std::iter::once(network));
-    let is_new_peer = new.iter().any(|peer| !known.has_peer(peer));
+    let peers = overlaps(config, std::iter::once(network));
+    if peers.iter().any(|peer| !known.has_peer(peer)) {
+        return true;
+    }
+    if !can_be_meant(network) {
+        return false;
+    }
     let subnets = network.ip_subnets();
-    is_new_peer
-        || subnet_ends(config).any(|(allow, side, end)| {
-            !known.has_end(allow, side)
-                && may_be_meant(network)
-                && subnets.iter().any(|own| share(own, &end))
-        })
+    subnet_endpoints(config).any(|end| {
+        !known.has_end(&end.rule.id, end.side)
+            && subnets.iter().any(|own| overlap(own, &end.subnet))
+    })
 }
 
-/// All conflicts between `config`, the networks that are active, and what else `host` reaches.
+/// All conflicts between `config`, the active networks, and the other subnets that `host` reaches.
 pub fn conflicts(config: &Config, networks: &[&Network], host: &[HostSubnet]) -> Conflicts {
-    let is_bridge = |name: &str| {
-        let mut bridges = networks.iter().filter_map(|one| one.bridge.as_ref());
-        bridges.any(|bridge| bridge.as_str() == name)
-    };
-    let mut ends = subnet_ends(config).peekable();
-    if ends.peek().is_none() {
-        let peers = overlaps(config, networks.iter().copied());
-        return Conflicts {
-            peers,
-            ends: Vec::new(),
-        };
+    let peers = overlaps(config, networks.iter().copied());
+    let mut ends = Vec::new();
+    let mut endpoints = subnet_endpoints(config).peekable();
+    if endpoints.peek().is_some() {
+        let claimants = Claimants::new(networks, host);
+        ends.extend(endpoints.filter_map(|end| claimants.clash(&end)));
     }
-    let meant = networks.iter().filter(|network| may_be_meant(network));
-    let meant: Vec<_> = meant.map(|one| (*one, one.ip_subnets())).collect();
-    let host: Vec<_> = host
-        .iter()
-        .filter(|one| !is_bridge(&one.interface))
-        .collect();
-    Conflicts {
-        peers: overlaps(config, networks.iter().copied()),
-        ends: ends
-            .filter_map(|(allow, side, end)| {
-                let mut fit = meant.iter().filter_map(|(network, subnets)| {
-                    let subnet = subnets.iter().find(|own| share(own, &end))?;
-                    Some((*network, *subnet))
-                });
-                let (network, subnet) = fit.next()?;
-                let another = fit.next().map(|(other, subnet)| Rival::Network {
-                    name: other.name.clone(),
-                    subnet,
-                });
-                let rival = another
-                    .or_else(|| outside_rival(&end, &host))
-                    .or_else(|| own_route(network, &end))?;
-                Some(Clash {
-                    allow,
-                    side,
-                    end,
-                    network: network.name.clone(),
-                    subnet,
-                    rival,
-                })
-            })
-            .collect(),
+    Conflicts { peers, ends }
+}
+
+/// The networks and hosts that may claim the addresses of an endpoint.
+struct Claimants<'a> {
+    networks: Vec<(&'a Network, Vec<IpNet>)>,
+    /// Subnets of the host's interfaces, the networks' bridges excepted.
+    host: Vec<&'a HostSubnet>,
+}
+
+impl<'a> Claimants<'a> {
+    fn new(networks: &[&'a Network], host: &'a [HostSubnet]) -> Self {
+        let is_bridge = |name: &str| {
+            let mut bridges = networks.iter().filter_map(|one| one.bridge.as_ref());
+            bridges.any(|bridge| bridge.as_str() == name)
+        };
+        let meant = networks.iter().filter(|network| can_be_meant(network));
+        let host = host.iter().filter(|one| !is_bridge(&one.interface));
+        Self {
+            networks: meant.map(|one| (*one, one.ip_subnets())).collect(),
+            host: host.collect(),
+        }
+    }
+
+    fn clash(&self, end: &SubnetEndpoint) -> Option<Clash> {
+        let mut claims = self.networks.iter().filter_map(|(network, subnets)| {
+            let subnet = subnets.iter().find(|own| overlap(own, &end.subnet))?;
+            Some((*network, *subnet))
+        });
+        let (network, subnet) = claims.next()?;
+        let other_network = claims.next().map(|(other, subnet)| Rival::Network {
+            name: other.name.clone(),
+            subnet,
+        });
+        let rival = other_network
+            .or_else(|| self.host_rival(&end.subnet))
+            .or_else(|| route_rival(network, &end.subnet))?;
+        Some(Clash {
+            allow: end.rule.id.clone(),
+            side: end.side,
+            end: end.subnet,
+            network: network.name.clone(),
+            subnet,
+            rival,
+        })
+    }
+
+    fn host_rival(&self, end: &IpNet) -> Option<Rival> {
+        let mut host = self.host.iter();
+        let rival = host.find(|one| overlap(&one.subnet, end) && !is_default_route_to(one, end))?;
+        Some(Rival::Host((*rival).clone()))
     }
 }
 
-/// As with a glob, no subnet takes in an isolated network: it may have been written for the machines
-/// outside. One that the host does not route has no guests here.
-fn may_be_meant(network: &Network) -> bool {
+/// Whether a subnet in a rule can mean `network`. As with a glob, it never means an isolated network:
+/// it may have been written for external hosts. A network that the host does not route has no guests
+/// here.
+fn can_be_meant(network: &Network) -> bool {
     network.mode != Mode::Isolated && network.routed_bridge().is_some()
 }
 
-/// The ends that are subnets and may take in networks.
-fn subnet_ends(config: &Config) -> impl Iterator<Item = (usize, Side, IpNet)> {
-    config.numbered_allows().flat_map(|(number, allow)| {
-        let ends = [Side::From, Side::To].into_iter();
-        ends.filter_map(move |side| match side.of(allow).who {
-            Who::Subnet(net) => Some((number, side, net)),
-            Who::Outside(_) | Who::Group(_) | Who::Networks(_) => None,
+/// An endpoint of a rule that is a subnet and can mean networks.
+struct SubnetEndpoint<'a> {
+    rule: &'a AllowRule,
+    side: Side,
+    subnet: IpNet,
+}
+
+fn subnet_endpoints(config: &Config) -> impl Iterator<Item = SubnetEndpoint<'_>> {
+    config.allows.iter().flat_map(|rule| {
+        let sides = [Side::From, Side::To].into_iter();
+        sides.filter_map(move |side| match side.of(rule).selector {
+            Selector::Subnet(subnet) => Some(SubnetEndpoint { rule, side, subnet }),
+            Selector::Outside(_) | Selector::Group(_) | Selector::Networks(_) => None,
         })
     })
 }
 
-fn outside_rival(end: &IpNet, host: &[&HostSubnet]) -> Option<Rival> {
-    let mut host = host.iter();
-    let rival = host.find(|one| share(&one.subnet, end) && !one.is_as_a_default_to(end))?;
-    Some(Rival::Host((*rival).clone()))
+/// Whether the host reaches `end` by a default route only, or by one of the routes that VPN programs
+/// make in its place (`0.0.0.0/1`, `2000::/3`): such a route is no claim to a subnet.
+fn is_default_route_to(host: &HostSubnet, end: &IpNet) -> bool {
+    let length = host.subnet.prefix_len();
+    let is_broad = match host.subnet {
+        IpNet::V4(_) => length < 8,
+        IpNet::V6(_) => length < 7,
+    };
+    host.is_route && (length == 0 || is_broad && length < end.prefix_len())
 }
 
-impl HostSubnet {
-    /// A default route says nothing about a subnet, nor does one that VPN programs make in its place
-    /// (`0.0.0.0/1`, `2000::/3`).
-    fn is_as_a_default_to(&self, end: &IpNet) -> bool {
-        let length = self.subnet.prefix_len();
-        let is_broad = match self.subnet {
-            IpNet::V4(_) => length < 8,
-            IpNet::V6(_) => length < 7,
-        };
-        self.is_route && (length == 0 || is_broad && length < end.prefix_len())
-    }
-}
-
-/// A route of the network itself into the end, beyond its own subnets: whom it leads to, only the
-/// network's definer knows.
-fn own_route(network: &Network, end: &IpNet) -> Option<Rival> {
-    let ip = network.ip_subnets();
-    let routes = network.own_routes().into_iter();
-    let mut routes = routes.filter(|route| !ip.iter().any(|own| own.contains(route)));
-    let route = routes.find(|route| share(route, end))?;
+/// A route of the network itself into `end`, outside of its own subnets: only the network's definer
+/// knows which hosts it leads to.
+fn route_rival(network: &Network, end: &IpNet) -> Option<Rival> {
+    let subnets = network.ip_subnets();
+    let is_beyond = |route: &IpNet| !subnets.iter().any(|own| own.contains(route));
+    let mut routes = network.own_routes().into_iter();
+    let route = routes.find(|route| is_beyond(route) && overlap(route, end))?;
     Some(Rival::OwnRoute { route })
 }
 
-/// The peers that some of `networks` has in it, or is in. They must not be used: what is meant for
-/// machines outside would open a network that may be closed.
-pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>) -> Vec<Overlap> {
+/// The peers that overlap a subnet of `networks`. They must not be used: access that is meant for
+/// external hosts would open a network that may be closed.
+pub fn overlaps<'a>(
+    config: &Config,
+    networks: impl Iterator<Item = &'a Network>,
+) -> Vec<PeerOverlap> {
     let mut overlaps = Vec::new();
     if !config.has_peers() {
         return overlaps;
@@ -282,8 +153,8 @@ pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>
         let subnets = network.ip_subnets();
         for group in &config.groups {
             for peer in &group.peers {
-                let own = subnets.iter().find(|subnet| share(subnet, peer));
-                overlaps.extend(own.map(|subnet| Overlap {
+                let own = subnets.iter().find(|subnet| overlap(subnet, peer));
+                overlaps.extend(own.map(|subnet| PeerOverlap {
                     peer: *peer,
                     group: group.name.clone(),
                     subnet: *subnet,
@@ -295,23 +166,23 @@ pub fn overlaps<'a>(config: &Config, networks: impl Iterator<Item = &'a Network>
     overlaps
 }
 
-/// `config` without what must not be used.
+/// `config` without the peers and the endpoints of rules that are in `conflicts`: such an endpoint
+/// means external hosts only.
 pub fn without(config: &Config, conflicts: &Conflicts) -> Config {
     let mut config = config.clone();
     for group in &mut config.groups {
-        let peers = conflicts.peers.iter();
-        let unused: Vec<_> = peers
-            .filter(|overlap| overlap.group == group.name)
-            .map(|overlap| overlap.peer)
-            .collect();
-        group.peers.retain(|peer| !unused.contains(peer));
+        let is_unused = |peer: &IpNet| {
+            let mut overlaps = conflicts.peers.iter();
+            overlaps.any(|one| one.group == group.name && one.peer == *peer)
+        };
+        group.peers.retain(|peer| !is_unused(peer));
     }
-    for (number, allow) in (1..).zip(&mut config.allows) {
-        for (side, end) in [(Side::From, &mut allow.from), (Side::To, &mut allow.to)] {
-            if let Who::Subnet(net) = end.who
-                && conflicts.has_end(number, side)
+    for rule in &mut config.allows {
+        for (side, end) in [(Side::From, &mut rule.from), (Side::To, &mut rule.to)] {
+            if let Selector::Subnet(net) = end.selector
+                && conflicts.has_end(&rule.id, side)
             {
-                end.who = Who::Outside(net);
+                end.selector = Selector::Outside(net);
             }
         }
     }
@@ -322,8 +193,9 @@ pub fn without(config: &Config, conflicts: &Conflicts) -> Config {
 mod tests {
     use super::*;
     use crate::{
-        Access, access_of,
-        fixtures::{config, network, with},
+        access::Access,
+        fixtures::{config, network, rules, with},
+        membership::access_of,
     };
 
     const LAN: &str = "[[allow]]\nfrom='192.168.0.0/24'\nto='kube'\ntcp=[6443]";
@@ -360,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_inside_the_lan_is_not_the_lan() {
+    fn a_network_inside_the_lan_is_not_meant_by_its_subnet() {
         let kube = nat("kube", &["10.17.4.1/24"]);
         let host = [lan("lan0", "192.168.0.0/24", false)];
         for addresses in [
@@ -374,19 +246,20 @@ mod tests {
             let (accesses, ends) = decided(LAN, &[&kube, &taker], &host);
             assert_eq!(ends, "1 from", "{addresses:?}");
             assert!(
-                accesses[1].is_none() && accesses[0].to == [1],
+                accesses[1].is_empty() && accesses[0].to == rules(&[1]),
                 "{addresses:?}"
             );
         }
-        // By a route it is no end at all, so nothing conflicts.
+        // A route does not make the network an endpoint, so nothing conflicts.
         let taker = routes(nat("n2", &["10.55.1.1/24"]), &["192.168.0.208/28"]);
         let (accesses, ends) = decided(LAN, &[&kube, &taker], &host);
         assert_eq!(ends, "");
-        assert!(accesses[1].is_none());
-        // Nobody else has it: that is how a network is named by its subnet.
+        assert!(accesses[1].is_empty());
+        // Without another claimant the subnet means the network.
         let sole = nat("n1", &["192.168.0.1/24"]);
         let (accesses, ends) = decided(LAN, &[&kube, &sole], &[]);
-        assert_eq!((accesses[1].from.as_slice(), ends.as_str()), (&[1][..], ""));
+        assert_eq!(accesses[1].from, rules(&[1]));
+        assert_eq!(ends, "");
     }
 
     #[test]
@@ -405,31 +278,33 @@ mod tests {
             for networks in [[&kube, &taker], [&taker, &kube]] {
                 let (accesses, ends) = decided(&text, &networks, &[]);
                 assert_eq!(ends, "1 to", "{to}");
-                assert!(accesses.iter().all(Access::is_none), "{to}");
+                assert!(accesses.iter().all(Access::is_empty), "{to}");
             }
             let (accesses, _) = decided(&text, &[&kube], &[]);
-            assert_eq!(accesses[0].to, [1], "{to}");
-            // One that no rule can mean by its subnet takes nothing away.
+            assert_eq!(accesses[0].to, rules(&[1]), "{to}");
+            // An isolated network, which no subnet means, is no claimant.
             let mut isolated = taker.clone();
             isolated.mode = Mode::Isolated;
             let (accesses, ends) = decided(&text, &[&kube, &isolated], &[]);
-            assert_eq!((accesses[0].to.as_slice(), ends.as_str()), (&[1][..], ""));
-            assert!(accesses[1].is_none());
-            // Nor does a route, whoever wrote it.
+            assert_eq!(accesses[0].to, rules(&[1]));
+            assert_eq!(ends, "");
+            assert!(accesses[1].is_empty());
+            // Nor does a route of another network.
             let route = taker.addresses[0].trunc().to_string();
             let other = routes(nat("n2", &["10.55.1.1/24"]), &[&route]);
             let (accesses, ends) = decided(&text, &[&kube, &other], &[]);
-            assert_eq!((accesses[0].to.as_slice(), ends.as_str()), (&[1][..], ""));
+            assert_eq!(accesses[0].to, rules(&[1]));
+            assert_eq!(ends, "");
         }
     }
 
     #[test]
-    fn a_route_of_ones_own_into_the_end_is_a_conflict() {
+    fn a_route_of_the_network_into_the_endpoint_is_a_conflict() {
         let text = "[[allow]]\nfrom='dmz'\nto='10.0.0.0/8'\ntcp=[443]";
         let wide = routes(nat("n1", &["10.55.1.1/24"]), &["10.1.0.0/16"]);
         let (accesses, ends) = decided(text, &[&wide], &[]);
         assert_eq!(ends, "1 to");
-        assert!(accesses[0].is_none());
+        assert!(accesses[0].is_empty());
         for harmless in ["10.55.1.128/25", "172.16.0.0/12"] {
             let network = routes(nat("n1", &["10.55.1.1/24"]), &[harmless]);
             assert_eq!(decided(text, &[&network], &[]).1, "", "{harmless}");
@@ -437,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_reaches_elsewhere_is_not_a_network() {
+    fn a_subnet_of_another_interface_is_a_conflict() {
         let kube = nat("kube03", &["10.17.4.1/24"]);
         let text = "[[allow]]\nfrom='dmz'\nto='10.17.4.0/24'\ntcp=[443]";
         let of = |host: HostSubnet| decided(text, &[&kube], &[host]).1;
@@ -468,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_there_is_means_the_outside() {
+    fn all_addresses_mean_external_hosts() {
         let kube = nat("kube", &["10.17.4.1/24", "fd00::1/64"]);
         for all in ["0.0.0.0/0", "::/0"] {
             let text = format!("[[allow]]\nfrom='{all}'\nto='kube'\ntcp=[443]");
             let dmz = nat("dmz", &["10.18.4.1/24", "fd01::1/64"]);
             let (accesses, ends) = decided(&text, &[&kube, &dmz], &[]);
             assert_eq!(ends, "");
-            assert!(accesses[1].is_none() && accesses[0].to == [1]);
+            assert!(accesses[1].is_empty() && accesses[0].to == rules(&[1]));
         }
     }
 
@@ -490,14 +365,14 @@ mod tests {
         let taker = nat("n1", &["10.17.4.129/25"]);
         let (accesses, ends) = decided(text, &[&kube, &dmz, &taker], &[]);
         assert_eq!(ends, "2 from");
-        assert_eq!(accesses[0].from, [1]);
-        assert!(accesses[2].is_none());
+        assert_eq!(accesses[0].from, rules(&[1]));
+        assert!(accesses[2].is_empty());
         let (accesses, _) = decided(text, &[&kube, &dmz], &[]);
-        assert_eq!(accesses[0].from, [1, 2]);
+        assert_eq!(accesses[0].from, rules(&[1, 2]));
     }
 
     #[test]
-    fn only_what_makes_a_new_conflict_is_worth_a_rebuild() {
+    fn only_a_new_conflict_needs_a_rebuild() {
         let config = config(LAN);
         let none = Conflicts::default();
         let taker = nat("n1", &["192.168.0.129/26"]);
@@ -517,5 +392,34 @@ mod tests {
         let other = conflicts(&config, &[&nat("n9", &["192.168.0.1/25"])], &host);
         assert!(other.are_about_the_same(&known) && other != known);
         assert!(!none.are_about_the_same(&known) && !known.are_about_the_same(&none));
+    }
+
+    #[test]
+    fn a_peer_that_overlaps_a_network_is_not_used() {
+        let mut config = Config::default();
+        config.groups[0].peers = ["10.17.0.0/16", "192.168.0.0/24"]
+            .map(|peer| peer.parse().unwrap())
+            .to_vec();
+        let mut kube = network("kube", Mode::Nat);
+        kube.addresses = vec![
+            "10.17.3.1/24".parse().unwrap(),
+            "fd00::1/64".parse().unwrap(),
+        ];
+        let found = overlaps(&config, [&kube].into_iter());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].peer.to_string(), "10.17.0.0/16");
+        assert_eq!(found[0].subnet.to_string(), "10.17.3.0/24");
+        let left = without(
+            &config,
+            &Conflicts {
+                peers: found,
+                ..Conflicts::default()
+            },
+        );
+        assert_eq!(left.groups[0].peers, ["192.168.0.0/24".parse().unwrap()]);
+        assert!(overlaps(&left, [&kube].into_iter()).is_empty());
+        // Nor is a peer that is part of a network.
+        config.groups[0].peers = vec!["10.17.3.9/32".parse().unwrap()];
+        assert_eq!(overlaps(&config, [&kube].into_iter()).len(), 1);
     }
 }

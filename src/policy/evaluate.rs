@@ -1,278 +1,115 @@
-//! One packet that opens a connection: who lets it pass, and who does not.
+//! The decision about one packet that opens a connection.
 
-use std::{fmt, net::IpAddr};
-
-use serde::Serialize;
-
-use crate::Access;
 use crate::{
-    config::{Allow, Config, End, Group, Ports},
-    network::{Mode, Network},
-    sanitize::shown,
+    config::{AllowRule, Config, Group},
+    decision::{Decision, Denial, ExampleRule, Grant},
+    libvirt::{libvirt_verdict, libvirt_verdict_on_foreign_source},
+    packet::{Endpoint, Packet},
 };
 
-/// What it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Packet {
-    /// To that port.
-    Tcp(u16),
-    /// To that port.
-    Udp(u16),
-    /// A ping.
-    Icmp,
-}
-
-/// `tcp 443`, `icmp`
-impl fmt::Display for Packet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Packet::Tcp(port) => write!(f, "tcp {port}"),
-            Packet::Udp(port) => write!(f, "udp {port}"),
-            Packet::Icmp => f.write_str("icmp"),
-        }
-    }
-}
-
-impl Packet {
-    fn is_of(self, allow: &Allow) -> bool {
-        let has = |list: &[Ports], port| {
-            list.iter()
-                .any(|one| (one.first..=one.last).contains(&port))
-        };
-        match self {
-            Packet::Tcp(port) => has(&allow.tcp, port),
-            Packet::Udp(port) => has(&allow.udp, port),
-            Packet::Icmp => allow.icmp,
-        }
-    }
-
-    /// The line of an `[[allow]]` that lets it pass.
-    fn line(self) -> String {
-        match self {
-            Packet::Tcp(port) => format!("tcp = [{port}]"),
-            Packet::Udp(port) => format!("udp = [{port}]"),
-            Packet::Icmp => "icmp = true".to_owned(),
-        }
-    }
-}
-
-/// One end of its way.
-#[derive(Clone, Copy, Debug)]
-pub struct Party<'a> {
-    /// The address.
-    pub address: IpAddr,
-    /// The network that it is in, with its access; nothing where it is outside.
-    pub network: Option<(&'a Network, &'a Access)>,
-}
-
-impl Party<'_> {
-    fn network(&self) -> Option<&Network> {
-        self.network.map(|(network, _)| network)
-    }
-
-    fn groups(&self) -> &[String] {
-        self.network.map_or(&[], |(_, access)| &access.groups)
-    }
-
-    /// Whether its address is none of its network's own.
-    fn is_foreign(&self) -> bool {
-        self.network.is_some_and(|(network, access)| {
-            let own = match access.is_none() {
-                true => network.subnets(),
-                false => access.own.clone(),
-            };
-            !own.iter().any(|own| own.contains(&self.address))
-        })
-    }
-
-    /// How a rule would name it.
-    fn name(&self) -> String {
-        match self.network() {
-            Some(network) => shown(&network.name),
-            None => self.address.to_string(),
-        }
-    }
-
-    /// Whether an end of a rule takes it in; `names` tells whether it takes in a network of that
-    /// access.
-    fn is_at(&self, end: &End, names: impl Fn(&Access) -> bool) -> bool {
-        let has_address = end.subnet().is_none_or(|net| net.contains(&self.address));
-        match self.network {
-            Some((_, access)) => names(access) && has_address,
-            None => end.subnet().is_some() && has_address,
-        }
-    }
-}
-
-/// What becomes of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// Our table marks it, and the gates let it pass.
-    Ours {
-        /// What opens it.
-        why: String,
-        /// It arrives with its own address, whatever libvirt masquerades.
-        keeps_source: bool,
-    },
-    /// We have no part in it, and libvirt lets it pass.
-    Libvirts {
-        /// What libvirt does.
-        why: String,
-    },
-    /// Nobody lets it pass.
-    Refused {
-        /// Who refuses it.
-        why: String,
-        /// Lines of the config that would open it.
-        remedy: Vec<String>,
-    },
-}
-
-/// What the config, and else libvirt, makes of a packet.
-pub fn judge(config: &Config, packet: Packet, from: &Party, to: &Party) -> Judgement {
+/// Decides about `packet` by groups, then by rules, then by libvirt's own rules.
+pub fn evaluate(config: &Config, packet: Packet, from: &Endpoint, to: &Endpoint) -> Decision {
     if from.is_foreign() {
-        return of_a_foreign_source(from, to);
+        return evaluate_foreign_source(from, to);
     }
-    let group = config
-        .groups
-        .iter()
-        .find_map(|group| by_group(group, from, to));
-    if let Some((why, keeps_source)) = group {
-        return Judgement::Ours { why, keeps_source };
+    if let Some((grant, keeps_source)) = by_groups(config, from, to) {
+        return Decision::AllowedByPolicy {
+            grant,
+            keeps_source,
+        };
     }
-    let rules = config.numbered_allows().filter(|(number, allow)| {
-        from.is_at(&allow.from, |access| access.from.contains(number))
-            && to.is_at(&allow.to, |access| access.to.contains(number))
-    });
-    let rules: Vec<_> = rules.collect();
-    if let Some((number, _)) = rules.iter().find(|(_, allow)| packet.is_of(allow)) {
-        return Judgement::Ours {
-            why: format!("allow {number} lets {packet} pass"),
+    let rules = rules_between(config, from, to);
+    if let Some(rule) = rules.iter().find(|rule| packet.is_in(&rule.traffic)) {
+        let rule = rule.id.clone();
+        return Decision::AllowedByPolicy {
+            grant: Grant::Rule { rule, packet },
             keeps_source: to.network.is_some(),
         };
     }
-    match alone(from.network(), to.network(), to.address.is_ipv4()) {
-        Ok(why) => Judgement::Libvirts {
-            why: why.to_owned(),
-        },
-        Err(why) => {
-            let others: Vec<_> = rules
-                .iter()
-                .map(|(number, allow)| format!("allow {number} is for {allow} only"))
-                .collect();
-            let why = match others.is_empty() {
-                true => format!("no group and no rule opens it, and {why}"),
-                false => format!("{}, and {why}", others.join(", ")),
-            };
-            Judgement::Refused {
-                why,
-                remedy: remedy(packet, from, to),
-            }
-        }
+    let libvirt = libvirt_verdict(from.network(), to.network(), to.address.is_ipv4());
+    if libvirt.allows() {
+        return Decision::AllowedByLibvirt(libvirt);
     }
+    let other = rules.iter();
+    Decision::Denied(Denial::NoGrant {
+        other: other
+            .map(|rule| (rule.id.clone(), rule.traffic.clone()))
+            .collect(),
+        libvirt,
+        example: ExampleRule::new(from, to, packet),
+    })
 }
 
-/// A guest may send with any address; only its network's own opens anything. libvirt's rules
-/// let no other out either (src/network/network_iptables.c, `iptablesForwardAllowOut`).
-fn of_a_foreign_source(from: &Party, to: &Party) -> Judgement {
-    let alone = match from.network().map(|network| network.mode) {
-        Some(Mode::Open) => alone(from.network(), to.network(), to.address.is_ipv4()),
-        _ => Err("libvirt rejects what it sends"),
-    };
-    match alone {
-        Ok(why) => Judgement::Libvirts {
-            why: why.to_owned(),
-        },
-        Err(why) => Judgement::Refused {
-            why: format!(
-                "{} is no address of {}, so nothing opens it, and {why}",
-                from.address,
-                from.name()
-            ),
-            remedy: Vec::new(),
-        },
+fn evaluate_foreign_source(from: &Endpoint, to: &Endpoint) -> Decision {
+    let is_ipv4 = to.address.is_ipv4();
+    let libvirt = libvirt_verdict_on_foreign_source(from.network(), to.network(), is_ipv4);
+    if libvirt.allows() {
+        return Decision::AllowedByLibvirt(libvirt);
     }
+    let network = from.network();
+    Decision::Denied(Denial::ForeignSource {
+        source: from.address,
+        network: network.map(|one| one.name.clone()).unwrap_or_default(),
+        libvirt,
+    })
 }
 
-/// Why a group opens it, and whether it keeps its source.
-fn by_group(group: &Group, from: &Party, to: &Party) -> Option<(String, bool)> {
-    let has = |party: &Party| party.groups().contains(&group.name);
-    let is_peer = |party: &Party| {
-        party.network.is_none() && group.peers.iter().any(|net| net.contains(&party.address))
+/// The first group that allows it, and whether the source address is kept.
+fn by_groups(config: &Config, from: &Endpoint, to: &Endpoint) -> Option<(Grant, bool)> {
+    config
+        .groups
+        .iter()
+        .find_map(|group| by_group(group, from, to))
+}
+
+fn by_group(group: &Group, from: &Endpoint, to: &Endpoint) -> Option<(Grant, bool)> {
+    let is_member = |end: &Endpoint| end.groups().contains(&group.name);
+    let is_peer = |end: &Endpoint| {
+        end.network.is_none() && group.peers.iter().any(|net| net.contains(&end.address))
     };
-    let peer = |party: &Party| format!("{} is a peer of group {}", party.address, group.name);
-    if has(from) && has(to) {
-        Some((format!("both are in group {}", group.name), true))
-    } else if is_peer(from) && has(to) {
+    let name = || group.name.clone();
+    let peer = |end: &Endpoint| Grant::Peer {
+        peer: end.address,
+        group: name(),
+    };
+    if is_member(from) && is_member(to) {
+        Some((Grant::SameGroup { group: name() }, true))
+    } else if is_peer(from) && is_member(to) {
         Some((peer(from), true))
-    } else if has(from) && is_peer(to) {
+    } else if is_member(from) && is_peer(to) {
         Some((peer(to), group.keep_source))
     } else {
         None
     }
 }
 
-fn remedy(packet: Packet, from: &Party, to: &Party) -> Vec<String> {
-    let end = |key: &str, party: &Party| format!("{key} = {:?}", party.name());
-    vec![
-        "[[allow]]".to_owned(),
-        end("from", from),
-        end("to", to),
-        packet.line(),
-    ]
+/// The rules whose endpoints mean these two.
+fn rules_between<'a>(config: &'a Config, from: &Endpoint, to: &Endpoint) -> Vec<&'a AllowRule> {
+    let rules = config.allows.iter().filter(|rule| {
+        from.is_meant(&rule.from, |access| access.from.contains(&rule.id))
+            && to.is_meant(&rule.to, |access| access.to.contains(&rule.id))
+    });
+    rules.collect()
 }
 
-/// Whether libvirt's own rules let new connections pass.
-pub fn passes_alone(from: &Party, to: &Party) -> bool {
-    alone(from.network(), to.network(), to.address.is_ipv4()).is_ok()
-}
-
-/// What libvirt's own rules do with a new connection, its answers included
-/// (src/network/network_nftables.c and network_iptables.c: what the rules of the receiving
-/// network accept is not seen by those of the sending one). Nothing stands for outside.
-pub(super) fn alone(
-    from: Option<&Network>,
-    to: Option<&Network>,
-    is_ipv4: bool,
-) -> Result<&'static str, &'static str> {
-    let mode = |network: &Network| match network.mode {
-        // Routed, unless it is masqueraded too.
-        Mode::Nat if !network.is_masqueraded(is_ipv4) => Mode::Route,
-        mode => mode,
-    };
-    if let Some(from) = from {
-        if mode(from) == Mode::Isolated {
-            return Err("libvirt lets nothing out of an isolated network, nor an answer in");
-        }
-        if from.forward_dev.is_some() && to.is_some() {
-            return Err("libvirt forwards the first through its forward dev alone");
-        }
-    }
-    let Some(to) = to else {
-        return Ok("libvirt lets its networks out");
-    };
-    match (mode(to), &to.forward_dev) {
-        (Mode::Nat | Mode::Isolated, _) => Err("libvirt rejects what comes in"),
-        (_, Some(_)) if from.is_some() => {
-            Err("libvirt forwards the second through its forward dev alone")
-        }
-        (Mode::Route, _) => Ok("libvirt routes to the second"),
-        (Mode::Open | Mode::Unrouted, _) => Ok("libvirt has no rules for the second"),
-        (Mode::Unknown, _) => Err("what libvirt does in the second's mode is not known"),
-    }
+/// Whether libvirt's own rules accept new connections from one endpoint to the other.
+pub fn libvirt_allows(from: &Endpoint, to: &Endpoint) -> bool {
+    libvirt_verdict(from.network(), to.network(), to.address.is_ipv4()).allows()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::{
-        access_of,
         fixtures::{config, network, with},
+        membership::access_of,
+        network::Mode,
     };
 
     #[test]
-    fn a_packet_is_judged_by_group_by_rule_and_by_libvirt() {
+    fn a_packet_is_allowed_by_group_by_rule_or_by_libvirt() {
         let config = config(
             "[[group]]\nname='kube'\nnetworks=['kube*']\npeers=['192.168.0.30']\n\
              [[allow]]\nfrom='dmz'\nto='10.17.4.21'\ntcp=[443]\n\
@@ -292,17 +129,23 @@ mod tests {
         ];
         let accesses: Vec<_> = networks.iter().map(|one| access_of(&config, one)).collect();
         let said = |packet, from: &str, to: &str| {
-            let party = |address: &str| {
+            let endpoint = |address: &str| {
                 let address: IpAddr = address.parse().unwrap();
                 let mut all = networks.iter().zip(&accesses);
                 let network =
                     all.find(|(one, _)| one.subnets().iter().any(|net| net.contains(&address)));
-                Party { address, network }
+                Endpoint { address, network }
             };
-            match judge(&config, packet, &party(from), &party(to)) {
-                Judgement::Ours { why, keeps_source } => format!("ours {keeps_source}: {why}"),
-                Judgement::Libvirts { why } => format!("libvirt: {why}"),
-                Judgement::Refused { why, remedy } => format!("no: {why}; {}", remedy.join(" ")),
+            match evaluate(&config, packet, &endpoint(from), &endpoint(to)) {
+                Decision::AllowedByPolicy {
+                    grant,
+                    keeps_source,
+                } => format!("policy {keeps_source}: {grant}"),
+                Decision::AllowedByLibvirt(libvirt) => format!("libvirt: {libvirt}"),
+                Decision::Denied(denial) => {
+                    let example = denial.example().map(ExampleRule::lines).unwrap_or_default();
+                    format!("denied: {denial}; {}", example.join(" "))
+                }
             }
         };
         let tcp = Packet::Tcp(443);
@@ -311,97 +154,97 @@ mod tests {
                 tcp,
                 "10.17.3.21",
                 "10.17.4.21",
-                "ours true: both are in group kube",
+                "policy true: both are in group kube",
             ),
             (
                 tcp,
                 "192.168.0.30",
                 "10.17.4.21",
-                "ours true: 192.168.0.30 is a peer",
+                "policy true: 192.168.0.30 is a peer",
             ),
             (
                 tcp,
                 "10.17.4.21",
                 "192.168.0.30",
-                "ours false: 192.168.0.30 is a peer",
+                "policy false: 192.168.0.30 is a peer",
             ),
             (
                 tcp,
                 "10.17.7.9",
                 "10.17.4.21",
-                "ours true: allow 1 lets tcp 443 pass",
+                "policy true: allow 1 permits tcp 443",
             ),
             (
                 Packet::Icmp,
                 "10.17.7.9",
                 "10.17.4.21",
-                "no: allow 1 is for tcp 443 only, and libvirt rejects",
+                "denied: allow 1 is for tcp 443 only, and libvirt rejects inbound connections; ",
             ),
             (
                 tcp,
                 "10.17.7.9",
                 "10.17.4.22",
-                "no: no group and no rule opens it, and libvirt rejects",
+                "denied: no group or rule allows it, and libvirt rejects inbound connections; ",
             ),
-            (tcp, "10.17.4.21", "10.17.7.9", "no: no group"),
+            (tcp, "10.17.4.21", "10.17.7.9", "denied: no group or rule"),
             (
                 Packet::Icmp,
                 "192.168.0.31",
                 "10.17.9.21",
-                "ours true: allow 2",
+                "policy true: allow 2",
             ),
             (
                 Packet::Udp(53),
                 "192.168.0.31",
                 "10.17.9.21",
-                "no: allow 2 is for icmp only",
+                "denied: allow 2 is for icmp only",
             ),
             (
                 tcp,
                 "10.17.9.21",
                 "8.8.8.8",
-                "no: no group and no rule opens it, and libvirt lets nothing out",
+                "denied: no group or rule allows it, and libvirt rejects packets from an isolated network and replies to it; ",
             ),
             (
                 tcp,
                 "10.17.4.21",
                 "8.8.8.8",
-                "libvirt: libvirt lets its networks out",
+                "libvirt: libvirt accepts outbound connections",
             ),
             (
                 tcp,
                 "10.17.7.9",
                 "10.17.3.21",
-                "libvirt: libvirt routes to the second",
+                "libvirt: libvirt routes to the destination network",
             ),
             (
                 tcp,
                 "fd00:7::9",
                 "fd00:4::21",
-                "libvirt: libvirt routes to the second",
+                "libvirt: libvirt routes to the destination network",
             ),
             (tcp, "192.168.0.99", "10.17.3.21", "libvirt: libvirt routes"),
         ] {
             let said = said(packet, from, to);
             assert!(said.starts_with(words), "{from} {to}: {said}");
         }
-        let forged = Party {
+        let forged = Endpoint {
             address: "10.17.4.99".parse().unwrap(),
             network: Some((&networks[0], &accesses[0])),
         };
-        let to = Party {
+        let to = Endpoint {
             address: "10.17.4.21".parse().unwrap(),
             network: Some((&networks[1], &accesses[1])),
         };
-        let judgement = judge(&config, tcp, &forged, &to);
-        let Judgement::Refused { why, remedy } = judgement else {
-            panic!("{judgement:?}");
+        let Decision::Denied(denial) = evaluate(&config, tcp, &forged, &to) else {
+            panic!("the source is foreign");
         };
-        assert!(
-            why.starts_with("10.17.4.99 is no address of kube02"),
-            "{why}"
+        assert_eq!(
+            denial.to_string(),
+            "10.17.4.99 is not an address of kube02, so no group or rule applies, \
+             and libvirt rejects packets with that source"
         );
-        assert!(remedy.is_empty());
+        assert_eq!(denial.example(), None);
         let remedy = said(tcp, "192.168.0.99", "10.17.4.21");
         assert!(
             remedy.ends_with(r#"[[allow]] from = "192.168.0.99" to = "kube03" tcp = [443]"#),

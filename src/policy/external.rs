@@ -1,144 +1,147 @@
-//! What is outside of all networks: who of there reaches whom, and who is reached there.
+//! Reachability between networks and external subnets.
 
 use ipnet::IpNet;
 
-use crate::{Access, Reach, Verdict, evaluate::alone};
 use crate::{
-    config::{Config, End, Who},
+    access::Access,
+    config::{Config, RuleEndpoint, Selector},
+    libvirt::libvirt_verdict,
+    matrix::MatrixCell,
     network::Network,
+    reachability::MatrixEndpoint,
+    reason::{LibvirtEffect, Reason, RuleGrant},
 };
 
-/// What a [`Reach`] begins with where no group has that end as a peer.
-pub const NO_PEER: &str = "no peer";
-
-/// The subnets outside that the config names: peers first, then ends of rules. One that is part
-/// of a network's own is not outside, unless it is known to mean who is outside alone.
-pub fn ends_outside<'a>(
+/// The external subnets that the config names: peers first, then endpoints of rules. A subnet within
+/// a network's own is not external, unless it is known to mean external hosts only.
+pub fn external_endpoints<'a>(
     config: &Config,
     networks: impl Iterator<Item = &'a Network>,
 ) -> Vec<IpNet> {
     let own: Vec<_> = networks.flat_map(Network::ip_subnets).collect();
-    let is_own = |end: &IpNet| own.iter().any(|net| net.contains(end));
-    let peers = config.groups.iter().flat_map(|group| &group.peers).copied();
-    let of_rules = config.allows.iter();
-    let of_rules = of_rules.flat_map(|allow| [&allow.from, &allow.to]);
-    let of_rules = of_rules.filter_map(|end| match end.who {
-        Who::Outside(net) => Some(net),
-        Who::Subnet(net) => (!is_own(&net)).then_some(net),
-        Who::Group(_) | Who::Networks(_) => None,
-    });
-    let mut ends: Vec<IpNet> = Vec::new();
-    for end in peers.filter(|peer| !is_own(peer)).chain(of_rules) {
-        if !ends.contains(&end) {
-            ends.push(end);
+    let is_own = |subnet: &IpNet| own.iter().any(|net| net.contains(subnet));
+    let mut all = Vec::new();
+    for group in &config.groups {
+        all.extend(group.peers.iter().filter(|peer| !is_own(peer)));
+    }
+    for end in config.allows.iter().flat_map(|rule| [&rule.from, &rule.to]) {
+        match end.selector {
+            Selector::Outside(net) => all.push(net),
+            Selector::Subnet(net) if !is_own(&net) => all.push(net),
+            Selector::Subnet(_) | Selector::Group(_) | Selector::Networks(_) => {}
         }
     }
-    ends
+    let mut unique: Vec<IpNet> = Vec::new();
+    for subnet in all {
+        if !unique.contains(&subnet) {
+            unique.push(subnet);
+        }
+    }
+    unique
 }
 
-/// Every network with every one of `ends`, both ways, where they have a family in common.
-pub fn outside(config: &Config, networks: &[(&Network, &Access)], ends: &[IpNet]) -> Vec<Reach> {
+/// The cells of every network with every one of the external `subnets`, both ways, where the two
+/// have an address family in common.
+pub fn external_matrix(
+    config: &Config,
+    networks: &[(&Network, &Access)],
+    subnets: &[IpNet],
+) -> Vec<MatrixCell> {
     let mut cells = Vec::new();
     for &(network, access) in networks {
-        let subnets = network.subnets();
-        for end in ends {
-            let is_ipv4 = end.addr().is_ipv4();
-            if !subnets.iter().any(|own| own.addr().is_ipv4() == is_ipv4) {
+        let own = network.subnets();
+        for subnet in subnets {
+            let is_ipv4 = subnet.addr().is_ipv4();
+            if !own.iter().any(|own| own.addr().is_ipv4() == is_ipv4) {
                 continue;
             }
             let pair = Pair {
                 config,
                 network,
                 access,
-                end,
+                subnet,
             };
-            cells.push(pair.reach(true));
-            cells.push(pair.reach(false));
+            cells.push(pair.cell(Direction::Outbound));
+            cells.push(pair.cell(Direction::Inbound));
         }
     }
     cells
+}
+
+/// The direction of new connections, seen from the network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Outbound,
+    Inbound,
 }
 
 struct Pair<'a> {
     config: &'a Config,
     network: &'a Network,
     access: &'a Access,
-    end: &'a IpNet,
+    subnet: &'a IpNet,
 }
 
 impl Pair<'_> {
-    fn reach(&self, is_outward: bool) -> Reach {
-        let (verdict, is_ours, why) = self.verdict(is_outward);
-        let (network, end) = (self.network.name.clone(), self.end.to_string());
-        let (from, to) = match is_outward {
-            true => (network, end),
-            false => (end, network),
+    fn cell(&self, direction: Direction) -> MatrixCell {
+        let network = MatrixEndpoint::Network(self.network.name.clone());
+        let external = MatrixEndpoint::External(*self.subnet);
+        let reason = self.reason(direction);
+        let (from, to) = match direction {
+            Direction::Outbound => (network, external),
+            Direction::Inbound => (external, network),
         };
-        Reach {
-            from,
-            to,
-            verdict,
-            why,
-            is_ours,
-        }
+        MatrixCell { from, to, reason }
     }
 
-    fn verdict(&self, is_outward: bool) -> (Verdict, bool, String) {
-        let is_ipv4 = self.end.addr().is_ipv4();
+    /// Rules count only where libvirt rejects connections: otherwise they limit nothing.
+    fn reason(&self, direction: Direction) -> Reason {
+        let is_masqueraded = direction == Direction::Outbound
+            && self.network.is_masqueraded(self.subnet.addr().is_ipv4());
         let mut groups = self.config.groups.iter().filter(|group| {
             self.access.groups.contains(&group.name)
-                && group.peers.iter().any(|peer| peer.contains(self.end))
+                && group.peers.iter().any(|peer| peer.contains(self.subnet))
         });
         if let Some(group) = groups.next() {
-            let source = self.source(is_outward, group.keep_source);
-            let why = format!("a peer of group {}{source}", group.name);
-            return (Verdict::Open, true, why);
-        }
-        let network = Some(self.network);
-        let alone = match is_outward {
-            true => alone(network, None, is_ipv4),
-            false => alone(None, network, is_ipv4),
-        };
-        match (alone, self.rules(is_outward)) {
-            (Ok(why), _) => {
-                let source = self.source(is_outward, false);
-                (
-                    Verdict::Open,
-                    false,
-                    format!("{NO_PEER}, but {why}{source}"),
-                )
-            }
-            (Err(_), Some(rules)) => (Verdict::Limited, true, rules),
-            (Err(why), None) => (Verdict::Closed, false, format!("{NO_PEER}, and {why}")),
-        }
-    }
-
-    /// Whom the other side sees.
-    fn source(&self, is_outward: bool, is_kept: bool) -> &'static str {
-        let is_masqueraded = self.network.is_masqueraded(self.end.addr().is_ipv4());
-        match is_outward && is_masqueraded && !is_kept {
-            true => ", with the host's address as source",
-            false => "",
-        }
-    }
-
-    /// The rules that let something pass.
-    fn rules(&self, is_outward: bool) -> Option<String> {
-        let fits = |end: &End| end.subnet().is_some_and(|net| net.contains(self.end));
-        let mut said = Vec::new();
-        for (number, allow) in self.config.numbered_allows() {
-            let (there, here, numbers) = match is_outward {
-                true => (&allow.to, &allow.from, &self.access.from),
-                false => (&allow.from, &allow.to, &self.access.to),
+            return Reason::Peer {
+                group: group.name.clone(),
+                masqueraded: is_masqueraded && !group.keep_source,
             };
-            if fits(there) && numbers.contains(&number) {
-                let word = if is_outward { "from" } else { "to" };
-                let part = here.subnet().map(|net| format!(", {word} {net}"));
-                let part = part.unwrap_or_default();
-                said.push(format!("allow {number}: {allow}{part}"));
+        }
+        let (from, to) = match direction {
+            Direction::Outbound => (Some(self.network), None),
+            Direction::Inbound => (None, Some(self.network)),
+        };
+        let verdict = libvirt_verdict(from, to, self.subnet.addr().is_ipv4());
+        let rules = self.grants(direction);
+        if !verdict.allows() && !rules.is_empty() {
+            return Reason::AllowRules { rules };
+        }
+        Reason::NotAPeer {
+            libvirt: LibvirtEffect::new(verdict, is_masqueraded),
+        }
+    }
+
+    /// The rules that permit traffic, each with the part of the network that it means.
+    fn grants(&self, direction: Direction) -> Vec<RuleGrant> {
+        let is_meant =
+            |end: &RuleEndpoint| end.subnet().is_some_and(|net| net.contains(self.subnet));
+        let mut grants = Vec::new();
+        for rule in &self.config.allows {
+            match direction {
+                Direction::Outbound => {
+                    if is_meant(&rule.to) && self.access.from.contains(&rule.id) {
+                        grants.push(RuleGrant::new(rule, rule.from.subnet(), None));
+                    }
+                }
+                Direction::Inbound => {
+                    if is_meant(&rule.from) && self.access.to.contains(&rule.id) {
+                        grants.push(RuleGrant::new(rule, None, rule.to.subnet()));
+                    }
+                }
             }
         }
-        (!said.is_empty()).then(|| said.join("; "))
+        grants
     }
 }
 
@@ -146,13 +149,14 @@ impl Pair<'_> {
 mod tests {
     use super::*;
     use crate::{
-        access_of,
         fixtures::{config, network, with},
+        membership::access_of,
         network::Mode,
+        reachability::Reachability,
     };
 
     #[test]
-    fn what_is_outside_is_told_both_ways_and_by_family() {
+    fn external_subnets_have_cells_both_ways_by_family() {
         let config = config(
             "[[group]]\nname='kube'\nnetworks=['kube*']\npeers=['192.168.0.30']\n\
              [[allow]]\nfrom='192.168.0.0/24'\nto='iso'\ntcp=[443]\n\
@@ -166,39 +170,49 @@ mod tests {
             &["10.17.9.1/24", "fd00::1/64"],
         );
         let networks = [&kube, &routed, &iso];
-        let mut ends = ends_outside(&config, networks.into_iter());
+        let mut ends = external_endpoints(&config, networks.into_iter());
         let named: Vec<_> = ends.iter().map(ToString::to_string).collect();
         assert_eq!(named, ["192.168.0.30/32", "192.168.0.0/24", "fd01::/64"]);
         ends.push("0.0.0.0/0".parse().unwrap());
         let accesses = networks.map(|network| access_of(&config, network));
         let pairs: Vec<_> = networks.into_iter().zip(&accesses).collect();
-        let cells = outside(&config, &pairs, &ends);
+        let cells = external_matrix(&config, &pairs, &ends);
         let said = |from: &str, to: &str| {
-            let cell = cells.iter().find(|cell| cell.from == from && cell.to == to);
-            cell.map(|cell| (cell.verdict, cell.why.as_str()))
+            let has_ends =
+                |cell: &&MatrixCell| cell.from.to_string() == from && cell.to.to_string() == to;
+            let cell = cells.iter().find(has_ends)?;
+            Some((cell.reachability(), cell.reason.to_string()))
         };
         let peer = "192.168.0.30/32";
-        let masked = "a peer of group kube, with the host's address as source";
-        assert_eq!(said("kube03", peer), Some((Verdict::Open, masked)));
+        let masked = "a peer of group kube, source masqueraded";
+        assert_eq!(
+            said("kube03", peer),
+            Some((Reachability::Open, masked.to_owned()))
+        );
         assert_eq!(
             said(peer, "kube03"),
-            Some((Verdict::Open, "a peer of group kube"))
+            Some((Reachability::Open, "a peer of group kube".to_owned()))
         );
         // A part of a rule's subnet is meant by the rule, a subnet with a peer in it is no peer.
         assert_eq!(
             said(peer, "iso"),
-            Some((Verdict::Limited, "allow 1: tcp 443"))
+            Some((Reachability::Limited, "allow 1: tcp 443".to_owned()))
         );
-        assert_eq!(said("192.168.0.0/24", "kube03").unwrap().0, Verdict::Closed);
+        assert_eq!(
+            said("192.168.0.0/24", "kube03").unwrap().0,
+            Reachability::Closed
+        );
         assert_eq!(
             said("iso", "fd01::/64"),
-            Some((Verdict::Limited, "allow 2: icmp"))
+            Some((Reachability::Limited, "allow 2: icmp".to_owned()))
         );
         assert_eq!(said("kube03", "fd01::/64"), None);
-        assert_eq!(said("0.0.0.0/0", "routed").unwrap().0, Verdict::Open);
-        let out = "no peer, but libvirt lets its networks out, with the host's address \
-                   as source";
-        assert_eq!(said("kube03", "0.0.0.0/0"), Some((Verdict::Open, out)));
-        assert_eq!(said("iso", "0.0.0.0/0").unwrap().0, Verdict::Closed);
+        assert_eq!(said("0.0.0.0/0", "routed").unwrap().0, Reachability::Open);
+        let out = "not a peer, but libvirt accepts outbound connections, source masqueraded";
+        assert_eq!(
+            said("kube03", "0.0.0.0/0"),
+            Some((Reachability::Open, out.to_owned()))
+        );
+        assert_eq!(said("iso", "0.0.0.0/0").unwrap().0, Reachability::Closed);
     }
 }

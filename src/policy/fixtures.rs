@@ -1,7 +1,7 @@
 //! Networks and configs for unit tests.
 
 use crate::{
-    config::Config,
+    config::{Config, RuleId},
     network::{Mode, Network},
 };
 
@@ -27,4 +27,9 @@ pub(crate) fn config(text: &str) -> Config {
 pub(crate) fn with(mut network: Network, addresses: &[&str]) -> Network {
     network.addresses = addresses.iter().map(|net| net.parse().unwrap()).collect();
     network
+}
+
+/// The rules with these numbers.
+pub(crate) fn rules(numbers: &[usize]) -> Vec<RuleId> {
+    numbers.iter().copied().map(RuleId::Number).collect()
 }

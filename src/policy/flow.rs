@@ -1,4 +1,4 @@
-//! Connections that the table opened, held against the policy in force.
+//! Connections that the table opened, compared with the policy in force.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,35 +7,41 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::{Access, Judgement, Packet, Party, judge};
-use crate::{config::Config, network::Network};
+use crate::{
+    access::Access,
+    config::Config,
+    decision::Decision,
+    evaluate::evaluate,
+    network::Network,
+    packet::{Endpoint, Packet},
+};
 
-/// A connection that the table let open, with the addresses that its ends really have.
+/// A connection that the table opened, with the real addresses of its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The end that opened it.
+    /// The endpoint that opened it.
     pub from: IpAddr,
-    /// The end that was reached, after destination NAT.
+    /// The endpoint that accepted it, after destination NAT.
     pub to: IpAddr,
-    /// What its first packet was.
+    /// Its first packet.
     pub packet: Packet,
 }
 
 impl Flow {
-    /// A protocol that no `[[allow]]` rule names: a port that none can name stands for it.
+    /// A protocol that no `[[allow]]` rule permits, represented by a port that no rule can have.
     pub const OTHER: Packet = Packet::Tcp(0);
 }
 
-/// The policy in force: a config, and the networks that it opens.
+/// The policy in force: a config, with the networks that it opens.
 pub struct Policy<'a> {
     config: &'a Config,
     by_subnet: BTreeMap<IpNet, (&'a Network, &'a Access)>,
-    /// The prefix lengths among the subnets, IPv4 and IPv6 apart.
+    /// The prefix lengths of the subnets, each with whether it is of IPv4.
     lengths: BTreeSet<(bool, u8)>,
 }
 
 impl<'a> Policy<'a> {
-    /// `config` for these networks.
+    /// The policy of `config` for these networks.
     pub fn new(
         config: &'a Config,
         networks: impl Iterator<Item = (&'a Network, &'a Access)>,
@@ -56,23 +62,22 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Whether a connection like this may be opened now. An address that no network is known to
-    /// have counts as outside, also where a guest announces it by a routing protocol: its
-    /// connection is then opened again by its next packet.
+    /// Whether the connection may be opened now. An address of no known network is external, also
+    /// where a guest announces it by a routing protocol: the next packet opens its connection again.
     pub fn allows(&self, flow: &Flow) -> bool {
-        let (from, to) = (self.party(flow.from), self.party(flow.to));
-        let judgement = judge(self.config, flow.packet, &from, &to);
-        matches!(judgement, Judgement::Ours { .. })
+        let (from, to) = (self.endpoint(flow.from), self.endpoint(flow.to));
+        let decision = evaluate(self.config, flow.packet, &from, &to);
+        matches!(decision, Decision::AllowedByPolicy { .. })
     }
 
-    fn party(&self, address: IpAddr) -> Party<'a> {
+    fn endpoint(&self, address: IpAddr) -> Endpoint<'a> {
         let lengths = self.lengths.iter().rev();
         let mut lengths = lengths.filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
         let network = lengths.find_map(|(_, length)| {
             let subnet = IpNet::new(address, *length).ok()?.trunc();
             self.by_subnet.get(&subnet).copied()
         });
-        Party { address, network }
+        Endpoint { address, network }
     }
 }
 
@@ -105,7 +110,7 @@ mod tests {
         for (from, to, packet, allowed) in [
             ("10.17.3.21", "10.17.4.21", Packet::Udp(5000), true),
             ("10.17.3.21", "10.17.4.21", Flow::OTHER, true),
-            // Beyond the /25 it is nobody's.
+            // Beyond the /25 it belongs to no network.
             ("10.17.3.21", "10.17.4.221", Packet::Udp(5000), false),
             ("10.17.3.21", "10.17.5.21", Packet::Udp(5000), false),
             ("10.17.3.21", "192.168.0.30", Packet::Icmp, true),

@@ -1,22 +1,22 @@
-//! What libvirtd calls the hook for.
+//! The events that libvirtd calls the network hook for.
 //!
-//! argv is `NAME OP SUBOP EXTRA` (libvirt: src/util/virhook.c, `virRunScript`). NAME is raw
-//! and may begin with `-`, so no options parser ever sees it.
+//! argv is `NAME OP SUBOP EXTRA` (libvirt: src/util/virhook.c, `virRunScript`). NAME is raw and may
+//! begin with `-`, so no option parser may read it.
 
 use std::ffi::OsString;
 
 /// An operation of libvirt's network hook (src/util/virhook.c, `virHookNetworkOp`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Before anything of the network exists; the only one that may be refused.
+    /// Before any part of the network exists; the only operation that the hook may refuse.
     Start,
-    /// Bridge and libvirt's rules are in place.
+    /// The bridge and libvirt's rules exist.
     Started,
-    /// The live definition changed; also said of networks that are not active.
+    /// The live definition changed; also reported for networks that are not active.
     Updated,
-    /// Bridge and rules are gone.
+    /// The bridge and libvirt's rules are gone.
     Stopped,
-    /// A port came or went, or an operation of a later libvirt: none of our business.
+    /// A port was created or deleted, or an operation of a later libvirt; ignored.
     Other,
 }
 
@@ -25,20 +25,20 @@ pub enum Operation {
 pub struct Event {
     /// The network's name, as libvirt gives it.
     pub network: OsString,
-    /// What happened to it.
+    /// The operation.
     pub operation: Operation,
 }
 
-/// Why the arguments are no event.
+/// Arguments that are not an event.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadEvent {
-    /// Called by hand, without what libvirtd would say.
+pub enum ParseEventError {
+    /// Fewer arguments than libvirtd passes.
     #[error("usage: virsh net-dumpxml NAME | network NAME started begin -")]
     Usage,
 }
 
 impl Operation {
-    /// The operation that libvirt's word stands for.
+    /// The operation with that name in libvirt.
     pub fn from_word(word: &str) -> Self {
         match word {
             "start" => Operation::Start,
@@ -51,12 +51,16 @@ impl Operation {
 }
 
 impl Event {
-    /// Reads the arguments after argv[0]. Only the first two say anything: the sub-operation
+    /// Parses the arguments after argv[0]. Only the first two carry information: the sub-operation
     /// follows from the operation, and libvirt always passes `-` as the fourth.
-    pub fn from_args(args: impl Iterator<Item = OsString>) -> Result<Self, BadEvent> {
+    ///
+    /// # Errors
+    ///
+    /// Where one of the two is missing.
+    pub fn from_args(args: impl Iterator<Item = OsString>) -> Result<Self, ParseEventError> {
         let mut args = args;
         let (Some(name), Some(word)) = (args.next(), args.next()) else {
-            return Err(BadEvent::Usage);
+            return Err(ParseEventError::Usage);
         };
         let operation = word.to_str().map_or(Operation::Other, Operation::from_word);
         let network = name;
@@ -65,7 +69,7 @@ impl Event {
 
     /// The network's name, for people.
     pub fn shown(&self) -> String {
-        crate::sanitize::shown(&self.network.to_string_lossy())
+        crate::sanitize::escape(&self.network.to_string_lossy())
     }
 
     /// Whether `name`, as XML says it, is the name that libvirt said: there a carriage return
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
 
-    fn event(args: &[&str]) -> Result<Event, BadEvent> {
+    fn event(args: &[&str]) -> Result<Event, ParseEventError> {
         Event::from_args(args.iter().map(OsString::from))
     }
 
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn too_few_arguments_are_told_and_odd_bytes_are_a_name() {
-        assert_eq!(event(&["kube02"]), Err(BadEvent::Usage));
+        assert_eq!(event(&["kube02"]), Err(ParseEventError::Usage));
         let raw = [
             OsString::from_vec(vec![b'a', 0xff]),
             OsString::from("started"),

@@ -1,108 +1,74 @@
-//! Pairs of networks: who reaches whom.
+//! Reachability between networks.
 
-use serde::Serialize;
-
-use crate::{Access, evaluate::alone};
 use crate::{
-    config::{Config, End},
+    access::Access,
+    config::Config,
+    libvirt::libvirt_verdict,
     network::Network,
+    reachability::{MatrixEndpoint, Reachability},
+    reason::{LibvirtEffect, Reason, RuleGrant},
 };
 
-/// Whether new connections pass one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Everything passes.
-    Open,
-    /// Some of it passes.
-    Limited,
-    /// Nothing passes.
-    Closed,
+/// One cell of the reachability matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatrixCell {
+    /// The endpoint that opens connections.
+    pub from: MatrixEndpoint,
+    /// The endpoint that accepts them.
+    pub to: MatrixEndpoint,
+    /// Why they pass or do not.
+    pub reason: Reason,
 }
 
-/// One cell of the matrix of who reaches whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reach {
-    /// The network that opens the connection, or the subnet outside.
-    pub from: String,
-    /// The network that is reached, or the subnet outside.
-    pub to: String,
-    /// Whether it is.
-    pub verdict: Verdict,
-    /// What decides it.
-    pub why: String,
-    /// Our rules open it: libvirt and the gates let it pass.
-    #[serde(skip)]
-    pub is_ours: bool,
+impl MatrixCell {
+    /// Whether new connections pass.
+    pub fn reachability(&self) -> Reachability {
+        self.reason.reachability()
+    }
 }
 
-/// What a [`Reach`] begins with where no group opens it.
-pub const NO_GROUP: &str = "in no common group";
-
-/// Every ordered pair of `networks`, each with what it is open for now.
-pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<Reach> {
+/// The cells of every ordered pair of `networks`, each given with its access.
+pub fn matrix(config: &Config, networks: &[(&Network, &Access)]) -> Vec<MatrixCell> {
     let mut cells = Vec::new();
     for from in networks {
         for to in networks {
             if from.0.name != to.0.name {
-                cells.push(reach(config, *from, *to));
+                cells.push(MatrixCell {
+                    from: MatrixEndpoint::Network(from.0.name.clone()),
+                    to: MatrixEndpoint::Network(to.0.name.clone()),
+                    reason: reason(config, *from, *to),
+                });
             }
         }
     }
     cells
 }
 
-/// libvirt may let through more than our rules name.
-fn reach(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> Reach {
-    let shared = from
-        .1
-        .groups
-        .iter()
-        .find(|group| to.1.groups.contains(group));
-    let (is_ours, (verdict, why)) = match (shared, limited(config, from.1, to.1)) {
-        (Some(group), _) => (true, (Verdict::Open, format!("both in group {group}"))),
-        (None, limited) => match (without_us(from.0, to.0), limited) {
-            ((Verdict::Closed, _), Some(why)) => (true, (Verdict::Limited, why)),
-            (as_it_is, _) => (false, as_it_is),
-        },
-    };
-    Reach {
-        from: from.0.name.clone(),
-        to: to.0.name.clone(),
-        verdict,
-        why,
-        is_ours,
-    }
-}
-
-/// The rules that let something pass from one to the other:
-/// `allow 1: tcp 6443; allow 3: icmp, to 10.17.4.21/32`
-fn limited(config: &Config, from: &Access, to: &Access) -> Option<String> {
-    let both = config
-        .numbered_allows()
-        .filter(|(number, _)| from.from.contains(number) && to.to.contains(number));
-    let said = both.map(|(number, allow)| {
-        let end = |word: &str, end: &End| {
-            let net = end.subnet();
-            net.map(|net| format!(", {word} {net}")).unwrap_or_default()
+/// Rules count only where libvirt rejects connections: otherwise they limit nothing.
+fn reason(config: &Config, from: (&Network, &Access), to: (&Network, &Access)) -> Reason {
+    let mut groups = from.1.groups.iter();
+    if let Some(group) = groups.find(|group| to.1.groups.contains(group)) {
+        return Reason::SameGroup {
+            group: group.clone(),
         };
-        let (from, to) = (end("from", &allow.from), end("to", &allow.to));
-        format!("allow {number}: {allow}{from}{to}")
-    });
-    let said: Vec<_> = said.collect();
-    (!said.is_empty()).then(|| said.join("; "))
+    }
+    let verdict = libvirt_verdict(Some(from.0), Some(to.0), true);
+    let rules = grants(config, from.1, to.1);
+    if !verdict.allows() && !rules.is_empty() {
+        return Reason::AllowRules { rules };
+    }
+    Reason::NoCommonGroup {
+        libvirt: LibvirtEffect::new(verdict, from.0.is_masqueraded(true)),
+    }
 }
 
-/// What becomes of new IPv4 connections that nothing of ours opens.
-fn without_us(from: &Network, to: &Network) -> (Verdict, String) {
-    let hidden = match from.is_masqueraded(true) {
-        true => ", with the host's address as source",
-        false => "",
-    };
-    match alone(Some(from), Some(to), true) {
-        Ok(why) => (Verdict::Open, format!("{NO_GROUP}, but {why}{hidden}")),
-        Err(why) => (Verdict::Closed, format!("{NO_GROUP}, and {why}")),
-    }
+/// The rules that permit traffic from one network to the other.
+fn grants(config: &Config, from: &Access, to: &Access) -> Vec<RuleGrant> {
+    let rules = config.allows.iter();
+    rules
+        .filter(|rule| from.from.contains(&rule.id) && to.to.contains(&rule.id))
+        .map(|rule| RuleGrant::new(rule, rule.from.subnet(), rule.to.subnet()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +77,7 @@ mod tests {
     use crate::{fixtures::network, network::Mode};
 
     #[test]
-    fn the_matrix_tells_what_a_group_opens_from_what_libvirt_lets_through() {
+    fn the_matrix_distinguishes_access_by_group_from_access_by_libvirt() {
         let (nat, routed, iso) = (
             network("nat", Mode::Nat),
             network("routed", Mode::Route),
@@ -124,17 +90,29 @@ mod tests {
         };
         let none = Access::default();
         let verdict = |from: (&Network, &Access), to: (&Network, &Access)| {
-            let cell = reach(&config, from, to);
-            (cell.verdict, cell.why)
+            let reason = reason(&config, from, to);
+            (reason.reachability(), reason.to_string())
         };
         let (open, why) = verdict((&routed, &all), (&nat, &all));
-        assert_eq!((open, why.as_str()), (Verdict::Open, "both in group all"));
+        assert_eq!(
+            (open, why.as_str()),
+            (Reachability::Open, "both in group all")
+        );
         let (open, why) = verdict((&nat, &none), (&routed, &all));
-        assert_eq!(open, Verdict::Open);
-        assert!(why.contains("host's address"), "{why}");
-        assert_eq!(verdict((&routed, &none), (&nat, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Verdict::Closed);
-        assert_eq!(verdict((&iso, &none), (&routed, &none)).0, Verdict::Closed);
+        assert_eq!(open, Reachability::Open);
+        assert_eq!(
+            why,
+            "no common group, but libvirt routes to the destination network, source masqueraded"
+        );
+        assert_eq!(
+            verdict((&routed, &none), (&nat, &none)).0,
+            Reachability::Closed
+        );
+        assert_eq!(verdict((&nat, &all), (&iso, &none)).0, Reachability::Closed);
+        assert_eq!(
+            verdict((&iso, &none), (&routed, &none)).0,
+            Reachability::Closed
+        );
         assert_eq!(matrix(&config, &[(&nat, &all), (&iso, &none)]).len(), 2);
     }
 }

@@ -1,10 +1,10 @@
-//! How tables and chains of the kernel are named.
+//! Names of netfilter tables and chains.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sanitize::shown;
+use crate::sanitize::escape;
 
 /// The family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// nft's word for it.
+    /// The keyword in nft's syntax.
     pub fn word(self) -> &'static str {
         match self {
             Family::Ip => "ip",
@@ -38,26 +38,26 @@ pub struct TableName<'a> {
     pub name: &'a str,
 }
 
-/// Ours, and only ours.
+/// The table of virt-forward.
 pub const TABLE: TableName<'static> = TableName {
     family: Family::Inet,
     name: "virt_forward",
 };
 
-/// Which of the kernel's two packet filters a chain is in.
+/// The packet filter of the kernel that a chain belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// nf_tables: what nft shows, and what iptables-nft writes.
+    /// nf_tables: nft lists it, and iptables-nft writes to it.
     Nft,
-    /// x_tables, of iptables-legacy: nft does not see it, and no notification tells of it.
+    /// x_tables, of iptables-legacy: nft does not list it, and the kernel sends no notifications.
     Legacy,
 }
 
-/// A chain, named.
+/// The name of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ChainName {
-    /// The packet filter that it is in.
+    /// Its packet filter.
     pub engine: Engine,
     /// The table's family.
     pub family: Family,
@@ -68,7 +68,7 @@ pub struct ChainName {
 }
 
 impl ChainName {
-    /// A chain of nf_tables.
+    /// The name of a chain of nf_tables.
     pub fn nft(family: Family, table: &str, chain: &str) -> Self {
         Self {
             engine: Engine::Nft,
@@ -91,7 +91,7 @@ impl ChainName {
         *self == other.beside(&self.chain)
     }
 
-    /// Whether the names are words that a shell and nft take as they stand.
+    /// Whether the names need no quotes in a shell and in nft.
     pub fn is_plain(&self) -> bool {
         let plain = |name: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
@@ -100,8 +100,8 @@ impl ChainName {
         plain(&self.table) && plain(&self.chain)
     }
 
-    /// Whether the table is one of the iptables programs': they refuse one that holds rules
-    /// which they have not made ("incompatible, use 'nft' tool").
+    /// Whether the table belongs to the iptables programs, which refuse a table with rules that they
+    /// have not made ("incompatible, use 'nft' tool").
     pub fn is_of_iptables(&self) -> bool {
         let tables = ["filter", "nat", "mangle", "raw", "security"];
         self.engine == Engine::Legacy
@@ -109,8 +109,8 @@ impl ChainName {
     }
 }
 
-/// `ip filter FORWARD`, as nft names a chain; `iptables-legacy filter FORWARD`. The kernel takes
-/// any name.
+/// `ip filter FORWARD`, as in nft's syntax; `iptables-legacy filter FORWARD`. The kernel accepts any
+/// name, so it is escaped.
 impl fmt::Display for ChainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = match (self.engine, self.family) {
@@ -118,6 +118,11 @@ impl fmt::Display for ChainName {
             (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
             (Engine::Legacy, Family::Ip | Family::Inet) => "iptables-legacy",
         };
-        write!(f, "{family} {} {}", shown(&self.table), shown(&self.chain))
+        write!(
+            f,
+            "{family} {} {}",
+            escape(&self.table),
+            escape(&self.chain)
+        )
     }
 }

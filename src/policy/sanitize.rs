@@ -1,13 +1,13 @@
-//! Foreign text, made safe for where it goes: log lines, terminals, JSON, shells, nft comments.
+//! Foreign text, made safe for its destination: log lines, terminals, JSON, shells, nft comments.
 //!
 //! libvirt forbids only `/` and newline in a network's name (src/conf/network_conf.c), the kernel
-//! takes nearly any byte in the names of interfaces and processes, and what programs print on
-//! stderr repeats such names. Two rules keep control characters out of what others read:
+//! accepts nearly any byte in the names of interfaces and processes, and programs repeat such names on
+//! stderr. Two rules keep control characters out of the output:
 //!
-//! - a **name** is written by [`shown`] where a sentence is made, or by [`argument`] in a command
-//!   that is there to be pasted;
-//! - what **leaves** passes [`line`] (a log), [`lines`] (a terminal) or a JSON writer that asks
-//!   [`is_hidden`]. These change nothing that the first rule wrote.
+//! - a **name** is written by [`escape`] in a sentence, or by [`argument`] in a command that is
+//!   printed to be pasted;
+//! - all **output** passes [`line`] (a log), [`lines`] (a terminal) or a JSON writer that asks
+//!   [`is_hidden`]. These do not change what the first rule wrote.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ const COMMENT: usize = 64;
 
 /// A name for a sentence: control and formatting characters escaped, so that it stays one line
 /// and moves no cursor, and cut where it is very long.
-pub fn shown(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::new();
     for (at, c) in text.chars().enumerate() {
         if at == SHOWN {
@@ -34,14 +34,14 @@ pub fn shown(text: &str) -> String {
     out
 }
 
-/// A whole line of a log: whatever is in it, it stays one line and moves no cursor.
+/// A whole line of a log, with every control and formatting character escaped.
 pub fn line(text: &str) -> String {
     let mut out = String::new();
     text.chars().for_each(|c| push(&mut out, c));
     out
 }
 
-/// Lines for a terminal or a file: as [`line`], with the ends of lines and tabs as they are.
+/// Lines for a terminal or a file: as [`line`], except that line ends and tabs are kept.
 pub fn lines(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -54,14 +54,15 @@ pub fn lines(text: &str) -> String {
 }
 
 fn push(out: &mut String, c: char) {
-    match is_hidden(c) {
-        true => out.extend(c.escape_default()),
-        false => out.push(c),
+    if is_hidden(c) {
+        out.extend(c.escape_default());
+    } else {
+        out.push(c);
     }
 }
 
-/// Characters that a reader does not see, and that move the cursor, end the line, hide what
-/// follows or turn it round: C0, DEL, C1, and Unicode's formatting characters.
+/// Whether a character is invisible, and moves the cursor, ends the line, or hides or reorders the
+/// text that follows: C0, DEL, C1, and Unicode's formatting characters.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -84,7 +85,7 @@ pub fn argument(name: &str) -> String {
     arguments([name])
 }
 
-/// As [`argument`], of several names.
+/// As [`argument`], for several names.
 pub fn arguments<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let mut words = Vec::new();
     if names.clone().into_iter().any(|name| name.starts_with('-')) {
@@ -102,7 +103,7 @@ fn quoted(word: &str) -> String {
     if !word.chars().any(is_hidden) {
         return format!("'{}'", word.replace('\'', r"'\''"));
     }
-    // What cannot be seen is written by its bytes: bash, ksh and zsh know this form.
+    // Invisible characters are written as bytes: bash, ksh and zsh support this form.
     let mut out = "$'".to_owned();
     for c in word.chars() {
         match c {
@@ -120,8 +121,8 @@ fn quoted(word: &str) -> String {
     out
 }
 
-/// `text` as an nft comment: what nft's own list syntax could misread is a `?`, so that
-/// `nft list ruleset > f; nft -f f` still works on a host with odd network names.
+/// `text` as an nft comment: characters that nft's list syntax could misread become `?`, so that
+/// `nft list ruleset > f; nft -f f` works on a host with any network names.
 pub fn comment(text: &str) -> String {
     text.chars()
         .take(COMMENT)
@@ -138,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_shown_name_stays_on_one_line_and_moves_no_cursor() {
-        assert_eq!(shown("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
-        assert_eq!(shown("\u{202e}gpj"), "\\u{202e}gpj");
-        assert_eq!(shown("größe \"x\""), "größe \"x\"");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN + 1);
+        assert_eq!(escape("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(escape("\u{202e}gpj"), "\\u{202e}gpj");
+        assert_eq!(escape("größe \"x\""), "größe \"x\"");
+        assert_eq!(escape(&"x".repeat(500)).chars().count(), SHOWN + 1);
     }
 
     /// Every character that must not get through.
@@ -162,13 +163,13 @@ mod tests {
     fn nothing_hidden_leaves_and_nothing_is_escaped_twice() {
         for c in hidden() {
             let name = format!("a{c}b\\");
-            for safe in [shown(&name), line(&name), argument(&name)] {
+            for safe in [escape(&name), line(&name), argument(&name)] {
                 assert!(!safe.chars().any(is_hidden), "{safe:?}");
             }
             let kept = lines(&name).contains(c);
             assert_eq!(kept, matches!(c, '\n' | '\t'), "{c:?}");
-            assert_eq!(line(&shown(&name)), shown(&name));
-            assert_eq!(lines(&shown(&name)), shown(&name));
+            assert_eq!(line(&escape(&name)), escape(&name));
+            assert_eq!(lines(&escape(&name)), escape(&name));
         }
         assert_eq!(line("größe 網 \\ \"x\""), "größe 網 \\ \"x\"");
     }

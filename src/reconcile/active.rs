@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use virt_forward_policy::{
     config::Config,
     network::{KernelName, Network, XmlError},
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_ruleset::table::ElementChanges;
 use virt_forward_system::{
@@ -81,11 +81,11 @@ impl fmt::Display for Settled {
                 write!(
                     f,
                     "network {} was open, and libvirt has it not active",
-                    shown(name)
+                    escape(name)
                 )
             }
-            Self::Active(name) => write!(f, "network {} was closed, and is active", shown(name)),
-            Self::Gone(name) => write!(f, "network {} was gone, with its bridge", shown(name)),
+            Self::Active(name) => write!(f, "network {} was closed, and is active", escape(name)),
+            Self::Gone(name) => write!(f, "network {} was gone, with its bridge", escape(name)),
             Self::Unread => f.write_str("which networks cannot be read had changed"),
         }
     }
@@ -109,7 +109,7 @@ impl Run<'_> {
             return self.mend();
         };
         if let Some(known) = self.store.record(&bridge)?
-            && !(known.access.is_none() && known.network.name == network.name)
+            && !(known.access.is_empty() && known.network.name == network.name)
         {
             // No hook was called when the last network with that bridge stopped.
             self.close(&[known], Afterwards::Forgotten)?;

@@ -44,7 +44,7 @@ pub(super) fn end_disallowed(
     // A closed network is not outside: what a rule allows with its subnet is not allowed with it.
     // Where an open network has the same subnet, the connections are those of the open one.
     let (closed, open): (Vec<_>, Vec<_>) =
-        records.iter().partition(|record| record.access.is_none());
+        records.iter().partition(|record| record.access.is_empty());
     let networks = closed.into_iter().chain(open);
     let networks = networks.map(|record| (&record.network, &record.access));
     let policy = Policy::new(config, networks);

@@ -249,7 +249,7 @@ fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
     let bridges: BTreeSet<_> = bridges.collect();
     let mut others = store.records()?;
     others.retain(|record| {
-        record.access.is_none() && !bridges.contains(&record.network.known_bridge())
+        record.access.is_empty() && !bridges.contains(&record.network.known_bridge())
     });
     Ok(others)
 }

@@ -1,10 +1,10 @@
 //! Everything that can go wrong, in words for the person who must act.
 
 use virt_forward_policy::{
-    self as policy, Claim, Clash, Conflicts, Denied, Overlap, Rival, Stray,
-    config::{Config, ConfigError, Place},
+    self as policy, Claim, Clash, Conflicts, Denied, PeerOverlap, Rival, UnknownGroup,
+    config::{Config, ConfigError, ConfigLocation},
     network::{KernelName, Network, XmlError},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 /// This crate's result.
@@ -19,19 +19,19 @@ pub enum Error {
     /// A peer that is no machine outside; it stays out.
     #[error(
         "{place}: peers: the peer {} of group {} overlaps {} of the network {} and is not let in",
-        .overlap.peer, .overlap.group, .overlap.subnet, virt_forward_policy::sanitize::shown(&.overlap.network)
+        .overlap.peer, .overlap.group, .overlap.subnet, virt_forward_policy::sanitize::escape(&.overlap.network)
     )]
     Overlap {
         /// Where the config names it.
-        place: Place,
+        place: ConfigLocation,
         /// Which.
-        overlap: Overlap,
+        overlap: PeerOverlap,
     },
     /// An end of a rule that a network and somebody else have a claim to; it takes in no network.
     #[error("{place}: {}", clash_text(.clash))]
     Clash {
         /// Where the config names it.
-        place: Place,
+        place: ConfigLocation,
         /// Which.
         clash: Box<Clash>,
     },
@@ -39,18 +39,18 @@ pub enum Error {
     #[error("{}", denied_text(.denied, .place.as_ref()))]
     Denied {
         /// Where the config names the peer that is in the way.
-        place: Option<Place>,
+        place: Option<ConfigLocation>,
         /// Which.
         denied: Box<Denied>,
     },
     /// A group that a network names, and the config does not.
     #[error(
         "the network {} names the group {} in its metadata, which the config does not define: \
-         it is not in it", virt_forward_policy::sanitize::shown(&.0.network), virt_forward_policy::sanitize::shown(&.0.group)
+         it is not in it", virt_forward_policy::sanitize::escape(&.0.network), virt_forward_policy::sanitize::escape(&.0.group)
     )]
-    Stray(Stray),
+    Stray(UnknownGroup),
     /// An active network whose definition cannot be followed.
-    #[error("the network {} is closed: {why}", virt_forward_policy::sanitize::shown(.network))]
+    #[error("the network {} is closed: {why}", virt_forward_policy::sanitize::escape(.network))]
     Faulty {
         /// The network.
         network: String,
@@ -60,7 +60,7 @@ pub enum Error {
     /// An active network whose bridge is not known.
     #[error(
         "the bridge of the network {} is not known: {why}; peers, and rules with a subnet as an \
-         end, open nothing while it is active", virt_forward_policy::sanitize::shown(.network)
+         end, open nothing while it is active", virt_forward_policy::sanitize::escape(.network)
     )]
     Unread {
         /// The network.
@@ -71,7 +71,7 @@ pub enum Error {
     /// The bridge of a network that libvirt does not have active.
     #[error(
         "libvirt does not have the network {} active, though its bridge {bridge} exists: \
-         it is closed", virt_forward_policy::sanitize::shown(.network)
+         it is closed", virt_forward_policy::sanitize::escape(.network)
     )]
     NotActive {
         /// The network.
@@ -83,7 +83,7 @@ pub enum Error {
     #[error("{place}: {key}: there is no group and no network {name}; the rule opens nothing")]
     UnknownEnd {
         /// Where the config names it.
-        place: Place,
+        place: ConfigLocation,
         /// `from` or `to`.
         key: &'static str,
         /// The name, made safe.
@@ -128,24 +128,24 @@ impl Error {
         });
         let faulty: Vec<_> = faulty.collect();
         let overlaps = conflicts.peers.into_iter().map(|overlap| {
-            let place = config.place_of_peer(&overlap.group, &overlap.peer);
+            let place = config.peer_location(&overlap.group, &overlap.peer);
             Self::Overlap { place, overlap }
         });
         let clashes = conflicts.ends.into_iter().map(|clash| {
-            let place = config.place_of_end(clash.allow, clash.side);
+            let place = config.endpoint_location(&clash.allow, clash.side);
             let clash = Box::new(clash);
             Self::Clash { place, clash }
         });
         let denied = policy::denied(config, networks.clone()).into_iter();
         let denied = denied.map(|denied| {
             let place = match &denied.claim {
-                Claim::Peer { peer, group, .. } => Some(config.place_of_peer(group, peer)),
+                Claim::Peer { peer, group, .. } => Some(config.peer_location(group, peer)),
                 Claim::Excess(_) | Claim::BroadRoutes => None,
             };
             let denied = Box::new(denied);
             Self::Denied { place, denied }
         });
-        let strays = policy::strays(config, networks).into_iter();
+        let strays = policy::unknown_groups(config, networks).into_iter();
         let all = overlaps.chain(clashes).chain(denied);
         all.chain(strays.map(Self::Stray)).chain(faulty).collect()
     }
@@ -169,11 +169,13 @@ impl Error {
 
     /// The rules of `config` that name who is not there. Only who can ask libvirt knows.
     pub fn unknown_ends(config: &Config, is_known: impl Fn(&str) -> bool) -> Vec<Self> {
-        let unknown = config.named_ends().filter(|(_, _, name)| !is_known(name));
-        let error = |(place, key, name): (Place, &'static str, &str)| Self::UnknownEnd {
+        let unknown = config
+            .endpoint_names()
+            .filter(|(_, _, name)| !is_known(name));
+        let error = |(place, key, name): (ConfigLocation, &'static str, &str)| Self::UnknownEnd {
             place,
             key,
-            name: virt_forward_policy::sanitize::shown(name),
+            name: virt_forward_policy::sanitize::escape(name),
         };
         unknown.map(error).collect()
     }
@@ -200,7 +202,7 @@ fn clash_text(clash: &Clash) -> String {
     } = clash;
     let rival = match rival {
         Rival::Network { name, subnet } => {
-            format!("{subnet} of the network {}", shown(name))
+            format!("{subnet} of the network {}", escape(name))
         }
         Rival::OwnRoute { route } => {
             format!("the route to {route} through a guest of that network")
@@ -214,12 +216,12 @@ fn clash_text(clash: &Clash) -> String {
         "{}: allow {allow} takes in no network by {end}, which overlaps both {subnet} of the network \
          {} and {rival}; it holds for machines outside alone",
         side.key(),
-        shown(network)
+        escape(network)
     )
 }
 
-fn denied_text(denied: &Denied, place: Option<&Place>) -> String {
-    let network = shown(&denied.network);
+fn denied_text(denied: &Denied, place: Option<&ConfigLocation>) -> String {
+    let network = escape(&denied.network);
     match &denied.claim {
         Claim::Excess(excess) => {
             format!("the network {network} stays closed: {excess}")

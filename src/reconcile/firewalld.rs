@@ -15,7 +15,7 @@ use virt_forward_system::{
 fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
     let mut rules = BTreeSet::new();
     for record in records {
-        for inward in policy::inward(config, &record.network, &record.access) {
+        for inward in policy::inbound_grants(config, &record.network, &record.access) {
             rules.extend(gates::rich_rules(&inward));
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn missing(
     deadline: Deadline,
 ) -> Result<Option<FirewalldRules>> {
     let known = store.firewalld()?;
-    if !config.lets_in() && known.is_none() {
+    if !config.allows_inbound_external() && known.is_none() {
         return Ok(None);
     }
     let Some(table) = firewalld::table(deadline)? else {
@@ -69,7 +69,7 @@ pub(super) fn outsiders(
     if firewalld::table(deadline)?.is_none() {
         return Ok(outsiders);
     }
-    for record in records.iter().filter(|record| !record.access.is_none()) {
+    for record in records.iter().filter(|record| !record.access.is_empty()) {
         if let Some(bridge) = record.network.routed_bridge() {
             let zone = firewalld::zone_of(bridge.as_str(), deadline)?;
             outsiders.extend(gates::UnzonedBridge::new(bridge, zone));

@@ -135,7 +135,7 @@ impl Run<'_> {
     /// Whether the routes to who is outside were looked up for another network, so that they need
     /// not be for this one. Where there are few networks, there are few routes, and they are.
     fn are_ways_known(&self, usable: &Config, record: &Record, basis: &Basis) -> Result<bool> {
-        let outside = policy::outside_of(usable, &record.access);
+        let outside = policy::external_subnets(usable, &record.access);
         let families = families(record);
         let outside = outside
             .iter()
@@ -162,14 +162,14 @@ impl Run<'_> {
                     return Ok(false);
                 }
             }
-            let outside = policy::outside_of(&usable, &record.access);
+            let outside = policy::external_subnets(&usable, &record.access);
             let families = families(record);
             let needs_shared = !outside.is_empty() || families.contains(&Ip::V6);
             if basis.shared.is_empty() || !needs_shared {
                 continue;
             }
             let needs_it_too = |one: &Record| {
-                let theirs = policy::outside_of(&usable, &one.access);
+                let theirs = policy::external_subnets(&usable, &one.access);
                 !is_leaving(one)
                     && outside.iter().all(|net| theirs.contains(net))
                     && self::families(one).is_superset(&families)
@@ -239,7 +239,7 @@ pub(super) fn surroundings(
 }
 
 fn direct_access(usable: &Config, deadline: Deadline) -> Result<Vec<direct::Rule>> {
-    match usable.names_subnets() {
+    match usable.references_subnets() {
         true => Ok(direct_access::rules(deadline)?),
         false => Ok(Vec::new()),
     }
@@ -271,7 +271,7 @@ fn ways(
 ) -> Result<Ways> {
     let outside = records
         .iter()
-        .flat_map(|record| policy::outside_of(usable, &record.access));
+        .flat_map(|record| policy::external_subnets(usable, &record.access));
     let outside: BTreeSet<_> = outside.collect();
     let sources = sources(records);
     let mut ways = Ways::default();
@@ -285,10 +285,10 @@ fn ways(
         if subnets.is_empty() || sources.is_empty() {
             continue;
         }
-        let is_wanted = |to: &IpNet| subnets.iter().any(|subnet| policy::share(subnet, to));
+        let is_wanted = |to: &IpNet| subnets.iter().any(|subnet| policy::overlap(subnet, to));
         let is_source = |from: &IpNet| {
             let mut own = sources.iter();
-            own.any(|source| policy::share(&source.subnet, from))
+            own.any(|source| policy::overlap(&source.subnet, from))
         };
         let routing = routes::routing(family, is_wanted, is_source, deadline)?;
         let mut rules = routing.rules.iter();
@@ -306,7 +306,7 @@ fn ways(
 
 /// The open networks among these, as replies come from them.
 fn sources(records: &[Record]) -> Vec<Source> {
-    let open = records.iter().filter(|record| !record.access.is_none());
+    let open = records.iter().filter(|record| !record.access.is_empty());
     let sources = open.flat_map(|record| {
         let bridge = record.network.routed_bridge();
         let subnets = record.access.own.clone().into_iter();
@@ -331,11 +331,11 @@ fn bridged(enabled: &BTreeSet<Enabled>, is_all_ipv6: bool) -> BTreeSet<String> {
 
 /// Whether another firewall lets peers in by their addresses alone: firewalld, by our rich rules.
 fn admits_by_address(usable: &Config, deadline: Deadline) -> Result<bool> {
-    Ok(usable.lets_in() && firewalld::table(deadline)?.is_some())
+    Ok(usable.allows_inbound_external() && firewalld::table(deadline)?.is_some())
 }
 
 fn open_bridges(records: &[Record]) -> BTreeSet<String> {
-    let open = records.iter().filter(|record| !record.access.is_none());
+    let open = records.iter().filter(|record| !record.access.is_empty());
     let bridges = open.filter_map(|record| record.network.routed_bridge());
     bridges.map(ToString::to_string).collect()
 }

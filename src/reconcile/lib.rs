@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
 
     /// What of the config the table was built without.
     fn unused(&self) -> Conflicts {
-        if !self.config().names_subnets() {
+        if !self.config().references_subnets() {
             return Conflicts::default();
         }
         let built = self.store.layout();
@@ -499,7 +499,7 @@ pub fn usable(config: &Config, networks: &[Network], deadline: Deadline) -> Resu
 /// What of `config` must not be used while `networks` are active. The kernel is only asked where it
 /// matters.
 fn conflicts(config: &Config, networks: &[&Network], deadline: Deadline) -> Result<Conflicts> {
-    let host = match config.has_subnet_ends() {
+    let host = match config.has_subnet_endpoints() {
         true => addresses::reached(deadline)?,
         false => Vec::new(),
     };
@@ -528,7 +528,7 @@ fn member(record: &Record) -> Option<Member> {
 /// Whether the elements of the record that is `known` are some of those of `record`, so that
 /// nothing has to be taken out.
 fn is_less_of(known: &Record, record: &Record) -> bool {
-    let is_closed_same = known.access.is_none() && known.network.name == record.network.name;
+    let is_closed_same = known.access.is_empty() && known.network.name == record.network.name;
     let is_same = known.network == record.network && known.access == record.access;
     (is_same || is_closed_same) && known.enabled.is_subset(&record.enabled)
 }
@@ -537,14 +537,14 @@ fn is_less_of(known: &Record, record: &Record) -> bool {
 fn is_any_open(records: &[Record]) -> bool {
     records
         .iter()
-        .any(|record| record.network.routed_bridge().is_some() && !record.access.is_none())
+        .any(|record| record.network.routed_bridge().is_some() && !record.access.is_empty())
 }
 
 fn outcome(record: &Record) -> Outcome {
     if let Some(why) = &record.network.fault {
         return Outcome::Faulty(why.clone());
     }
-    match record.access.is_none() {
+    match record.access.is_empty() {
         true => Outcome::Unnamed,
         false => Outcome::Opened(record.access.clone()),
     }

@@ -68,7 +68,7 @@ impl Run<'_> {
                 if known.standing == Standing::Active && network.fault.is_none() {
                     return Ok(());
                 }
-                if !known.access.is_none() {
+                if !known.access.is_empty() {
                     self.close(&[known], Afterwards::Forgotten)?;
                 }
             }
@@ -173,7 +173,7 @@ impl Run<'_> {
 
     /// Ends the connections of networks that are closed now. Their packets are dropped already.
     fn end_connections_of(&self, records: &[Record]) {
-        let open = records.iter().filter(|record| !record.access.is_none());
+        let open = records.iter().filter(|record| !record.access.is_empty());
         let networks: Vec<_> = open.map(|record| &record.network).collect();
         let failed = connections::end_of(&networks, self.deadline).err();
         self.troubles.borrow_mut().extend(failed);

@@ -242,7 +242,7 @@ impl Run<'_> {
             else {
                 continue;
             };
-            let name = virt_forward_policy::sanitize::shown(&network.name);
+            let name = virt_forward_policy::sanitize::escape(&network.name);
             let age = || Some(self.store.unconfirmed_of(&bridge).ok()??.age());
             match (links::has(&bridge), record.standing) {
                 (false, Standing::Starting) if age().is_some_and(|age| age < START_GRACE) => {}

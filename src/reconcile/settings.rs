@@ -24,7 +24,7 @@ fn wanted(
     ways: &BTreeSet<(String, Ip)>,
     known: &[SavedSysctl],
 ) -> Result<Vec<Setting>> {
-    let open = records.iter().filter(|record| !record.access.is_none());
+    let open = records.iter().filter(|record| !record.access.is_empty());
     let bridges = open.filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
         links::has(&bridge.into()).then(|| ForwardingNeed {

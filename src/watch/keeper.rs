@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Kept, Outcome, Result, Run};
 use virt_forward_ruleset::sysctls::{Setting, SysctlReader};
 use virt_forward_system::{
@@ -270,7 +270,7 @@ impl Keeper {
         let bridges = records.filter_map(|record| record.network.known_bridge());
         self.bridges = bridges.map(String::from).collect();
         self.untold.clone_from(&kept.untold);
-        self.follows_routing = config.names_subnets() && kept.is_any_open;
+        self.follows_routing = config.references_subnets() && kept.is_any_open;
         self.forwards_ipv6 = kept.forwards_ipv6;
         self.is_any_open = kept.is_any_open;
         Ok(kept)
@@ -301,7 +301,7 @@ impl Keeper {
             syslog::info("all is as wanted again");
         }
         for (name, outcome) in &kept.started {
-            let name = shown(name);
+            let name = escape(name);
             match outcome {
                 Outcome::Opened(access) => syslog::info(&format!("network {name}: {access}")),
                 Outcome::Faulty(why) => syslog::error(&format!("network {name}: closed: {why}")),

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 /// Repairs within this time of the one before belong together.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ fn named(by: &[String]) -> String {
     let names: Vec<_> = names
         .iter()
         .take(MOST_NAMED)
-        .map(|name| shown(name))
+        .map(|name| escape(name))
         .collect();
     match (names.is_empty(), more) {
         (true, _) => String::new(),

@@ -25,7 +25,7 @@ use proptest::{
     test_runner::{Config as RunnerConfig, TestCaseError, TestRunner},
 };
 use virt_forward_policy::{
-    Access, Judgement, Packet, Party, access_of, config::Config, judge, network::Network,
+    Access, Decision, Endpoint, Packet, access_of, config::Config, evaluate, network::Network,
 };
 
 use crate::{
@@ -266,19 +266,19 @@ impl<'a> Policy<'a> {
 
     /// Whether a connection from one guest's own address to another's may be opened.
     fn allows(&self, from: Ipv4Addr, to: Ipv4Addr, packet: Packet) -> bool {
-        let party = |address: Ipv4Addr| {
+        let endpoint = |address: Ipv4Addr| {
             let place = self.world.place_of(address)?;
-            Some(Party {
+            Some(Endpoint {
                 address: IpAddr::V4(address),
                 network: self.network(place),
             })
         };
-        let (Some(from), Some(to)) = (party(from), party(to)) else {
+        let (Some(from), Some(to)) = (endpoint(from), endpoint(to)) else {
             return false;
         };
         let is_outside = from.network.is_none() && to.network.is_none();
-        let judgement = judge(&self.world.config, packet, &from, &to);
-        !is_outside && matches!(judgement, Judgement::Ours { .. })
+        let decision = evaluate(&self.world.config, packet, &from, &to);
+        !is_outside && matches!(decision, Decision::AllowedByPolicy { .. })
     }
 
     fn is_any_open(&self, one: Ipv4Addr, other: Ipv4Addr) -> bool {

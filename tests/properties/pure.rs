@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::Value;
 use virt_forward_policy::{
-    self as policy, Side, Verdict,
-    config::{Config, Who},
+    self as policy, MatrixEndpoint, Reason,
+    config::{Config, Selector, Side},
     network::{Mode, Network},
-    share,
+    overlap,
 };
 use virt_forward_ruleset::table::{self, Batch, Host, Layout, Member};
 use virt_forward_system::state::Record;
@@ -96,7 +96,7 @@ fn is_named(config: &Config, network: &Network, name: &str) -> bool {
     let named = group.is_some_and(|group| {
         group.networks.iter().any(|one| {
             one.is_exactly(&network.name)
-                || one.globs(&network.name) && network.mode != Mode::Isolated
+                || one.glob_matches(&network.name) && network.mode != Mode::Isolated
         })
     });
     match network.groups.as_ref().filter(|_| config.metadata) {
@@ -127,7 +127,7 @@ fn nothing_is_opened_that_is_not_named(case: &Case) {
         let is_open = sets
             .keys()
             .any(|set| set != "bridges" && is_in(set, network));
-        let is_closed = record(&config, network).access.is_none();
+        let is_closed = record(&config, network).access.is_empty();
         assert!(is_open != is_closed, "{network:?}");
     }
     let records: Vec<_> = case
@@ -140,20 +140,29 @@ fn nothing_is_opened_that_is_not_named(case: &Case) {
         .map(|one| (&one.network, &one.access))
         .collect();
     for cell in policy::matrix(&config, &pairs) {
-        let find = |name: &str| case.networks.iter().find(|one| one.name == name).unwrap();
+        let find = |end: &MatrixEndpoint| {
+            let mut networks = case.networks.iter();
+            networks
+                .find(|one| end.network() == Some(&one.name))
+                .unwrap()
+        };
         let (from, to) = (find(&cell.from), find(&cell.to));
         let shares = |name: &&String| is_in(name, from) && is_in(name, to);
         let groups = sets.keys().filter(|name| name.starts_with("group_"));
-        let is_whole = cell.is_ours && cell.verdict == Verdict::Open;
+        let is_whole = matches!(cell.reason, Reason::SameGroup { .. });
         assert_eq!(
             is_whole,
             groups.into_iter().any(|name| shares(&name)),
             "{cell:?}"
         );
-        let by_rule = (1..=config.allows.len()).any(|number| {
-            is_in(&format!("allow_{number}_from"), from) && is_in(&format!("allow_{number}_to"), to)
+        let by_rule = config.allows.iter().any(|rule| {
+            let id = &rule.id;
+            is_in(&format!("allow_{id}_from"), from) && is_in(&format!("allow_{id}_to"), to)
         });
-        assert!(!cell.is_ours || is_whole || by_rule, "{cell:?}");
+        assert!(
+            !cell.reason.is_by_policy() || is_whole || by_rule,
+            "{cell:?}"
+        );
     }
 }
 
@@ -165,30 +174,30 @@ fn no_address_is_captured(case: &Case) {
     let unused = policy::conflicts(&config, &networks, &[]);
     let usable = policy::without(&config, &unused);
     let records: Vec<_> = networks.iter().map(|one| record(&usable, one)).collect();
-    for (number, allow) in config.numbered_allows() {
+    for allow in &config.allows {
         for side in [Side::From, Side::To] {
             let Some(end) = side.of(allow).subnet() else {
                 continue;
             };
             let meant = records.iter().filter(|record| match side {
-                Side::From => record.access.from.contains(&number),
-                Side::To => record.access.to.contains(&number),
+                Side::From => record.access.from.contains(&allow.id),
+                Side::To => record.access.to.contains(&allow.id),
             });
-            let has = |network: &Network| network.ip_subnets().iter().any(|own| share(own, &end));
+            let has = |network: &Network| network.ip_subnets().iter().any(|own| overlap(own, &end));
             let fit = networks
                 .iter()
                 .filter(|one| one.mode != Mode::Isolated && has(one));
             let (meant, fit): (Vec<_>, Vec<_>) = (meant.collect(), fit.collect());
             assert!(meant.is_empty() || fit.len() == 1, "{end}: {fit:?}");
             assert!(meant.iter().all(|record| has(&record.network)), "{end}");
-            let is_all = matches!(side.of(allow).who, Who::Outside(_));
+            let is_all = matches!(side.of(allow).selector, Selector::Outside(_));
             assert!(meant.is_empty() || !is_all, "{end}");
         }
     }
     for record in &records {
         let peers = usable.groups.iter().flat_map(|group| &group.peers);
         for peer in peers {
-            let is_peers = record.access.own.iter().find(|own| share(own, peer));
+            let is_peers = record.access.own.iter().find(|own| overlap(own, peer));
             assert_eq!(is_peers, None, "{record:?}");
         }
         let forged = "203.0.113.7".parse::<std::net::IpAddr>().unwrap();

@@ -248,7 +248,7 @@ fn details() -> impl Strategy<Value = Details> {
 pub fn config() -> impl Strategy<Value = String> {
     let marks = select(vec!["0x10000000", "0x1", "0x80000000"]);
     let groups = collection::vec(group(), 0..3);
-    let rules = collection::vec(rule(), 0..3);
+    let rules = collection::vec((bool::weighted(0.3), rule()), 0..3);
     let parts = (marks, bool::weighted(0.8), bool::ANY, groups, rules);
     let text = parts.prop_map(|(mark, metadata, extra, groups, rules)| {
         let mut text = format!("mark = {mark}\nmetadata = {metadata}\ngroup = [");
@@ -256,7 +256,14 @@ pub fn config() -> impl Strategy<Value = String> {
             text += &format!("\n  {{ name = \"g{number}\", {group} }},");
         }
         text += "\n]\nallow = [\n";
-        text += &rules.concat();
+        for (number, (has_name, rule)) in rules.iter().enumerate() {
+            let name = if *has_name {
+                format!("name = \"r{number}\", ")
+            } else {
+                String::new()
+            };
+            text += &format!("  {{ {name}{rule} }},\n");
+        }
         text += "]\n";
         if extra {
             text += "[gates]\nextra = [\"inet own forward\"]\n";
@@ -289,8 +296,6 @@ fn rule() -> impl Strategy<Value = String> {
         let (tcp, udp) = (tcp.join(", "), udp.join(", "));
         // A rule that allows nothing is an error.
         let icmp = icmp || tcp.is_empty() && udp.is_empty();
-        format!(
-            "  {{ from = {from:?}, to = {to:?}, tcp = [{tcp}], udp = [{udp}], icmp = {icmp} }},\n"
-        )
+        format!("from = {from:?}, to = {to:?}, tcp = [{tcp}], udp = [{udp}], icmp = {icmp}")
     })
 }

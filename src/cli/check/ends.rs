@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 
 use crate::host::Host;
 
@@ -38,7 +38,7 @@ impl Place<'_> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.network {
-            Some(network) => write!(f, "{} in {}", self.address, shown(&network.name)),
+            Some(network) => write!(f, "{} in {}", self.address, escape(&network.name)),
             None => write!(f, "{}", self.address),
         }
     }

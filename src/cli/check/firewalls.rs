@@ -1,6 +1,6 @@
 //! Our table, and every chain of others' that a packet comes by.
 
-use virt_forward_policy::{self as policy, Judgement, netfilter::Family};
+use virt_forward_policy::{self as policy, Decision, netfilter::Family};
 use virt_forward_ruleset::gates::{GateState, Remedy, Site, direct};
 
 use super::{
@@ -34,11 +34,11 @@ fn trusting(interface: &str) -> String {
 
 impl Walk<'_> {
     /// What lets it pass, or does not.
-    pub(super) fn firewalls(&mut self, judgement: &Judgement) {
-        match judgement {
-            Judgement::Ours { .. } => self.gates(),
-            Judgement::Libvirts { .. } => self.refusing(),
-            Judgement::Refused { .. } => {}
+    pub(super) fn firewalls(&mut self, decision: &Decision) {
+        match decision {
+            Decision::AllowedByPolicy { .. } => self.gates(),
+            Decision::AllowedByLibvirt(_) => self.refusing(),
+            Decision::Denied(_) => {}
         }
         self.obstacles();
         if self.is_libvirt_flushed() {
@@ -55,8 +55,8 @@ impl Walk<'_> {
 
     /// Whether libvirt would let it pass without us: it routes to it, or its rules are gone.
     fn passes_libvirt(&self) -> bool {
-        let (from, to) = (self.party(&self.case.from), self.party(&self.case.to));
-        self.is_libvirt_flushed() || policy::passes_alone(&from, &to)
+        let (from, to) = (self.endpoint(&self.case.from), self.endpoint(&self.case.to));
+        self.is_libvirt_flushed() || policy::libvirt_allows(&from, &to)
     }
 
     /// Whether anybody needs the mark.

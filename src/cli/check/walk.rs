@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use virt_forward_policy::{
-    Judgement, Packet, Party,
+    Decision, Endpoint, Packet,
     config::Config,
-    judge,
+    evaluate,
     network::{Mode, Network},
-    sanitize::{argument, arguments, shown},
+    sanitize::{argument, arguments, escape},
 };
 use virt_forward_reconcile::Inspection;
 use virt_forward_system::state::Record;
@@ -79,7 +79,7 @@ impl Walk<'_> {
         if let (Some(one), Some(other)) = (case.from.network, case.to.network)
             && one.name == other.name
         {
-            let name = shown(&one.name);
+            let name = escape(&one.name);
             self.ok("policy", format!("both are in {name}: its bridge passes it on, no firewall of this host's sees it"));
             return Ok(Some(case.from.address));
         }
@@ -94,10 +94,10 @@ impl Walk<'_> {
         let Some(way) = self.ways()? else {
             return Ok(None);
         };
-        let judgement = self.policy();
-        self.firewalls(&judgement);
+        let decision = self.policy();
+        self.firewalls(&decision);
         self.docker(&way);
-        Ok(self.source(&judgement, &way))
+        Ok(self.source(&decision, &way))
     }
 
     fn step(&mut self, step: &'static str, state: Mark, what: String, remedy: &[String]) {
@@ -126,7 +126,7 @@ impl Walk<'_> {
         let Some(network) = place.network else {
             return Ok(());
         };
-        let name = shown(&network.name);
+        let name = escape(&network.name);
         let Some(bridge) = network.routed_bridge() else {
             let what = format!(
                 "{name} is {}: this host does not route it",
@@ -184,57 +184,57 @@ impl Walk<'_> {
         let route = via.map(|via| format!("ip route add {other} via {via}   # in the guest"));
         let what = format!(
             "guests of {} get no default route from libvirt, as it is isolated: they need one to {other}",
-            shown(&network.name)
+            escape(&network.name)
         );
         self.unclear("guest", what, &route.into_iter().collect::<Vec<_>>());
     }
 
-    fn policy(&mut self) -> Judgement {
+    fn policy(&mut self) -> Decision {
         let case = self.case;
         let held = [&case.from, &case.to]
             .into_iter()
             .filter_map(|place| place.network);
         let held: Vec<_> = held.filter(|network| self.is_held(network)).collect();
-        let (from, to) = (self.party(&case.from), self.party(&case.to));
-        let judgement = judge(&case.inspection.wanted.usable, case.packet, &from, &to);
-        match &judgement {
-            Judgement::Ours { why, .. } => self.ok("policy", why.clone()),
-            Judgement::Libvirts { why } => {
+        let (from, to) = (self.endpoint(&case.from), self.endpoint(&case.to));
+        let decision = evaluate(&case.inspection.wanted.usable, case.packet, &from, &to);
+        match &decision {
+            Decision::AllowedByPolicy { grant, .. } => self.ok("policy", grant.to_string()),
+            Decision::AllowedByLibvirt(libvirt) => {
                 self.ok(
                     "policy",
-                    format!("no group and no rule of the config, but {why}"),
+                    format!("no group and no rule of the config, but {libvirt}"),
                 );
             }
-            Judgement::Refused { why, .. } if !held.is_empty() => {
-                let names: Vec<_> = held.iter().map(|one| shown(&one.name)).collect();
+            Decision::Denied(denial) if !held.is_empty() => {
+                let names: Vec<_> = held.iter().map(|one| escape(&one.name)).collect();
                 let names = names.join(" and ");
-                let what = format!("{names} is kept closed until it starts again, and {why}");
+                let what = format!("{names} is kept closed until it starts again, and {denial}");
                 let names = arguments(held.iter().map(|one| one.name.as_str()));
                 self.blocked("policy", what, &[format!("virt-forward apply {names}")]);
             }
-            Judgement::Refused { why, .. } if self.is_libvirt_flushed() => {
-                let what = format!("{why}, but somebody flushed libvirt's rules");
+            Decision::Denied(denial) if self.is_libvirt_flushed() => {
+                let what = format!("{denial}, but somebody flushed libvirt's rules");
                 self.unclear("policy", what, &[]);
             }
-            Judgement::Refused { why, remedy } if remedy.is_empty() => {
-                self.blocked("policy", why.clone(), &[]);
-            }
-            Judgement::Refused { why, remedy } => {
-                let mut lines = vec!["in the config, for example:".to_owned()];
-                lines.extend(remedy.iter().cloned());
-                self.blocked("policy", why.clone(), &lines);
+            Decision::Denied(denial) => {
+                let mut lines = Vec::new();
+                if let Some(example) = denial.example() {
+                    lines.push("in the config, for example:".to_owned());
+                    lines.extend(example.lines());
+                }
+                self.blocked("policy", denial.to_string(), &lines);
             }
         }
-        judgement
+        decision
     }
 
     pub(super) fn is_libvirt_flushed(&self) -> bool {
         self.case.inspection.wanted.is_libvirt_flushed
     }
 
-    pub(super) fn party(&self, place: &Place) -> Party<'_> {
+    pub(super) fn endpoint(&self, place: &Place) -> Endpoint<'_> {
         let record = place.network.and_then(|network| self.record(network));
-        Party {
+        Endpoint {
             address: place.address,
             network: record.map(|record| (&record.network, &record.access)),
         }
@@ -249,16 +249,16 @@ impl Walk<'_> {
         records.find(|record| record.network.name == network.name)
     }
 
-    fn source(&mut self, judgement: &Judgement, way: &Way) -> Option<IpAddr> {
+    fn source(&mut self, decision: &Decision, way: &Way) -> Option<IpAddr> {
         let case = self.case;
         let address = case.from.address;
-        let keeps = match judgement {
-            Judgement::Refused { .. } => return None,
+        let keeps = match decision {
+            Decision::Denied(_) => return None,
             // It is our table that keeps it.
-            Judgement::Ours { keeps_source, .. } => {
+            Decision::AllowedByPolicy { keeps_source, .. } => {
                 *keeps_source && case.inspection.table.is_some()
             }
-            Judgement::Libvirts { .. } => false,
+            Decision::AllowedByLibvirt(_) => false,
         };
         let is_hidden = case
             .from
@@ -297,7 +297,7 @@ impl Walk<'_> {
             let what = format!(
                 "{} needs a route to {} by way of this host",
                 self.case.to.address,
-                shown(&network.name)
+                escape(&network.name)
             );
             self.unclear("way back", what, &["virt-forward routes".to_owned()]);
         }

@@ -1,9 +1,9 @@
-//! `apply`: the manual re-run.
+//! `apply`: reconciles this host with the config.
 
 use std::fmt::Write;
 
 use anyhow::Result;
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
 use virt_forward_ruleset::gates::{GateState, Site};
 use virt_forward_system::{libvirt::status::Active, state::Record};
@@ -11,10 +11,10 @@ use virt_forward_system::{libvirt::status::Active, state::Record};
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, networks::Networks, output};
 
-/// Opens the named networks again, or all and no others.
+/// Opens the named networks again; without names, all active networks and no others.
 pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
-    // Before the lock is taken: libvirt may be waiting for a hook that waits for it.
+    // libvirt is asked before the lock is taken: it may be waiting for a hook that waits for the lock.
     let networks = Networks::find(args.connect.as_deref())?;
     let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
     let active = networks.as_active();
@@ -23,10 +23,10 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
     if let Err(why) = run.apply(networks.clone(), others, active.unread) {
-        match why.is_of_config() {
-            true => misfits.insert(0, why),
-            false => return Err(why.into()),
+        if !why.is_of_config() {
+            return Err(why.into());
         }
+        misfits.insert(0, why);
     }
     let is_meant = |record: &&Record| {
         let mut networks = networks.iter();
@@ -34,23 +34,24 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     };
     let records = store.records()?;
     let records = records.iter().filter(is_meant);
-    let said: String = records.map(|record| said(record) + "\n").collect();
+    let text: String = records.map(|record| outcome(record) + "\n").collect();
     for chain in run.still_closed() {
         output::complain(&format!(
-            "the chain {chain} refuses what is open: virt-forward status tells what opens it"
+            "the chain {chain} blocks what is open: see virt-forward status"
         ));
     }
-    match said.is_empty() {
-        true => output::print("no network is active that could be opened\n")?,
-        false => output::print(&said)?,
+    if text.is_empty() {
+        output::print("no network is active\n")?;
+    } else {
+        output::print(&text)?;
     }
-    if let Some(nothing) = config.opens_nothing() {
-        output::print(&format!("{nothing}\n"))?;
+    if let Some(note) = config.opens_nothing() {
+        output::print(&format!("{note}\n"))?;
     }
-    Ok(complain_of(&misfits))
+    Ok(report(&misfits))
 }
 
-/// Shows what [`apply`] would make.
+/// Prints the desired state that [`apply`] would install.
 pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
@@ -80,69 +81,73 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
         deadline(),
     )?;
     preview.misfits.extend(unknown);
-    output::print(&shown_preview(&preview))?;
-    if let Some(nothing) = config.opens_nothing() {
-        output::print(&format!("# {nothing}\n"))?;
+    output::print(&preview_text(&preview))?;
+    if let Some(note) = config.opens_nothing() {
+        output::print(&format!("# {note}\n"))?;
     }
-    Ok(complain_of(&preview.misfits))
+    Ok(report(&preview.misfits))
 }
 
-/// What the config says in vain: all else of it is done.
-fn complain_of(misfits: &[Error]) -> Exit {
+/// Reports the parts of the config that have no effect.
+fn report(misfits: &[Error]) -> Exit {
     for misfit in misfits {
         output::complain(&misfit.to_string());
     }
-    match misfits.is_empty() {
-        true => Exit::Done,
-        false => Exit::Wrong,
+    if misfits.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Wrong
     }
 }
 
-fn said(record: &Record) -> String {
-    let name = shown(&record.network.name);
+/// `kube03: open to group kube`
+fn outcome(record: &Record) -> String {
+    let name = escape(&record.network.name);
     if let Some(why) = &record.network.fault {
         return format!("{name}: closed: {why}");
     }
-    match record.access.is_none() {
-        _ if record.is_held => format!("{name}: kept closed until it starts again"),
-        true => format!("{name}: closed, the config names it nowhere"),
-        false => format!("{name}: {}", record.access),
+    if record.is_held {
+        return format!("{name}: kept closed until it starts again");
     }
+    if record.access.is_empty() {
+        return format!("{name}: closed, no group or rule names it");
+    }
+    format!("{name}: {}", record.access)
 }
 
-fn shown_preview(preview: &Preview) -> String {
+fn preview_text(preview: &Preview) -> String {
     let mut text = String::from("# networks\n");
     for record in &preview.records {
-        let _ = writeln!(text, "# {}", said(record));
+        let _ = writeln!(text, "# {}", outcome(record));
     }
     match &preview.table {
         Some(table) => text.push_str(table),
-        None => text.push_str("# no network would be open: no table, no gates\n"),
+        None => text.push_str("# no network would be open: no table and no gates\n"),
     }
     if preview.table.is_some() {
         text.push_str("# gates\n");
-        text.extend(preview.survey.all().map(shown_gate));
+        text.extend(preview.survey.all().map(gate_text));
         text.push_str("# settings\n");
-        text.extend(preview.settings.iter().map(shown_setting));
+        text.extend(preview.settings.iter().map(setting_text));
     }
     text
 }
 
-fn shown_gate(site: &Site) -> String {
-    let todo = match site.state {
-        GateState::Present => "stands",
-        GateState::Missing => "would be put in",
-        GateState::Shadowed | GateState::High => "would be put in its place",
-        GateState::NotNeeded => "none is needed",
+fn gate_text(site: &Site) -> String {
+    let action = match site.state {
+        GateState::Present => "present",
+        GateState::Missing => "would be added",
+        GateState::Shadowed | GateState::High => "would be moved",
+        GateState::NotNeeded => "not needed",
     };
-    format!("# {} ({}): {todo}\n", site.chain(), site.owner)
+    format!("# {} ({}): {action}\n", site.chain(), site.owner)
 }
 
-fn shown_setting(setting: &SettingSeen) -> String {
+fn setting_text(setting: &SettingSeen) -> String {
     let now = match (&setting.value, setting.is_right()) {
-        (_, true) => "as it is".to_owned(),
+        (_, true) => "unchanged".to_owned(),
         (Some(value), false) => format!("now {value}"),
-        (None, false) => "no such setting now".to_owned(),
+        (None, false) => "does not exist now".to_owned(),
     };
     let wanted = &setting.wanted;
     format!("# {} = {} ({now})\n", wanted.key.name(), wanted.value)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail};
 use virt_forward_policy::{
     Packet,
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 use virt_forward_reconcile as reconcile;
 
@@ -92,7 +92,7 @@ fn guest(args: &Args, word: &str, networks: &Networks) -> Vec<IpAddr> {
 fn no_end(why: &NoEnd, networks: &Networks) -> Result<Exit> {
     match why {
         NoEnd::Unknown(word) => {
-            let name = shown(word);
+            let name = escape(word);
             if networks.has(word) {
                 let word = argument(word);
                 bail!("network {name} is not active: virsh net-start {word}");

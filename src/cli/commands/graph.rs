@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use virt_forward_policy::{network::Network, sanitize::shown};
+use virt_forward_policy::{network::Network, sanitize::escape};
 
 use super::{config, status::look};
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) fn graph(args: &Args, options: &GraphArgs) -> Result<Exit> {
     let guests = guests::of(args.connect.as_deref(), &active);
     let title = options.title.clone().unwrap_or_else(default_title);
     let graph = Graph::build(&GraphInput {
-        title: shown(&title),
+        title: escape(&title),
         config: &seen.inspection.wanted.usable,
         records,
         status: &seen.status,

@@ -1,13 +1,13 @@
-//! `remove`: closes networks, or takes everything away.
+//! `remove`: closes networks, or removes everything that virt-forward installed.
 
 use anyhow::{Result, bail};
-use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_policy::{config::Config, sanitize::escape};
 use virt_forward_reconcile::Run;
 
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, output};
 
-/// Closes the networks of these names.
+/// Closes the networks with these names.
 pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let store = store();
@@ -15,32 +15,37 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let known = store.records()?;
     let unknown = run.remove(names)?;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
-        output::print(&format!("{}: closed\n", shown(name)))?;
+        output::print(&format!("{}: closed\n", escape(name)))?;
     }
     if !unknown.is_empty() {
-        let unknown: Vec<_> = unknown.iter().map(|name| shown(name)).collect();
-        let known: Vec<_> = known
-            .iter()
-            .map(|record| shown(&record.network.name))
-            .collect();
-        let known = match known.is_empty() {
-            true => "none".to_owned(),
-            false => known.join(", "),
-        };
+        let known = known.iter().map(|record| record.network.name.as_str());
         bail!(
-            "not known to be open: {}; known are: {known}",
-            unknown.join(", ")
+            "not open: {}; open networks: {}",
+            list(&unknown),
+            list(known)
         );
     }
     Ok(Exit::Done)
 }
 
-/// Takes every rule, gate and setting away. No config is read: a wrong one is no reason to
+/// Names for a message.
+fn list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let names: Vec<_> = names
+        .into_iter()
+        .map(|name| escape(name.as_ref()))
+        .collect();
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}
+
+/// Removes every rule, gate and sysctl change. The config is not read: an invalid one is no reason to
 /// keep anything.
 pub(crate) fn all() -> Result<Exit> {
     let store = store();
     let config = Config::closed();
     Run::begin(&store, &config, deadline())?.remove_all()?;
-    output::print("everything of virt-forward is taken off the kernel\n")?;
+    output::print("removed all virt-forward rules, gates and sysctl changes\n")?;
     Ok(Exit::Done)
 }

@@ -1,10 +1,13 @@
-//! `status`: what is open, what is in the way, who reaches whom.
+//! `status`: networks, gates, sysctls and reachability.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
-use virt_forward_policy::{config::Config, sanitize::shown};
+use virt_forward_policy::{config::Config, sanitize::escape};
 use virt_forward_reconcile::{self as reconcile, Error, Inspection};
+use virt_forward_system::state::Standing;
 
-use super::{config, deadline};
+use super::{config, deadline, store};
 use crate::{
     args::{Args, StatusArgs},
     exit::Exit,
@@ -13,24 +16,26 @@ use crate::{
     output,
     paint::Screen,
     settings::Kernel,
-    status::{Seen, Status},
+    status::{Status, StatusInput},
 };
 
-/// Prints the state of things.
-pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
+/// Prints the status of this host.
+pub(crate) fn status(args: &Args, options: &StatusArgs) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
     let look = look(&config, networks)?;
     let status = &look.status;
     let screen = Screen::of_stdout(args.color);
-    let text = if wanted.json {
+    let text = if options.json {
         output::json(status)?
-    } else if let Some(ends) = &wanted.why {
-        match status.reasons(ends, &screen) {
+    } else if let Some(names) = &options.why {
+        match status.reasons(names, &screen) {
             Ok(text) => text,
-            Err(nobody) => {
-                let (nobody, ends) = (shown(&nobody), status.ends());
-                output::complain(&format!("{nobody} is none of those: {ends}"));
+            Err(unknown) => {
+                let (unknown, known) = (escape(&unknown), status.endpoint_labels());
+                output::complain(&format!(
+                    "unknown endpoint {unknown}; expected one of: {known}"
+                ));
                 return Ok(Exit::Wrong);
             }
         }
@@ -38,13 +43,13 @@ pub(crate) fn status(args: &Args, wanted: &StatusArgs) -> Result<Exit> {
         status.for_people(&screen)
     };
     output::print_painted(&text, &screen)?;
-    match wanted.check && !look.is_all_right() {
-        true => Ok(Exit::Differs),
-        false => Ok(Exit::Done),
+    if options.check && !look.is_all_right() {
+        return Ok(Exit::Differs);
     }
+    Ok(Exit::Done)
 }
 
-/// What there is.
+/// The inspection of this host, and the status made from it.
 pub(super) struct Look {
     pub(super) inspection: Inspection,
     pub(super) status: Status,
@@ -56,16 +61,28 @@ impl Look {
     }
 }
 
-/// Looks at the host.
+/// Inspects this host.
 pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
     let unknown = Error::unknown_ends(config, |name| networks.has(name));
     let mut inspection = reconcile::inspect(config, networks.as_active(), deadline())?;
     inspection.wanted.misfits.extend(unknown);
-    let status = Status::of(&Seen {
+    let status = Status::of(&StatusInput {
         config,
         inspection: &inspection,
         host: &Host::ask()?,
         settings: &Kernel,
+        unmanaged: &unmanaged()?,
     });
     Ok(Look { inspection, status })
+}
+
+/// The names of the networks whose start no hook reported.
+fn unmanaged() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for record in store().records()? {
+        if record.standing == Standing::Stranger {
+            names.insert(record.network.name);
+        }
+    }
+    Ok(names)
 }

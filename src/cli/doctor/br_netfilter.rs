@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     netfilter::{ChainName, Family},
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_ruleset::gates::chain_model::{Chain, Chains, Verdict};
 use virt_forward_system::state::Record;
@@ -153,7 +153,7 @@ impl Display for BridgeFilterFinding {
                 sysctl,
                 chain,
             } => {
-                let networks: Vec<_> = networks.iter().map(|name| shown(name)).collect();
+                let networks: Vec<_> = networks.iter().map(|name| escape(name)).collect();
                 write!(
                     f,
                     "guests of {} cannot reach each other within their network: \

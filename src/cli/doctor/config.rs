@@ -8,7 +8,7 @@ use std::{
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     config::{Config, OpensNothing},
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 use virt_forward_reconcile::Error;
 
@@ -133,8 +133,8 @@ impl Display for ConfigFinding {
             Self::UndefinedNetwork { group, network } => write!(
                 f,
                 "group {} names network {}, which is not defined",
-                shown(group),
-                shown(network)
+                escape(group),
+                escape(network)
             ),
             Self::WritableByOthers { path } => write!(
                 f,

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::{argument, shown};
+use virt_forward_policy::sanitize::{argument, escape};
 
 use super::{
     context::Context,
@@ -83,15 +83,15 @@ impl Display for NetworkFinding {
             Self::BridgeMissing { network, bridge } => write!(
                 f,
                 "{}: active in libvirt, but bridge {bridge} does not exist",
-                shown(network)
+                escape(network)
             ),
             Self::BridgeDown { network, bridge } => {
-                write!(f, "{}: bridge {bridge} is down", shown(network))
+                write!(f, "{}: bridge {bridge} is down", escape(network))
             }
             Self::KeptClosed { network } => write!(
                 f,
                 "{}: kept closed until its next start or `virt-forward apply`",
-                shown(network)
+                escape(network)
             ),
         }
     }

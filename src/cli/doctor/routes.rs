@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use ipnet::IpNet;
 use strum::IntoStaticStr;
-use virt_forward_policy::{network::Network, sanitize::argument, share};
+use virt_forward_policy::{network::Network, overlap, sanitize::argument};
 
 use super::{
     context::Context,
@@ -220,7 +220,7 @@ fn restore(context: &Context, network: &Network, bridge: &str, net: &IpNet) -> R
 /// Whether the interface has an address in the subnet, which the check of the subnets reports.
 fn has_address_in(context: &Context, interface: &str, net: &IpNet) -> bool {
     let interface = context.host.interface(interface);
-    interface.is_some_and(|interface| interface.addresses.iter().any(|own| share(own, net)))
+    interface.is_some_and(|interface| interface.addresses.iter().any(|own| overlap(own, net)))
 }
 
 fn parts(context: &Context, network: &Network, bridge: &str, net: &IpNet) -> Vec<RouteFinding> {

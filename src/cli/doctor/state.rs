@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::{network::KernelName, sanitize::shown};
+use virt_forward_policy::{network::KernelName, sanitize::escape};
 use virt_forward_system::state::{Record, Standing, Store};
 
 use super::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
@@ -115,7 +115,7 @@ impl Diagnosis for StateFinding {
 impl Display for StateFinding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| {
-            let names: Vec<_> = names.iter().map(|name| shown(name)).collect();
+            let names: Vec<_> = names.iter().map(|name| escape(name)).collect();
             names.join(", ")
         };
         match self {

@@ -6,8 +6,7 @@ use ipnet::IpNet;
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     network::Network,
-    sanitize::{argument, shown},
-    share,
+    sanitize::{argument, escape},
 };
 
 use super::{
@@ -24,7 +23,7 @@ pub(crate) struct NetworkSubnet {
 
 impl Display for NetworkSubnet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.subnet, shown(&self.network))
+        write!(f, "{} of {}", self.subnet, escape(&self.network))
     }
 }
 
@@ -37,7 +36,7 @@ pub(crate) struct InterfaceSubnet {
 
 impl Display for InterfaceSubnet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.subnet, shown(&self.interface))
+        write!(f, "{} on {}", self.subnet, escape(&self.interface))
     }
 }
 
@@ -176,17 +175,17 @@ fn subnets_of(network: &Network) -> impl Iterator<Item = NetworkSubnet> {
 }
 
 /// The first overlap of two networks.
-fn overlap(one: &Network, other: &Network) -> Option<(NetworkSubnet, NetworkSubnet)> {
+fn common_subnets(one: &Network, other: &Network) -> Option<(NetworkSubnet, NetworkSubnet)> {
     let mut pairs =
         subnets_of(one).flat_map(|net| subnets_of(other).map(move |with| (net.clone(), with)));
-    pairs.find(|(net, with)| share(&net.subnet, &with.subnet))
+    pairs.find(|(net, with)| virt_forward_policy::overlap(&net.subnet, &with.subnet))
 }
 
 fn between_networks(active: &[Network]) -> Vec<SubnetFinding> {
     let mut findings = Vec::new();
     for (at, one) in active.iter().enumerate() {
         for other in active.iter().skip(at + 1) {
-            if let Some((one, other)) = overlap(one, other) {
+            if let Some((one, other)) = common_subnets(one, other) {
                 findings.push(SubnetFinding::BetweenNetworks { one, other });
             }
         }
@@ -198,7 +197,7 @@ fn with_interfaces(network: &Network, interfaces: &[InterfaceSubnet]) -> Vec<Sub
     let mut findings = Vec::new();
     for network in subnets_of(network) {
         for interface in interfaces {
-            if share(&network.subnet, &interface.subnet) {
+            if virt_forward_policy::overlap(&network.subnet, &interface.subnet) {
                 findings.push(SubnetFinding::WithInterface {
                     network: network.clone(),
                     interface: interface.clone(),
@@ -215,13 +214,16 @@ fn if_it_started(
     active: &[Network],
     interfaces: &[InterfaceSubnet],
 ) -> Option<SubnetFinding> {
-    if let Some((inactive, active)) = active.iter().find_map(|other| overlap(network, other)) {
+    if let Some((inactive, active)) = active
+        .iter()
+        .find_map(|other| common_subnets(network, other))
+    {
         return Some(SubnetFinding::InactiveWithNetwork { inactive, active });
     }
     subnets_of(network).find_map(|inactive| {
         let mut overlapping = interfaces
             .iter()
-            .filter(|interface| share(&inactive.subnet, &interface.subnet));
+            .filter(|interface| virt_forward_policy::overlap(&inactive.subnet, &interface.subnet));
         let interface = overlapping.next()?.clone();
         Some(SubnetFinding::InactiveWithInterface {
             inactive,

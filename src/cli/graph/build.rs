@@ -1,11 +1,11 @@
 //! Decides what is in the graph.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use virt_forward_policy::{
-    self as policy, Verdict,
-    config::{Allow, Config, End, Group, Who},
+    self as policy, MatrixEndpoint, Reachability,
+    config::{AllowRule, Config, Group, RuleEndpoint, RuleId, Selector},
     network::{Mode, Network},
-    sanitize::shown,
+    sanitize::escape,
 };
 use virt_forward_system::state::Record;
 
@@ -54,8 +54,8 @@ impl Graph {
         for group in &input.config.groups {
             graph.add_peer_edges(group, &externals);
         }
-        for (number, allow) in input.config.numbered_allows() {
-            graph.add_allow_edge(input.records, &externals, number, allow);
+        for allow in &input.config.allows {
+            graph.add_allow_edge(input.records, &externals, allow);
         }
         graph.flag_inactive_edges();
         graph
@@ -85,13 +85,13 @@ impl Graph {
             .map_or(&[][..], Vec::as_slice);
         let (guests, omitted_guests) = guest_labels(guests);
         self.nodes.push(Node {
-            name: shown(&network.name),
+            name: escape(&network.name),
             state: node_state(network.mode, status),
             mode: status.mode.to_string(),
             bridge: status.bridge.clone(),
             subnets: status.subnets.clone(),
             notes: notes(network, input.status),
-            fault: status.fault.clone(),
+            fault: status.fault.as_ref().map(ToString::to_string),
             guests,
             omitted_guests,
             cluster: groups.first().copied(),
@@ -104,7 +104,7 @@ impl Graph {
         let networks = input.records.iter().map(|record| &record.network);
         let mut roles: Vec<Vec<Role>> = Vec::new();
         let mut externals = Vec::new();
-        for net in policy::ends_outside(input.config, networks) {
+        for net in policy::external_endpoints(input.config, networks) {
             let role = roles_of(input.config, &net);
             let known = roles.iter().position(|known| *known == role);
             let index = known.unwrap_or(roles.len());
@@ -144,26 +144,25 @@ impl Graph {
         &mut self,
         records: &[Record],
         externals: &[(IpNet, usize)],
-        number: usize,
-        allow: &Allow,
+        allow: &AllowRule,
     ) {
         let positions = |is_member: &dyn Fn(&Record) -> bool| -> Vec<usize> {
             let indexed = records.iter().enumerate();
             let members = indexed.filter(|(_, record)| is_member(record));
             members.map(|(index, _)| index).collect()
         };
-        let from = positions(&|record| record.access.from.contains(&number));
-        let to = positions(&|record| record.access.to.contains(&number));
+        let from = positions(&|record| record.access.from.contains(&allow.id));
+        let to = positions(&|record| record.access.to.contains(&allow.id));
         // A subnet without an external node is a part of a network.
-        let part_of_network = |end: &End| {
+        let part_of_network = |end: &RuleEndpoint| {
             let subnet = end.subnet()?;
             let is_external = externals.iter().any(|(net, _)| *net == subnet);
             (!is_external).then_some(subnet)
         };
         self.edges.push(Edge {
             kind: EdgeKind::Allow(AllowLabel {
-                number,
-                traffic: allow.to_string(),
+                id: allow.id.clone(),
+                traffic: allow.traffic.to_string(),
                 from: part_of_network(&allow.from),
                 to: part_of_network(&allow.to),
             }),
@@ -176,14 +175,14 @@ impl Graph {
     /// One side of an allow rule that applies to the networks `nodes`.
     fn edge_ends(
         &self,
-        end: &End,
+        end: &RuleEndpoint,
         nodes: Vec<usize>,
         externals: &[(IpNet, usize)],
     ) -> Vec<EdgeEnd> {
-        match &end.who {
-            Who::Group(name) => self.group(name).map(EdgeEnd::Group).into_iter().collect(),
-            Who::Networks(_) => self.collapse_groups(nodes),
-            Who::Subnet(subnet) | Who::Outside(subnet) => {
+        match &end.selector {
+            Selector::Group(name) => self.group(name).map(EdgeEnd::Group).into_iter().collect(),
+            Selector::Networks(_) => self.collapse_groups(nodes),
+            Selector::Subnet(subnet) | Selector::Outside(subnet) => {
                 let same = externals.iter().filter(|(net, _)| net == subnet);
                 let mut ends: Vec<_> = same.map(|(_, node)| EdgeEnd::External(*node)).collect();
                 ends.extend(self.collapse_groups(nodes));
@@ -250,14 +249,15 @@ fn node_state(mode: Mode, status: &NetworkStatus) -> NodeState {
 
 /// The external traffic of `network` that does not depend on virt-forward, as observed.
 fn notes(network: &Network, status: &Status) -> Vec<Note> {
-    let passes = |from: &str, to: &str| {
+    let passes = |from: &MatrixEndpoint, to: &MatrixEndpoint| {
         let mut pairs = status.outside.iter();
-        let pair = pairs.find(|pair| pair.from == from && pair.to == to);
-        pair.is_none_or(|pair| pair.verdict != Verdict::Closed)
+        let pair = pairs.find(|pair| pair.from == *from && pair.to == *to);
+        pair.is_none_or(|pair| pair.verdict != Reachability::Closed)
     };
-    let name = network.name.as_str();
-    let is_ipv4_blocked = !network.subnets4().is_empty() && !passes(name, "0.0.0.0/0");
-    let is_reachable = passes("0.0.0.0/0", name);
+    let own = MatrixEndpoint::Network(network.name.clone());
+    let internet = MatrixEndpoint::External(IpNet::V4(Ipv4Net::default()));
+    let is_ipv4_blocked = !network.subnets4().is_empty() && !passes(&own, &internet);
+    let is_reachable = passes(&internet, &own);
     let note = match network.mode {
         Mode::Isolated => Some(Note::IsolatedByLibvirt),
         _ if is_ipv4_blocked => Some(Note::NoOutbound),
@@ -269,7 +269,12 @@ fn notes(network: &Network, status: &Status) -> Vec<Note> {
     let has_routed_ipv6 =
         network.mode == Mode::Nat && !network.nat_ipv6 && !network.subnets6().is_empty();
     let mut notes: Vec<_> = note.into_iter().collect();
-    if has_routed_ipv6 && passes("::/0", name) {
+    if has_routed_ipv6
+        && passes(
+            &MatrixEndpoint::External(IpNet::V6(Ipv6Net::default())),
+            &own,
+        )
+    {
         notes.push(Note::RoutedIpv6Inbound);
     }
     notes
@@ -279,7 +284,7 @@ fn notes(network: &Network, status: &Status) -> Vec<Note> {
 fn inactive_node(network: &Network) -> Option<Node> {
     let bridge = network.routed_bridge()?;
     Some(Node {
-        name: shown(&network.name),
+        name: escape(&network.name),
         state: NodeState::Inactive,
         mode: network.mode.word().to_string(),
         bridge: bridge.to_string(),
@@ -301,21 +306,21 @@ fn guest_labels(guests: &[Guest]) -> (Vec<GuestLabel>, usize) {
         guests.len()
     };
     let labels = guests.iter().take(shown_guests).map(|guest| GuestLabel {
-        name: shown(&guest.name),
+        name: escape(&guest.name),
         addresses: guest.addresses.iter().map(ToString::to_string).collect(),
     });
     (labels.collect(), guests.len() - shown_guests)
 }
 
 /// What an external subnet takes part in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Role {
     /// A peer of the group at this position of the config.
     Peer(usize),
-    /// The source of the allow rule of this number.
-    Source(usize),
-    /// The destination of the allow rule of this number.
-    Destination(usize),
+    /// The source of this allow rule.
+    Source(RuleId),
+    /// The destination of this allow rule.
+    Destination(RuleId),
 }
 
 fn roles_of(config: &Config, net: &IpNet) -> Vec<Role> {
@@ -325,12 +330,12 @@ fn roles_of(config: &Config, net: &IpNet) -> Vec<Role> {
             roles.push(Role::Peer(position));
         }
     }
-    for (number, allow) in config.numbered_allows() {
+    for allow in &config.allows {
         if allow.from.subnet().as_ref() == Some(net) {
-            roles.push(Role::Source(number));
+            roles.push(Role::Source(allow.id.clone()));
         }
         if allow.to.subnet().as_ref() == Some(net) {
-            roles.push(Role::Destination(number));
+            roles.push(Role::Destination(allow.id.clone()));
         }
     }
     roles
@@ -339,18 +344,18 @@ fn roles_of(config: &Config, net: &IpNet) -> Vec<Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{graph::fixtures, status::example};
+    use crate::{graph::fixtures, status::fixtures as reference};
 
     fn graph(config: &str, lines: &[&str]) -> Graph {
-        let config = example::config(config);
-        fixtures::graph(&config, example::networks(lines), &Guests::new())
+        let config = reference::config(config);
+        fixtures::graph(&config, reference::networks(lines), &Guests::new())
     }
 
     #[test]
     fn the_state_of_a_node_follows_from_status_and_mode() {
-        let config = example::config(example::ALL);
-        let networks = example::networks(&["kube02 nat 10.17.3.1/24"]);
-        let status = example::status(&config, networks);
+        let config = reference::config(reference::ALL);
+        let networks = reference::networks(&["kube02 nat 10.17.3.1/24"]);
+        let status = reference::status(&config, networks);
         let [network] = <[NetworkStatus; 1]>::try_from(status.networks).unwrap();
         let mut network = network;
         assert_eq!(node_state(Mode::Nat, &network), NodeState::Open);
@@ -368,15 +373,15 @@ mod tests {
 
     #[test]
     fn notes_name_the_traffic_that_libvirt_decides() {
-        let networks = example::networks(&[
+        let networks = reference::networks(&[
             "iso isolated 10.17.1.1/24",
             "nat4 nat 10.17.2.1/24",
             "nat6 nat 10.17.3.1/24 fd00:10:17:3::1/64",
             "routed route 10.17.4.1/24",
             "unfiltered open 10.17.5.1/24",
         ]);
-        let config = example::config(example::ALL);
-        let mut status = example::status(&config, networks.clone());
+        let config = reference::config(reference::ALL);
+        let mut status = reference::status(&config, networks.clone());
         let notes = |status: &Status| -> Vec<_> {
             networks
                 .iter()
@@ -392,7 +397,7 @@ mod tests {
         ];
         assert_eq!(notes(&status), expected);
         for pair in &mut status.outside {
-            pair.verdict = Verdict::Closed;
+            pair.verdict = Reachability::Closed;
         }
         let [isolated, others @ ..] = &notes(&status)[..] else {
             panic!("no network");
@@ -459,9 +464,9 @@ mod tests {
 
     #[test]
     fn an_edge_is_inactive_without_an_open_network_on_a_side() {
-        let config = example::config(example::FOUNDING);
-        let networks = example::founding();
-        let mut status = example::status(&config, networks.clone());
+        let config = reference::config(reference::REFERENCE_CONFIG);
+        let networks = reference::reference_networks();
+        let mut status = reference::status(&config, networks.clone());
         // `isolated` is the end of both rules; the peers reach other networks.
         status.networks[0].state = NetworkState::Blocked;
         let records: Vec<_> = networks
@@ -473,7 +478,7 @@ mod tests {
             config: &config,
             records: &records,
             status: &status,
-            inactive: &example::networks(&["new nat 10.17.8.1/24"]),
+            inactive: &reference::networks(&["new nat 10.17.8.1/24"]),
             guests: &Guests::new(),
         });
         let inactive: Vec<_> = graph.edges.iter().map(|edge| edge.is_inactive).collect();

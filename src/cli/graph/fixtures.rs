@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     guests::{Guest, Guests},
-    status::{NetworkState, example},
+    status::{NetworkState, fixtures as reference},
 };
 
 /// Builds the graph of a host on which everything is in order.
 pub(super) fn graph(config: &Config, networks: Vec<Network>, guests: &Guests) -> Graph {
-    let status = example::status(config, networks.clone());
+    let status = reference::status(config, networks.clone());
     let records: Vec<_> = networks
         .into_iter()
         .map(|network| Record::new(config, network))
@@ -51,8 +51,8 @@ pub(super) fn reference() -> Graph {
         ("kube03".to_owned(), vec![guest("node3", "10.17.4.21")]),
         ("kube05".to_owned(), vec![guest("web", "10.17.5.21")]),
     ]);
-    let config = example::config(example::FOUNDING);
-    graph(&config, example::founding(), &guests)
+    let config = reference::config(reference::REFERENCE_CONFIG);
+    graph(&config, reference::reference_networks(), &guests)
 }
 
 const THREE_GROUPS: &str = "
@@ -111,16 +111,17 @@ pub(super) fn three_groups() -> Graph {
     }
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     graph(
-        &example::config(THREE_GROUPS),
-        example::networks(&lines),
+        &reference::config(THREE_GROUPS),
+        reference::networks(&lines),
         &guests,
     )
 }
 
 /// The named graphs.
 pub(super) fn all() -> Vec<(&'static str, Graph)> {
-    let config = example::config(example::ALL);
-    let without_guests = |lines: &[&str]| graph(&config, example::networks(lines), &Guests::new());
+    let config = reference::config(reference::ALL);
+    let without_guests =
+        |lines: &[&str]| graph(&config, reference::networks(lines), &Guests::new());
     let many: Vec<_> = (0..40)
         .map(|at| format!("net{at:02} nat 10.20.{at}.1/24"))
         .collect();
@@ -193,7 +194,7 @@ fn edge(ends: Vec<EdgeEnd>) -> impl Strategy<Value = Edge> {
         EdgeKind::Peers { keep_source: true },
         EdgeKind::Member,
         EdgeKind::Allow(AllowLabel {
-            number: 1,
+            id: virt_forward_policy::config::RuleId::Number(1),
             traffic: "tcp 22, 80, 443, 30000-32767; udp 53; icmp".to_owned(),
             from: None,
             to: Some("fd00:10:17:4::21/128".parse().unwrap()),

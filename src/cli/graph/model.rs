@@ -2,6 +2,8 @@
 
 use ipnet::IpNet;
 
+use virt_forward_policy::config::RuleId;
+
 use crate::status::NetworkState;
 
 /// A diagram of one host.
@@ -134,8 +136,8 @@ pub(crate) enum EdgeKind {
 /// An allow rule as shown on its edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AllowLabel {
-    /// The position in the config, from 1.
-    pub(crate) number: usize,
+    /// The name or the number of the rule.
+    pub(crate) id: RuleId,
     /// The protocols and ports.
     pub(crate) traffic: String,
     /// The source, where it is only a part of a network.

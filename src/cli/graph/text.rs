@@ -94,7 +94,7 @@ pub(super) fn edge(edge: &Edge) -> String {
             let from = allow.from.as_ref().map(|net| part("from", net));
             let to = allow.to.as_ref().map(|net| part("to", net));
             let parts: String = from.into_iter().chain(to).collect();
-            format!("allow {}: {}{parts}", allow.number, allow.traffic)
+            format!("allow {}: {}{parts}", allow.id, allow.traffic)
         }
         EdgeKind::Member => "also a member".to_owned(),
     };
@@ -134,7 +134,7 @@ mod tests {
     fn an_edge_is_labelled_with_its_traffic() {
         let allow = |from: Option<&str>, to: Option<&str>| {
             EdgeKind::Allow(AllowLabel {
-                number: 1,
+                id: virt_forward_policy::config::RuleId::Number(1),
                 traffic: "tcp 443".to_owned(),
                 from: from.map(|net| net.parse().unwrap()),
                 to: to.map(|net| net.parse().unwrap()),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use virt_forward_policy::{
     Packet,
     netfilter::ChainName,
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 use virt_forward_system::{
     deadline::Deadline,
@@ -103,7 +103,7 @@ fn seated<'a>(place: Place<'a>, choice: Vec<IpAddr>, host: &Host) -> Result<Plac
     let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
         return Ok(place);
     };
-    let name = shown(&network.name);
+    let name = escape(&network.name);
     let is_given = place.kind == Kind::Address;
     if choice.is_empty() && place.kind == Kind::Network {
         bail!("{name} has no room for another address");

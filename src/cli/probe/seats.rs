@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ipnet::IpNet;
-use virt_forward_policy::{Packet, sanitize::shown};
+use virt_forward_policy::{Packet, sanitize::escape};
 
 use crate::{
     check::{Kind, Place},
@@ -76,7 +76,7 @@ impl<'a> Seats<'a> {
 /// The bridge of a place in a network.
 pub(super) fn bridge<'a>(place: &Place, host: &'a Host) -> Result<&'a Interface> {
     let network = place.network.context("it is in no network")?;
-    let name = shown(&network.name);
+    let name = escape(&network.name);
     let bridge = network
         .routed_bridge()
         .ok_or_else(|| anyhow!("{name} has no bridge that this host routes"))?;

@@ -7,7 +7,7 @@ use virt_forward_policy::{
     self as policy,
     config::Config,
     network::{Mode, Network},
-    share,
+    overlap,
 };
 
 use super::{
@@ -71,7 +71,7 @@ impl Inputs<'_> {
         let subnets = self.subnets();
         for (index, first) in subnets.iter().enumerate() {
             for second in subnets.iter().skip(index + 1) {
-                if share(&first.net, &second.net) {
+                if overlap(&first.net, &second.net) {
                     warnings.push(Warning::NetworksOverlap {
                         first: first.clone(),
                         second: second.clone(),
@@ -95,7 +95,7 @@ impl Inputs<'_> {
         }
         for subnet in self.subnets() {
             for (link, interface) in &links {
-                if share(&subnet.net, link) {
+                if overlap(&subnet.net, link) {
                     warnings.push(Warning::OverlapsLink {
                         subnet: subnet.clone(),
                         link: *link,
@@ -122,7 +122,7 @@ impl Inputs<'_> {
         let is_refused = |network: &&Network| {
             let access = policy::access_of(self.config, network);
             let is_closed = matches!(network.mode, Mode::Nat | Mode::Isolated);
-            is_closed && policy::inward(self.config, network, &access).is_empty()
+            is_closed && policy::inbound_grants(self.config, network, &access).is_empty()
         };
         let refused = self.networks.iter().filter(is_refused);
         let networks: Vec<_> = refused.map(|network| network.name.clone()).collect();
@@ -158,7 +158,7 @@ impl Inputs<'_> {
         let mut external = BTreeSet::new();
         for network in self.networks {
             let access = policy::access_of(self.config, network);
-            let nets = policy::outside_of(self.config, &access).into_iter();
+            let nets = policy::external_subnets(self.config, &access).into_iter();
             external.extend(nets.filter(|net| net.prefix_len() > 0));
         }
         let subnets = self.subnets();
@@ -223,7 +223,7 @@ mod tests {
             fixtures::{FixedSettings, host, network, route},
             model::{Plan, RouteOptions},
         },
-        status::example,
+        status::fixtures as reference,
     };
 
     /// `nat` behind its bridge, with the LAN host 192.168.0.30 as a peer.
@@ -238,7 +238,7 @@ mod tests {
     impl Scenario {
         fn new() -> Self {
             Self {
-                config: example::config(
+                config: reference::config(
                     "[[group]]\nname='nat'\nnetworks=['nat*']\npeers=['192.168.0.30']",
                 ),
                 networks: vec![network("nat", "<forward/>", "10.17.4")],
@@ -331,11 +331,11 @@ mod tests {
             networks: vec!["nat".to_owned()],
         }];
         let group = "[[group]]\nname='nat'\nnetworks=['nat*']\n";
-        scenario.config = example::config(group);
+        scenario.config = reference::config(group);
         assert_eq!(scenario.warnings(), refused);
         // A rule towards the external host does not admit it.
         let allow = |from: &str, to: &str| {
-            example::config(&format!(
+            reference::config(&format!(
                 "{group}[[allow]]\nfrom='{from}'\nto='{to}'\ntcp=[22]"
             ))
         };
@@ -344,7 +344,7 @@ mod tests {
         scenario.config = allow("192.168.0.30", "nat");
         assert_eq!(scenario.warnings(), []);
         // libvirt itself admits external hosts to a routed network.
-        scenario.config = example::config(group);
+        scenario.config = reference::config(group);
         scenario.networks = vec![network("nat", "<forward mode='route'/>", "10.17.4")];
         assert_eq!(scenario.warnings(), []);
     }

@@ -108,7 +108,7 @@ fn own_address(
 ) -> Option<IpAddr> {
     let external = networks.iter().flat_map(|network| {
         let access = policy::access_of(config, network);
-        policy::outside_of(config, &access)
+        policy::external_subnets(config, &access)
     });
     let mut targets = external
         .map(|net| net.network())

@@ -21,7 +21,7 @@ use crate::{host::Host, settings::Settings};
 pub(super) fn exported_networks(config: &Config, networks: &[Network]) -> Vec<Network> {
     let is_exported = |network: &&Network| {
         let access = policy::access_of(config, network);
-        let has_external = !policy::outside_of(config, &access).is_empty();
+        let has_external = !policy::external_subnets(config, &access).is_empty();
         network.routed_bridge().is_some() && (network.mode != Mode::Isolated || has_external)
     };
     networks.iter().filter(is_exported).cloned().collect()
@@ -118,7 +118,7 @@ mod tests {
             model::AddressOption,
             warning::Warning,
         },
-        status::example,
+        status::fixtures as reference,
     };
 
     fn plan(config: &Config, options: &RouteOptions) -> Result<Plan, PlanError> {
@@ -276,7 +276,7 @@ mod tests {
             network("iso", "", "10.17.9"),
             network("nat", "<forward/>", "10.17.4"),
         ];
-        let mut config = example::config("[[group]]\nname='all'\nnetworks=['iso', 'nat']");
+        let mut config = reference::config("[[group]]\nname='all'\nnetworks=['iso', 'nat']");
         let names = |config: &Config| -> Vec<_> {
             let exported = exported_networks(config, &networks).into_iter();
             exported.map(|network| network.name).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 use super::{
     formats::FormatError,
@@ -13,7 +13,7 @@ use super::{
 
 impl Display for NetworkSubnet {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{} of {}", self.net, shown(&self.network))
+        write!(f, "{} of {}", self.net, escape(&self.network))
     }
 }
 
@@ -51,7 +51,7 @@ impl Display for Warning {
                 f,
                 "external hosts cannot open connections to {}: add them to the peers of a group \
                  or to an [[allow]] rule as from",
-                joined(networks.iter().map(|name| shown(name)))
+                joined(networks.iter().map(|name| escape(name)))
             ),
             Self::RoutedElsewhere {
                 subnet,

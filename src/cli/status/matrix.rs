@@ -1,30 +1,37 @@
-//! Who reaches whom, for people: in the first of these forms that fits the terminal.
+//! The reachability matrix for people, in the first of these forms that fits the terminal:
 //!
 //! 1. a matrix of words;
-//! 2. one of signs, with numbered columns;
-//! 3. the same two with networks made one that are alike, and a legend;
-//! 4. a list, for each end, of whom it reaches.
+//! 2. a matrix of symbols, with numbered columns;
+//! 3. both with networks of equal reachability merged, and a legend;
+//! 4. a list of destinations for each source.
 
 use std::fmt::Write;
 
-use virt_forward_policy::Verdict;
+use virt_forward_policy::Reachability;
 
-use super::{Status, grid::Grid};
+use super::{
+    compact::{CompactMatrix, MatrixRow},
+    model::Status,
+};
 use crate::{
     output::{self, Cell, Table},
     paint::{Screen, Tone},
 };
 
 const HEAD: &str = "FROM \\ TO";
-const VERDICTS: [Verdict; 3] = [Verdict::Open, Verdict::Limited, Verdict::Closed];
+const VERDICTS: [Reachability; 3] = [
+    Reachability::Open,
+    Reachability::Limited,
+    Reachability::Closed,
+];
 
 pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
-    let grid = Grid::of(status);
-    let singly = grid.with_outside_merged();
+    let grid = CompactMatrix::new(status);
+    let singly = grid.with_external_merged();
     let merged = grid.all_merged();
     let forms = [
-        words as fn(&Grid, &Screen) -> Option<String>,
-        signs as fn(&Grid, &Screen) -> Option<String>,
+        words as fn(&CompactMatrix, &Screen) -> Option<String>,
+        signs as fn(&CompactMatrix, &Screen) -> Option<String>,
     ];
     for grid in [&singly, &merged] {
         if let Some(text) = forms.iter().find_map(|form| form(grid, screen)) {
@@ -34,32 +41,32 @@ pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
     list(&merged, screen) + &legend(&merged, screen)
 }
 
-pub(super) fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Reachability) -> &'static str {
     match verdict {
-        Verdict::Open => "open",
-        Verdict::Limited => "limited",
-        Verdict::Closed => "closed",
+        Reachability::Open => "open",
+        Reachability::Limited => "limited",
+        Reachability::Closed => "closed",
     }
 }
 
-pub(super) fn tone(verdict: Verdict) -> Tone {
+pub(super) fn tone(verdict: Reachability) -> Tone {
     match verdict {
-        Verdict::Open => Tone::Good,
-        Verdict::Limited => Tone::Partial,
-        Verdict::Closed => Tone::Quiet,
+        Reachability::Open => Tone::Good,
+        Reachability::Limited => Tone::Partial,
+        Reachability::Closed => Tone::Quiet,
     }
 }
 
-fn sign(verdict: Verdict) -> &'static str {
+fn sign(verdict: Reachability) -> &'static str {
     match verdict {
-        Verdict::Open => "+",
-        Verdict::Limited => "~",
-        Verdict::Closed => ".",
+        Reachability::Open => "+",
+        Reachability::Limited => "~",
+        Reachability::Closed => ".",
     }
 }
 
-fn words(grid: &Grid, screen: &Screen) -> Option<String> {
-    let labels: Vec<_> = grid.ends.iter().map(super::grid::End::label).collect();
+fn words(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
+    let labels: Vec<_> = grid.rows.iter().map(MatrixRow::label).collect();
     let mut table = Table::new(2);
     table.head([HEAD].into_iter().chain(labels.iter().map(String::as_str)));
     for (from, label) in labels.iter().enumerate() {
@@ -74,8 +81,8 @@ fn words(grid: &Grid, screen: &Screen) -> Option<String> {
     (table.width() <= screen.width).then(|| table.text(screen))
 }
 
-fn signs(grid: &Grid, screen: &Screen) -> Option<String> {
-    let numbers: Vec<_> = (1..=grid.ends.len())
+fn signs(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
+    let numbers: Vec<_> = (1..=grid.rows.len())
         .map(|number| number.to_string())
         .collect();
     let widest = numbers.last().map_or(1, String::len);
@@ -88,11 +95,11 @@ fn signs(grid: &Grid, screen: &Screen) -> Option<String> {
             .into_iter()
             .chain(heads.iter().map(String::as_str)),
     );
-    for (from, end) in grid.ends.iter().enumerate() {
-        // A name that is no wider than half of it leaves room for the rest.
+    for (from, end) in grid.rows.iter().enumerate() {
+        // Names take half of the screen at most.
         let label = output::cut(&end.label(), screen.width / 2);
         let number = heads.get(from).map_or("", String::as_str);
-        let cells = (0..grid.ends.len()).map(|to| match grid.verdict(from, to) {
+        let cells = (0..grid.rows.len()).map(|to| match grid.verdict(from, to) {
             Some(verdict) => Cell::new(tone(verdict), right(sign(verdict))),
             None => Cell::new(Tone::Quiet, right("-")),
         });
@@ -111,22 +118,25 @@ fn signs(grid: &Grid, screen: &Screen) -> Option<String> {
     Some(format!("{}{}\n", table.text(screen), said.join("   ")))
 }
 
-/// Whom each reaches; what is so with the most of them is not told one by one.
-fn list(grid: &Grid, screen: &Screen) -> String {
+/// The destinations of each source; the verdict of most of them does not list them one by one.
+fn list(grid: &CompactMatrix, screen: &Screen) -> String {
     let mut text = String::new();
-    for (from, end) in grid.ends.iter().enumerate() {
+    for (from, end) in grid.rows.iter().enumerate() {
         let label = output::cut(&end.label(), screen.width.saturating_sub(5));
         let _ = writeln!(
             text,
             "{}",
             screen.paint(Tone::Head, &format!("from {label}"))
         );
-        let of = |verdict: Verdict| {
-            let named = grid.ends.iter().enumerate();
+        let of = |verdict: Reachability| {
+            let named = grid.rows.iter().enumerate();
             let named = named.filter(move |(to, _)| grid.verdict(from, *to) == Some(verdict));
-            named.map(|(to, end)| match to == from {
-                true => "each other".to_owned(),
-                false => end.label(),
+            named.map(|(to, end)| {
+                if to == from {
+                    "each other".to_owned()
+                } else {
+                    end.label()
+                }
             })
         };
         let most = VERDICTS
@@ -147,11 +157,11 @@ fn list(grid: &Grid, screen: &Screen) -> String {
     text
 }
 
-/// Who is meant by a label that stands for several; no more than a line, as all networks are in
-/// the first table.
-fn legend(grid: &Grid, screen: &Screen) -> String {
+/// The endpoints of each label that stands for several; cut to one line, as the table of networks
+/// lists them all.
+fn legend(grid: &CompactMatrix, screen: &Screen) -> String {
     let mut text = String::new();
-    for end in grid.ends.iter().filter(|end| end.needs_a_legend()) {
+    for end in grid.rows.iter().filter(|end| end.needs_a_legend()) {
         let line = format!("{}: {}", end.label(), end.members.join(", "));
         let line = output::cut(&line, screen.width);
         let _ = writeln!(text, "{}", screen.paint(Tone::Quiet, &line));

@@ -1,20 +1,24 @@
-//! A status for people.
+//! The status for people.
 
 use std::fmt::Write;
 
-use virt_forward_policy::sanitize::{argument, shown};
+use virt_forward_policy::sanitize::{argument, escape};
 
-use super::{NetworkState, NetworkStatus, Status, matrix::matrix};
+use super::{
+    fault::{NetworkFault, NetworkState},
+    matrix::matrix,
+    model::{FirewalldState, LibvirtState, NetworkStatus, Status, SysctlStatus, TableState},
+};
 use crate::{
     output::{self, Cell, Table},
     paint::{Screen, Tone},
 };
 
 impl Status {
-    /// Networks, who reaches whom, and what is wrong.
+    /// Networks, reachability and problems.
     pub(crate) fn for_people(&self, screen: &Screen) -> String {
         if self.networks.is_empty() {
-            let none = "no network is active that could be opened\n";
+            let none = "no network is active\n";
             return format!("{none}{}{}", self.note(screen), self.remarks(screen));
         }
         let mut text = self.networks_for_people(screen);
@@ -38,75 +42,67 @@ impl Status {
         for network in &self.networks {
             let mut subnets = network.subnets.iter();
             table.rows.push(vec![
-                Cell::plain(shown(&network.name)),
+                Cell::plain(escape(&network.name)),
                 Cell::plain(&network.bridge),
                 Cell::plain(network.mode),
                 Cell::new(network.state.tone(), network.state.word()),
                 Cell::plain(network.access.groups.join(" ")),
                 Cell::plain(subnets.next().cloned().unwrap_or_default()),
             ]);
-            // A subnet a line, under the first: two would be too wide for a terminal.
+            // Further subnets go below the first: two would be too wide for a terminal.
             for subnet in subnets {
                 let mut row = vec![Cell::default(); heads.len() - 1];
                 row.push(Cell::plain(subnet));
                 table.rows.push(row);
             }
         }
-        match table.width() <= screen.width {
-            true => table.text(screen),
-            false => self.networks.iter().map(|one| one.folded(screen)).collect(),
+        if table.width() <= screen.width {
+            return table.text(screen);
         }
+        self.networks.iter().map(|one| one.folded(screen)).collect()
     }
 
-    /// What is wrong, each with what to do.
+    /// The problems, each with its solution.
     fn remarks(&self, screen: &Screen) -> String {
         let mut remarks = Vec::new();
         let wrapped = |text: &str| output::wrapped(text, screen.width);
         match self.table {
-            "missing" => remarks.push(wrapped("our table is not there: virt-forward apply")),
-            "differs" => {
+            TableState::Right => {}
+            TableState::Missing => {
                 remarks.push(wrapped(
-                    "our table is not as it should be: virt-forward apply",
+                    "the table inet virt_forward is missing: virt-forward apply",
                 ));
             }
-            _ => {}
+            TableState::Differs => {
+                remarks.push(wrapped(
+                    "the table inet virt_forward is out of sync: virt-forward apply",
+                ));
+            }
         }
-        let mut networks = self.networks.iter();
-        let any_open = networks.any(|network| !network.access.is_none());
-        if self.libvirt == "flushed" {
+        if self.libvirt == LibvirtState::Flushed {
             remarks.push(wrapped(
-                "libvirt's own rules are gone: somebody flushed them. It cannot start a network \
-                 before its daemon restarts: systemctl restart libvirtd (or virtnetworkd)",
+                "libvirt's own rules are gone: another program flushed them. libvirt cannot start \
+                 a network before its daemon restarts: systemctl restart libvirtd (or virtnetworkd)",
             ));
         }
-        if self.firewalld == "closed" {
-            remarks.push(wrapped("firewalld keeps the peers out: virt-forward apply"));
+        if self.firewalld == FirewalldState::Closed {
+            remarks.push(wrapped(
+                "firewalld lacks the rules for peers: virt-forward apply",
+            ));
         }
         remarks.extend(self.troubles.iter().map(|trouble| wrapped(trouble)));
+        let mut networks = self.networks.iter();
+        let is_any_open = networks.any(|network| !network.access.is_empty());
         let gates = self.gates.iter();
-        remarks.extend(gates.filter_map(|gate| gate.remark(any_open, screen.width)));
-        let is_wrong = |value: &Option<String>, wanted| value.as_ref() != Some(wanted);
-        let settings = self.sysctls.iter();
-        for setting in settings.filter(|one| is_wrong(&one.value, &one.wanted)) {
-            let value = setting.value.as_deref().unwrap_or("not there");
-            let (key, wanted) = (&setting.key, &setting.wanted);
-            remarks.push(wrapped(&format!(
-                "{key} is {value}, not {wanted}: virt-forward apply"
-            )));
-        }
-        let down = |network: &&NetworkStatus| network.state == NetworkState::Down;
+        remarks.extend(gates.filter_map(|gate| gate.problem(is_any_open, screen.width)));
+        let sysctls = self.sysctls.iter().filter_map(SysctlStatus::problem);
+        remarks.extend(sysctls.map(|text| wrapped(&text)));
         let networks = self.networks.iter();
-        remarks.extend(networks.filter(down).map(NetworkStatus::down_remark));
-        for network in self.networks.iter().filter(|network| network.held) {
-            let name = shown(&network.name);
-            let remark = wrapped(&format!("{name} is kept closed until it starts again:"));
-            let name = argument(&network.name);
-            remarks.push(format!("{remark}\n  virt-forward apply {name}"));
+        remarks.extend(networks.filter_map(|network| network.problem(screen.width)));
+        if remarks.is_empty() {
+            return String::new();
         }
-        match remarks.is_empty() {
-            true => String::new(),
-            false => format!("\n{}\n", screen.paint(Tone::Bad, &remarks.join("\n"))),
-        }
+        format!("\n{}\n", screen.paint(Tone::Bad, &remarks.join("\n")))
     }
 }
 
@@ -121,11 +117,11 @@ impl NetworkState {
 }
 
 impl NetworkStatus {
-    /// In some lines, where the terminal is too narrow for the table.
+    /// The network in a few lines, for terminals too narrow for the table.
     fn folded(&self, screen: &Screen) -> String {
         let width = screen.width;
         let state = self.state.word();
-        let name = output::cut(&shown(&self.name), width.saturating_sub(state.len() + 1));
+        let name = output::cut(&escape(&self.name), width.saturating_sub(state.len() + 1));
         let (name, state) = (
             screen.paint(Tone::Head, &name),
             screen.paint(self.state.tone(), state),
@@ -142,17 +138,51 @@ impl NetworkStatus {
         text
     }
 
-    /// What to do about a bridge that is not up.
-    fn down_remark(&self) -> String {
+    /// The problem with the network that `virt-forward apply` alone does not solve.
+    fn problem(&self, width: usize) -> Option<String> {
         let Self { name, bridge, .. } = self;
-        match self.is_bridge_there {
-            true => format!("{bridge} is not up: ip link set {bridge} up"),
-            false => format!(
-                "{bridge} is gone, though libvirt takes {} for active:\n  \
-                 virsh net-destroy {name}; virsh net-start {name}",
-                shown(name),
-                name = argument(name)
+        let (label, word) = (escape(name), argument(name));
+        let (text, command) = match self.fault.as_ref()? {
+            NetworkFault::BridgeMissing { .. } => (
+                format!("{bridge} does not exist, although libvirt has {label} active:"),
+                format!("virsh net-destroy {word}; virsh net-start {word}"),
             ),
+            NetworkFault::BridgeDown { .. } => {
+                return Some(format!("{bridge} is not up: ip link set {bridge} up"));
+            }
+            NetworkFault::Held => (
+                format!("{label} is kept closed until it starts again:"),
+                format!("virt-forward apply {word}"),
+            ),
+            NetworkFault::Unmanaged => (
+                format!("{label} is active, but no hook reported its start:"),
+                format!("virt-forward apply {word}"),
+            ),
+            NetworkFault::Xml(_) if self.held => (
+                format!("{label} is kept closed until it starts again:"),
+                format!("virt-forward apply {word}"),
+            ),
+            NetworkFault::Xml(_)
+            | NetworkFault::Sysctl { .. }
+            | NetworkFault::NotInTable
+            | NetworkFault::GateMissing { .. }
+            | NetworkFault::GateShadowed { .. }
+            | NetworkFault::ChainBlocks { .. } => return None,
+        };
+        Some(format!("{}\n  {command}", output::wrapped(&text, width)))
+    }
+}
+
+impl SysctlStatus {
+    /// The difference to the desired value, if any.
+    fn problem(&self) -> Option<String> {
+        let Self { key, value, wanted } = self;
+        match value {
+            Some(value) if value == wanted => None,
+            Some(value) => Some(format!(
+                "{key} is {value}, not {wanted}: virt-forward apply"
+            )),
+            None => Some(format!("{key} does not exist: virt-forward apply")),
         }
     }
 }

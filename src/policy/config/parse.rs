@@ -1,39 +1,31 @@
-//! What the admin wrote, before and while it is checked.
+//! The text of the config, parsed and checked.
 
-use std::net::IpAddr;
-
-use globset::{GlobBuilder, GlobSet};
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Config, Fault, Group, Lines, MarkBit, OnError, Pattern,
-    allow_rule::{AllowTable, allows},
+    error::{ChainFault, ConfigError, ConfigFault, ParseError, Table},
+    group::Group,
+    location::LineIndex,
+    mark::MarkBit,
+    model::Config,
+    name::is_name,
+    on_error::OnError,
+    parse_allow::{AllowTable, allow_rules},
+    values::{pattern, subnet},
 };
 use crate::netfilter::{ChainName, Family, TABLE};
-
-/// A group's name becomes part of a set's name; nft takes far longer ones.
-const LONGEST_GROUP: usize = 32;
-/// Of a network's name, or a glob on it, in bytes. A name is also a file's, with 255 at most.
-const LONGEST_PATTERN: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     mark: Option<Spanned<i64>>,
-    on_error: Option<OnErrorWord>,
+    on_error: Option<OnError>,
     metadata: Option<bool>,
     group: Option<Vec<Spanned<GroupTable>>>,
     allow: Option<Vec<Spanned<AllowTable>>>,
-    gates: Option<Gates>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OnErrorWord {
-    Ignore,
-    Refuse,
+    gates: Option<GatesTable>,
 }
 
 #[derive(Deserialize)]
@@ -47,202 +39,162 @@ struct GroupTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Gates {
+struct GatesTable {
     extra: Option<Vec<Spanned<String>>>,
 }
 
-/// Reads the file's text and checks all of it.
-pub(super) fn parse(text: &str) -> Result<Config, Fault> {
+impl Config {
+    /// Parses and checks `text`, the text of the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// The first fault of the text, with its line.
+    pub fn read(text: &str, path: String) -> Result<Self, ConfigError> {
+        match parse(text) {
+            Ok(config) => Ok(Self { path, ..config }),
+            Err(ParseError { at, fault }) => Err(ConfigError::Wrong {
+                path,
+                line: LineIndex::new(text).line(at),
+                fault,
+                on_error: on_error(text),
+            }),
+        }
+    }
+}
+
+/// Parses the file's text and checks all of it.
+pub(super) fn parse(text: &str) -> Result<Config, ParseError> {
     let file: File = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        let why = error.message().trim_end().replace('\n', ", ");
-        let why = match key_at(text, at) {
-            Some(key) if !why.contains(key) => format!("{key}: {why}"),
-            _ => why,
-        };
-        Fault { at, why }
+        let key = key_at(text, at).map(str::to_owned);
+        let message = error.message().trim_end().replace('\n', ", ");
+        ParseError::new(at, ConfigFault::Toml { key, message })
     })?;
     let default = Config::default();
-    let lines = Lines::of(text);
+    let lines = LineIndex::new(text);
     let groups = groups(&lines, file.group.unwrap_or_default())?;
     Ok(Config {
         mark: file.mark.map_or(Ok(default.mark), |mark| mark_bit(&mark))?,
-        on_error: match file.on_error {
-            Some(OnErrorWord::Refuse) => OnError::Refuse,
-            Some(OnErrorWord::Ignore) | None => OnError::Ignore,
-        },
+        on_error: file.on_error.unwrap_or(default.on_error),
         metadata: file.metadata.unwrap_or(default.metadata),
-        allows: allows(&lines, file.allow.unwrap_or_default(), &groups)?,
+        allows: allow_rules(&lines, file.allow.unwrap_or_default(), &groups)?,
         groups,
         extra: extra(file.gates)?,
         path: default.path,
     })
 }
 
-/// The key that the line of the byte at `at` gives a value to: the parser says what is wrong
-/// with a value, not whose it is.
+/// The key whose value the byte at `at` belongs to, where both are in one line: the parser reports
+/// what is wrong with a value, not its key.
 fn key_at(text: &str, at: usize) -> Option<&str> {
     let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
-    Some(key.trim())
+    (at - start > key.len()).then(|| key.trim())
 }
 
-/// `on_error` alone, of a file that is wrong elsewhere.
+/// `on_error` alone, of a file with a fault elsewhere.
 pub(super) fn on_error(text: &str) -> OnError {
-    let table = text.parse::<toml::Table>();
-    let refuse = table
-        .is_ok_and(|table| table.get("on_error").and_then(toml::Value::as_str) == Some("refuse"));
-    if refuse {
-        OnError::Refuse
-    } else {
-        OnError::Ignore
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    match table.get("on_error").and_then(toml::Value::as_str) {
+        Some("refuse") => OnError::Refuse,
+        _ => OnError::Ignore,
     }
 }
 
-fn extra(gates: Option<Gates>) -> Result<Vec<ChainName>, Fault> {
+fn extra(gates: Option<GatesTable>) -> Result<Vec<ChainName>, ParseError> {
     let names = gates.and_then(|gates| gates.extra).unwrap_or_default();
     names.iter().map(chain).collect()
 }
 
-/// `inet filter forward`
-fn chain(name: &Spanned<String>) -> Result<ChainName, Fault> {
-    let text = name.get_ref();
-    let wrong = |what: &str| {
-        Err(Fault {
-            at: name.span().start,
-            why: format!("\"{text}\" in extra of [gates]: {what}"),
-        })
-    };
+/// Parses `inet filter forward`.
+fn chain(name: &Spanned<String>) -> Result<ChainName, ParseError> {
+    parse_chain(name.get_ref()).map_err(|reason| {
+        let text = name.get_ref().clone();
+        ParseError::new(
+            name.span().start,
+            ConfigFault::InvalidChain { text, reason },
+        )
+    })
+}
+
+fn parse_chain(text: &str) -> Result<ChainName, ChainFault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let [family, table, chain] = words[..] else {
-        return wrong("a chain is FAMILY TABLE CHAIN, like \"inet filter forward\"");
+        return Err(ChainFault::Words);
     };
     let family = match family {
         "ip" => Family::Ip,
         "ip6" => Family::Ip6,
         "inet" => Family::Inet,
-        _ => return wrong("the family is none of ip, ip6, inet"),
+        _ => return Err(ChainFault::Family),
     };
     if family == TABLE.family && table == TABLE.name {
-        return wrong("virt_forward is virt-forward's own table");
+        return Err(ChainFault::OwnTable);
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
-    if !table.chars().chain(chain.chars()).all(plain) {
-        return wrong("names have letters, digits, '_', '-', '.', '/' and '\\' only");
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
+    if !table.chars().chain(chain.chars()).all(is_plain) {
+        return Err(ChainFault::Characters);
     }
     Ok(ChainName::nft(family, table, chain))
 }
 
-fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, Fault> {
+fn mark_bit(mark: &Spanned<i64>) -> Result<MarkBit, ParseError> {
     let value = *mark.get_ref();
-    MarkBit::new(value).ok_or_else(|| Fault {
-        at: mark.span().start,
-        why: format!("mark = {value:#x} is not one bit of 32, like 0x10000000"),
-    })
+    MarkBit::new(value).ok_or_else(|| ParseError::new(mark.span().start, ConfigFault::Mark(value)))
 }
 
-fn groups(lines_of: &Lines, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, Fault> {
+fn groups(lines: &LineIndex, tables: Vec<Spanned<GroupTable>>) -> Result<Vec<Group>, ParseError> {
     let mut groups: Vec<Group> = Vec::new();
     for table in tables {
-        let at = table.span().start;
-        let missing = |key| Fault {
-            at,
-            why: format!("a [[group]] without {key}"),
-        };
-        let table = table.into_inner();
-        let name = table.name.ok_or_else(|| missing("name"))?;
-        let networks = table.networks.ok_or_else(|| missing("networks"))?;
-        check_name(&name, &groups)?;
-        let written = table.peers.unwrap_or_default();
-        let peers: Vec<_> = written
-            .iter()
-            .map(|one| subnet(one, "peers"))
-            .collect::<Result<_, _>>()?;
-        let lines = written.iter().map(|one| lines_of.at(one.span().start));
-        groups.push(Group {
-            name: name.into_inner(),
-            networks: networks
-                .into_iter()
-                .map(|text| pattern(text, "networks"))
-                .collect::<Result<_, _>>()?,
-            peers: IpNet::aggregate(&peers),
-            peer_lines: peers.iter().copied().zip(lines).collect(),
-            keep_source: table.keep_source.unwrap_or(false),
-        });
+        let group = group(lines, table, &groups)?;
+        groups.push(group);
     }
     Ok(groups)
 }
 
-fn check_name(name: &Spanned<String>, before: &[Group]) -> Result<(), Fault> {
-    let text = name.get_ref();
-    let why = if before.iter().any(|group| group.name == *text) {
-        format!("the group name \"{text}\" is there twice")
-    } else if !is_group_name(text) {
-        format!(
-            "the group name \"{text}\" is not 1 to {LONGEST_GROUP} letters, digits, '_', '-' or '.'"
-        )
+fn group(
+    lines: &LineIndex,
+    table: Spanned<GroupTable>,
+    earlier: &[Group],
+) -> Result<Group, ParseError> {
+    let at = table.span().start;
+    let missing = |key| {
+        let table = Table::Group;
+        ParseError::new(at, ConfigFault::MissingKey { table, key })
+    };
+    let table = table.into_inner();
+    let name = table.name.ok_or_else(|| missing("name"))?;
+    let networks = table.networks.ok_or_else(|| missing("networks"))?;
+    check_name(&name, earlier)?;
+    let written = table.peers.unwrap_or_default();
+    let mut peers = Vec::new();
+    let mut peer_lines = Vec::new();
+    for peer in &written {
+        let net = subnet(peer, "peers")?;
+        peers.push(net);
+        peer_lines.push((net, lines.line(peer.span().start)));
+    }
+    Ok(Group {
+        name: name.into_inner(),
+        networks: networks
+            .into_iter()
+            .map(|text| pattern(text, "networks"))
+            .collect::<Result<_, _>>()?,
+        peers: IpNet::aggregate(&peers),
+        peer_lines,
+        keep_source: table.keep_source.unwrap_or(false),
+    })
+}
+
+fn check_name(name: &Spanned<String>, earlier: &[Group]) -> Result<(), ParseError> {
+    let table = Table::Group;
+    let text = name.get_ref().clone();
+    let fault = if earlier.iter().any(|group| group.name == text) {
+        ConfigFault::DuplicateName { table, name: text }
+    } else if !is_name(&text) {
+        ConfigFault::InvalidName { table, name: text }
     } else {
         return Ok(());
     };
-    let at = name.span().start;
-    Err(Fault { at, why })
-}
-
-/// Whether that may be part of a set's name in our table.
-pub(crate) fn is_group_name(name: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
-    (1..=LONGEST_GROUP).contains(&name.len()) && name.bytes().all(plain)
-}
-
-/// `192.168.0.0/24`, `fd00:1::/64`, or one address.
-pub(super) fn subnet(text: &Spanned<String>, key: &str) -> Result<IpNet, Fault> {
-    let wrong = |what: String| Fault {
-        at: text.span().start,
-        why: format!("\"{}\" in {key} {what}", text.get_ref()),
-    };
-    let address = text.get_ref().parse::<IpAddr>().map(IpNet::from);
-    let subnet = address.or_else(|_| text.get_ref().parse::<IpNet>());
-    let subnet = subnet.map_err(|_| {
-        wrong("is no subnet: write it like \"192.168.0.0/24\" or \"fd00:1::/64\"".to_owned())
-    })?;
-    match subnet.trunc() == subnet {
-        true => Ok(subnet),
-        false => Err(wrong(format!(
-            "is an address in {}: write the one or the other",
-            subnet.trunc()
-        ))),
-    }
-}
-
-pub(super) fn pattern(text: Spanned<String>, key: &str) -> Result<Pattern, Fault> {
-    let at = text.span().start;
-    let text = text.into_inner();
-    if text.is_empty() {
-        let why = format!("an empty name in {key}: name a network, or \"*\" for all");
-        return Err(Fault { at, why });
-    }
-    if text.len() > LONGEST_PATTERN {
-        let why = format!("a name in {key} is longer than {LONGEST_PATTERN} bytes: \"{text}\"");
-        return Err(Fault { at, why });
-    }
-    if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
-        return Ok(Pattern { text, glob: None });
-    }
-    match glob(&text) {
-        Ok(glob) => Ok(Pattern {
-            glob: Some(glob),
-            text,
-        }),
-        Err(error) => Err(Fault {
-            at,
-            why: format!("\"{text}\" in {key} is no glob: {}", error.kind()),
-        }),
-    }
-}
-
-/// As a set of one: a glob on its own is made with a panic where its regular expression is too
-/// deeply nested.
-pub(super) fn glob(text: &str) -> Result<GlobSet, globset::Error> {
-    let glob = GlobBuilder::new(text).backslash_escape(true).build()?;
-    GlobSet::builder().add(glob).build()
+    Err(ParseError::new(name.span().start, fault))
 }

@@ -1,15 +1,13 @@
-//! How much a network may call its own.
+//! Limits on the addresses that a network may own.
 //!
 //! What a network owns decides which sources its guests may use, and each subnet becomes an element
-//! of a set. Who may define networks need not be root, so both have an upper limit: without one, two
+//! of a set. Users who may define networks need not be root, so both have an upper limit: without one, two
 //! routes of half the Internet each would make every source a guest's own, and fifty thousand
 //! subnets would keep every rebuild of the table busy for half a minute.
 
 use std::fmt;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
-use super::Network;
 
 /// Most subnets of one network, after aggregation.
 pub const MOST_SUBNETS: usize = 1024;
@@ -18,12 +16,12 @@ const MOST_IPV4: u128 = 1 << 25;
 /// Most IPv6 addresses: as many as there are unique local ones (RFC 4193).
 const MOST_IPV6: u128 = 1 << 121;
 
-/// Why a network is known, and closed whatever the config says.
+/// A limit that a network exceeds: it is known, and closed whatever the config says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
     /// Its `<ip>` elements alone hold too many addresses.
     Addresses,
-    /// It has more than [`MOST_SUBNETS`].
+    /// It has more than [`MOST_SUBNETS`] subnets.
     Subnets,
 }
 
@@ -42,9 +40,9 @@ impl fmt::Display for Excess {
 /// The subnets of one family, aggregated and within the limit.
 pub(super) struct Bounded<N> {
     pub(super) subnets: Vec<N>,
-    /// The routes are left out, as they make it too broad.
+    /// Whether the routes are left out, as they hold too many addresses.
     pub(super) is_without_routes: bool,
-    /// Even without them it is too broad.
+    /// Whether there are too many addresses even without routes.
     pub(super) is_too_broad: bool,
 }
 
@@ -58,7 +56,7 @@ pub(super) fn ipv6(ip: Vec<Ipv6Net>, routes: Vec<Ipv6Net>) -> Bounded<Ipv6Net> {
     bounded(ip, routes, Ipv6Net::aggregate, size, MOST_IPV6)
 }
 
-/// Breadth is judged after aggregation: two halves are a whole.
+/// Addresses are counted after aggregation.
 fn bounded<N: Clone>(
     ip: Vec<N>,
     routes: Vec<N>,
@@ -85,22 +83,6 @@ fn addresses(bits: u8) -> u128 {
     1_u128.checked_shl(bits.into()).unwrap_or(u128::MAX)
 }
 
-impl Network {
-    /// Drops what is beyond the limits and would only be carried along: of too many subnets one more
-    /// than allowed stays, so that the network is still seen to have too many.
-    pub(super) fn trimmed(mut self) -> Self {
-        if self.addresses.len() + self.routes.len() <= MOST_SUBNETS {
-            return self;
-        }
-        let own: Vec<_> = owned(&self.addresses).chain(owned(&self.routes)).collect();
-        let mut all = IpNet::aggregate(&own);
-        all.truncate(MOST_SUBNETS + 1);
-        self.addresses.truncate(MOST_SUBNETS + 1);
-        self.routes = all;
-        self
-    }
-}
-
 /// A default route through a guest (`<route address='0.0.0.0' prefix='0'>`) makes no address the
 /// network's own.
 pub(super) fn owned(nets: &[IpNet]) -> impl Iterator<Item = IpNet> + '_ {
@@ -110,8 +92,8 @@ pub(super) fn owned(nets: &[IpNet]) -> impl Iterator<Item = IpNet> + '_ {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::network;
     use super::*;
+    use crate::network::{Network, model::tests::network};
 
     fn shown(network: &Network) -> Vec<String> {
         network.subnets().iter().map(ToString::to_string).collect()

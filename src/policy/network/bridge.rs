@@ -1,5 +1,4 @@
-//! The name of a bridge, checked once: as one that rules can name, and as one that the kernel can
-//! have.
+//! Names of bridges, checked once: names that rules can contain, and names that the kernel accepts.
 
 use std::{fmt, str::FromStr};
 
@@ -7,29 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::sanitize;
 
-/// Longest interface name the kernel takes (`IFNAMSIZ` less the final NUL).
+/// Longest interface name that the kernel accepts (`IFNAMSIZ` less the final NUL).
 const LONGEST: usize = 15;
 
 /// An interface name that means the same to the kernel, nft, iptables and a path.
 ///
-/// The kernel takes any byte but `/`, `:` and white space. A trailing `*` is a wildcard
-/// to nft and a trailing `+` to iptables, a `"` ends nft's quotes, `..` leaves a folder.
-/// `all` and `default` are no interfaces but folders of /proc/sys/net/*/conf that concern all
-/// of them. So neither of these is taken, and only letters, digits, `_`, `-` and `.`, which is
-/// what libvirt's own schema says but for `\` (src/conf/schemas/basictypes.rng, `deviceName`).
+/// The kernel accepts any byte except `/`, `:` and white space. A trailing `*` is a wildcard to nft
+/// and a trailing `+` to iptables, a `"` ends nft's quotes, `..` leaves a directory, and `all` and
+/// `default` are directories of /proc/sys/net/*/conf that concern all interfaces. None of these is
+/// accepted, only letters, digits, `_`, `-` and `.`, as in libvirt's own schema except for `\`
+/// (src/conf/schemas/basictypes.rng, `deviceName`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BridgeName(String);
 
-/// Why a name is no [`BridgeName`].
+/// A name that is not a [`BridgeName`], or not a [`KernelName`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "bridge name \"{}\" cannot be used in a rule: 1 to 15 letters, digits, '_', '-' or '.'",
-    sanitize::shown(.0)
+    sanitize::escape(.0)
 )]
-pub struct BadBridgeName(String);
+pub struct InvalidBridgeName(String);
 
-/// An interface name as the kernel takes it (net/core/dev.c, `dev_valid_name`): 1 to 15 bytes
+/// An interface name that the kernel accepts (net/core/dev.c, `dev_valid_name`): 1 to 15 bytes
 /// other than `/`, `:` and white space, and neither `.` nor `..`.
 ///
 /// A network whose bridge has such a name is known by it and stays closed, unless the name is a
@@ -40,12 +39,12 @@ pub struct BadBridgeName(String);
 pub struct KernelName(String);
 
 impl KernelName {
-    /// The name as the kernel knows it.
+    /// The name in the kernel.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name in nft's words, where it has any. nft reads a trailing `*` as a wildcard unless a
+    /// The name in nft's syntax, where nft can express it. nft reads a trailing `*` as a wildcard unless a
     /// `\` stands before it, within the 15 bytes that a name may have, and a leading `@` in JSON
     /// as the name of a set (nftables: src/evaluate.c, `expr_evaluate_string`; src/parser_json.c,
     /// `json_parse_immediate`).
@@ -65,13 +64,14 @@ impl KernelName {
         Self::stem_of(&self.0)
     }
 
-    /// The same of any interface's name.
+    /// The same for the name of any interface.
     pub fn stem_of(name: &str) -> String {
         let mut stem = String::new();
         for byte in name.bytes() {
-            match is_plain(byte) {
-                true => stem.push(char::from(byte)),
-                false => stem.push_str(&format!("%{byte:02x}")),
+            if is_plain(byte) {
+                stem.push(char::from(byte));
+            } else {
+                stem.push_str(&format!("%{byte:02x}"));
             }
         }
         stem
@@ -79,23 +79,23 @@ impl KernelName {
 }
 
 impl FromStr for KernelName {
-    type Err = BadBridgeName;
+    type Err = InvalidBridgeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let fits = (1..=LONGEST).contains(&name.len());
-        // The kernel's isspace() takes 0xa0 for a space too (lib/ctype.c), libvirt's XML may
-        // contain it as part of a character.
+        // The kernel's isspace() includes 0xa0 (lib/ctype.c), which libvirt's XML may contain as part
+        // of a character.
         let refused = |c: u8| matches!(c, 0 | b'/' | b':' | b' ' | 9..=13 | 0xa0);
         if fits && ![".", ".."].contains(&name) && !name.bytes().any(refused) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(BadBridgeName(name.to_owned()))
+            Err(InvalidBridgeName(name.to_owned()))
         }
     }
 }
 
 impl TryFrom<String> for KernelName {
-    type Error = BadBridgeName;
+    type Error = InvalidBridgeName;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         name.parse()
@@ -117,7 +117,7 @@ impl From<&BridgeName> for KernelName {
 /// For people: the name is foreign text.
 impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sanitize::shown(&self.0))
+        f.write_str(&sanitize::escape(&self.0))
     }
 }
 
@@ -126,14 +126,14 @@ fn is_plain(c: u8) -> bool {
 }
 
 impl BridgeName {
-    /// The name as the kernel knows it.
+    /// The name in the kernel.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for BridgeName {
-    type Err = BadBridgeName;
+    type Err = InvalidBridgeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let fits = (1..=LONGEST).contains(&name.len());
@@ -141,13 +141,13 @@ impl FromStr for BridgeName {
         if fits && !special && name.bytes().all(is_plain) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(BadBridgeName(name.to_owned()))
+            Err(InvalidBridgeName(name.to_owned()))
         }
     }
 }
 
 impl TryFrom<String> for BridgeName {
-    type Error = BadBridgeName;
+    type Error = InvalidBridgeName;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         name.parse()

@@ -10,9 +10,9 @@
 //! <metadata><vf:policy xmlns:vf="urn:virt-forward:1" groups="kube"/></metadata>
 //! ```
 //!
-//! Name and bridge come first. A network of which these two are known is known, whatever is wrong
-//! with the rest: it carries the fault ([`Network::fault`]) and stays closed. If it were left out,
-//! its bridge would count as outside, and its guests could pass for peers.
+//! Name and bridge matter most. A network with both is known, whatever is wrong with the rest: it
+//! carries the fault ([`Network::fault`]) and stays closed. If it were left out, its bridge would
+//! count as external, and its guests could pass for peers.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -26,127 +26,32 @@ use quick_xml::{
     name::{Namespace, ResolveResult},
 };
 
-use serde::{Deserialize, Serialize};
+use super::{
+    bridge::BridgeName,
+    format::{Element, MAX_XML, MOST_GROUPS, NAMESPACE},
+    mode::Mode,
+    model::Network,
+    xml_error::{PolicyFault, XmlError},
+};
 
-use super::{BridgeName, KernelName, Mode, Network};
-use crate::sanitize::shown;
-
-/// Most bytes that are read of one document. libvirt's largest are those with a DHCP entry
-/// for each guest, some 100 bytes each. A client can hand libvirt a definition of 4 MiB, metadata
-/// included (libvirt: src/remote/remote_protocol.x, `REMOTE_STRING_MAX`), and libvirt adds to it:
-/// the bridge, which comes after the metadata, must still be within the limit.
-pub const MAX_XML: u64 = 16 * 1024 * 1024;
-
-/// Most groups that a network may name: each that is not there is told in the log.
-const MOST_GROUPS: usize = 64;
-
-/// The namespace of our element in a network's metadata.
-pub const NAMESPACE: &str = "urn:virt-forward:1";
-
-/// An element that holds a subnet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Element {
-    /// `<ip>`
-    Ip,
-    /// `<route>`
-    Route,
-}
-
-impl std::fmt::Display for Element {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Ip => "<ip>",
-            Self::Route => "<route>",
-        })
-    }
-}
-
-/// What is wrong with our element in the metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum PolicyFault {
-    /// Another element of our namespace.
-    #[error("is not a <policy>")]
-    OtherElement,
-    /// More than one.
-    #[error("occurs twice")]
-    Twice,
-    /// No `groups`.
-    #[error("names no groups")]
-    NoGroups,
-    /// More than [`MOST_GROUPS`].
-    #[error("names more than {MOST_GROUPS} groups")]
-    TooManyGroups,
-}
-
-/// What is wrong with the XML of a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum XmlError {
-    /// Not well-formed, or not UTF-8.
-    #[error("the XML is ill-formed at byte {at}: {}", shown(.why))]
-    IllFormed {
-        /// Bytes read up to the fault.
-        at: u64,
-        /// The parser's words.
-        why: String,
-    },
-    /// The document ends inside an element.
-    #[error("the XML ends before its elements do")]
-    Truncated,
-    /// More than [`MAX_XML`].
-    #[error("more than {} MiB of XML", MAX_XML / 1024 / 1024)]
-    TooBig,
-    /// Well-formed, but about something else.
-    #[error("there is no <network> element in the XML")]
-    NoNetwork,
-    /// Two networks in one document.
-    #[error("there is more than one <network> element in the XML")]
-    TwoNetworks,
-    /// `<name>` is absent or empty.
-    #[error("the <network> has no <name>")]
-    NoName,
-    /// libvirt's own name of the network is none that XML can hold.
-    #[error("the network's name is not UTF-8")]
-    NameNotUtf8,
-    /// A network that the host routes, without the name of its bridge.
-    #[error("the <network> has no <bridge> with a name")]
-    NoBridge,
-    /// A bridge that the kernel can have and that cannot be named in a rule.
-    #[error("rules cannot name the bridge \"{0}\": only letters, digits, '_', '-' and '.' work")]
-    BadBridge(KernelName),
-    /// A bridge that the kernel cannot have.
-    #[error("no interface can have the bridge's name \"{}\"", shown(.0))]
-    NoInterface(String),
-    /// An `<ip>` or `<route>` that says no subnet.
-    #[error("{element} of the network: {}", shown(.why))]
-    BadSubnet {
-        /// Which of them.
-        element: Element,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Our element in the metadata says nothing that could be followed. Who wrote it wanted the
-    /// network in other groups than the config has for it.
-    #[error(
-        "the policy in the network's metadata {0}: write \
-         <vf:policy xmlns:vf=\"{NAMESPACE}\" groups=\"NAME…\"/>"
-    )]
-    BadPolicy(PolicyFault),
-    /// `<forward mode=…>` of a kind that libvirt does not have today.
-    #[error("forward mode \"{}\" is not known to this version", shown(.0))]
-    UnknownMode(String),
-}
-
-/// Reads the one network that `source` describes, to its end. Fails only where name or bridge are
-/// not known; any other fault is part of the network.
+/// Reads the one network that `source` describes, to its end.
+///
+/// # Errors
+///
+/// Only where name or bridge are not known; any other fault is part of the network.
 pub fn read(source: impl Read) -> Result<Network, XmlError> {
-    // One byte more than allowed, so that a document of exactly the limit is told from a
-    // longer one.
-    let limited = BufReader::new(source.take(MAX_XML + 1));
+    read_limited(source, MAX_XML)
+}
+
+/// Reads a document of at most `limit` bytes.
+fn read_limited(source: impl Read, limit: u64) -> Result<Network, XmlError> {
+    // One byte more than allowed distinguishes a document of exactly the limit from a longer one.
+    let limited = BufReader::new(source.take(limit + 1));
     let mut reader = NsReader::from_reader(limited);
     reader.config_mut().expand_empty_elements = true;
     let mut walk = Walk::default();
     let mut end = walk.through(&mut reader);
-    if reader.buffer_position() > MAX_XML {
+    if reader.buffer_position() > limit {
         end = Err(XmlError::TooBig);
     }
     match (walk.found, end) {
@@ -157,13 +62,13 @@ pub fn read(source: impl Read) -> Result<Network, XmlError> {
     }
 }
 
-/// Where in the document we are.
+/// The position in the document.
 #[derive(Default)]
 struct Walk {
     depth: usize,
-    /// Depth of the `<network>` we are inside of.
+    /// The depth of the enclosing `<network>`.
     network: Option<usize>,
-    /// The child of `<network>` we are inside of.
+    /// The enclosing child of `<network>`.
     child: String,
     found: Option<Draft>,
 }
@@ -195,7 +100,7 @@ impl Walk {
         }
     }
 
-    /// `is_ours` tells whether the element is in our namespace.
+    /// Handles the start of an element; `is_ours` is set where it is in our namespace.
     fn start(&mut self, element: &BytesStart, is_ours: bool, at: u64) -> Result<(), XmlError> {
         self.depth += 1;
         let name = element.name();
@@ -513,6 +418,11 @@ impl Subnet {
 mod tests {
     use super::*;
 
+    /// Reads with a thousandth of the limit, so that tests of it take no time.
+    fn read_small(xml: &str) -> Result<Network, XmlError> {
+        read_limited(xml.as_bytes(), MAX_XML / 1024)
+    }
+
     fn read_text(xml: &str) -> Result<Network, XmlError> {
         read(xml.as_bytes())
     }
@@ -691,17 +601,17 @@ mod tests {
 
     #[test]
     fn the_limit_holds_for_any_shape_of_document() {
-        let name = format!("<network><name>{}</name></network>", "x".repeat(17 << 20));
-        assert!(matches!(read_text(&name), Err(XmlError::TooBig)));
+        let name = format!("<network><name>{}</name></network>", "x".repeat(17 << 10));
+        assert!(matches!(read_small(&name), Err(XmlError::TooBig)));
         let mut deep = "<network><name>n</name>".to_owned();
         // The parser gives up at a depth of 65536.
-        deep.push_str(&"<a>".repeat(2 << 20));
+        deep.push_str(&"<a>".repeat(2 << 16));
         assert!(matches!(read_text(&deep), Err(XmlError::IllFormed { .. })));
         let wide = format!(
             "<network><name>n</name>{}</network>",
-            "<a/>".repeat(5 << 20)
+            "<a/>".repeat(5 << 10)
         );
-        assert!(matches!(read_text(&wide), Err(XmlError::TooBig)));
+        assert!(matches!(read_small(&wide), Err(XmlError::TooBig)));
     }
 
     #[test]
@@ -742,8 +652,8 @@ mod tests {
         let half = "<network><name>n</name><bridge name='virbr0'/><ip address='10.0";
         assert_eq!(read_text(half).unwrap().mode, Mode::Unknown);
         let mut long = "<network><name>n</name><bridge name='virbr0'/>".to_owned();
-        long.push_str(&"<a/>".repeat(5 << 20));
-        assert_eq!(read_text(&long).unwrap().fault, Some(XmlError::TooBig));
+        long.push_str(&"<a/>".repeat(5 << 10));
+        assert_eq!(read_small(&long).unwrap().fault, Some(XmlError::TooBig));
     }
 
     #[test]

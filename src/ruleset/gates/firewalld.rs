@@ -12,16 +12,16 @@ use ipnet::IpNet;
 
 use super::{Firewall, chain_model::Chain};
 use virt_forward_policy::{
-    Inward,
-    config::Ports,
+    InboundGrant,
+    config::PortRange,
     network::{BridgeName, Mode, Network},
 };
 
-/// The rich rules that accept what `inward` allows, limited to the ports of its `[[allow]]` rule if it
+/// The rich rules that accept what `grant` allows, limited to the ports of its `[[allow]]` rule if it
 /// has one: firewalld alone keeps other packets out of networks that libvirt routes, most often with
 /// IPv6.
-pub fn rich_rules(inward: &Inward) -> Vec<String> {
-    let Inward { from, to, allow } = inward;
+pub fn rich_rules(grant: &InboundGrant) -> Vec<String> {
+    let InboundGrant { from, to, allow } = grant;
     let family = match from {
         IpNet::V4(_) => "ipv4",
         IpNet::V6(_) => "ipv6",
@@ -37,7 +37,7 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
     let Some(allow) = allow else {
         return vec![rule("")];
     };
-    let ports = |protocol: &'static str, ports: &[Ports]| {
+    let ports = |protocol: &'static str, ports: &[PortRange]| {
         let words = ports
             .iter()
             .map(move |ports| format!(" port port=\"{ports}\" protocol=\"{protocol}\""));
@@ -45,10 +45,11 @@ pub fn rich_rules(inward: &Inward) -> Vec<String> {
     };
     // firewalld takes this name for the protocol of the rule's family.
     let icmp = allow
+        .traffic
         .icmp
         .then(|| " icmp-type name=\"echo-request\"".to_owned());
-    let tcp = ports("tcp", &allow.tcp).into_iter();
-    let words = tcp.chain(ports("udp", &allow.udp)).chain(icmp);
+    let tcp = ports("tcp", &allow.traffic.tcp).into_iter();
+    let words = tcp.chain(ports("udp", &allow.traffic.udp)).chain(icmp);
     words.map(|what| rule(&what)).collect()
 }
 

@@ -25,7 +25,7 @@ use rules::Reply;
 pub use rules::{Action, Condition, From, Rule};
 
 use crate::table::{Ip, ReturnPath};
-use virt_forward_policy::share;
+use virt_forward_policy::overlap;
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ pub fn survey(routing: &Routing, subnets: &[IpNet], sources: &[Source]) -> Found
 
 /// The interfaces of all routes to the subnets or to parts of them.
 fn every_way(routes: &[Route], subnets: &[IpNet]) -> BTreeSet<(String, Ip)> {
-    let leads_there = |route: &&Route| subnets.iter().any(|subnet| share(subnet, &route.to));
+    let leads_there = |route: &&Route| subnets.iter().any(|subnet| overlap(subnet, &route.to));
     let ways = routes.iter().filter(leads_there).flat_map(|route| {
         let family = Ip::of(route.to.addr());
         let interfaces = match &route.way {
@@ -176,7 +176,7 @@ impl Look<'_> {
         let is_within = |net: &IpNet| *net != subnet && subnet.contains(net);
         let near: Vec<&Route> = routes
             .iter()
-            .filter(|one| share(&one.to, &subnet))
+            .filter(|one| overlap(&one.to, &subnet))
             .copied()
             .collect();
         let within: Vec<IpNet> = bounds

@@ -199,7 +199,7 @@ fn a_table_for_marked_packets_makes_no_subnet_of_another_link_valid() {
     let addresses: u64 = nets.iter().map(|net| 1 << (32 - net.prefix_len())).sum();
     assert_eq!(addresses, (1 << 32) - 256 - 1, "{all:?}");
     let lan: IpNet = "192.168.0.0/24".parse().unwrap();
-    assert!(!nets.iter().any(|net| share(net, &lan)));
+    assert!(!nets.iter().any(|net| overlap(net, &lan)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Enabled, Ip};
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 /// The name that stands for all interfaces in the path of a sysctl.
 pub const ALL: &str = "all";
@@ -78,7 +78,7 @@ impl Key {
     /// Control characters are escaped, as the kernel allows them in such names.
     pub fn name(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
-        shown(&parts.join("."))
+        escape(&parts.join("."))
     }
 
     /// Whether the kernel may change the sysctl without a netconf notification. Writing 0 to

@@ -2,7 +2,8 @@
 //! on that of the networks.
 //!
 //! Each rule has two sets of bridges, `allow_1_from` and `allow_1_to`, and two chains that match ports:
-//! `allow_1` for packets in its direction, and `reply_1` for the replies. The direction is that of the
+//! `allow_1` for packets in its direction, and `reply_1` for the replies; a rule with a name has it in
+//! place of the number. The direction is that of the
 //! connection (`ct direction`), so a connection that the other side opens from the same ports does
 //! not match.
 //!
@@ -19,7 +20,7 @@ use super::{
     sets::BRIDGES,
     to_set,
 };
-use virt_forward_policy::config::Ports;
+use virt_forward_policy::config::{PortRange, RuleId, Traffic};
 
 /// One end of a rule.
 struct End {
@@ -42,56 +43,58 @@ struct Leg {
 
 /// Both directions of every rule.
 fn legs(layout: &Layout) -> impl Iterator<Item = Leg> {
-    (1..).zip(&layout.allows).flat_map(|(number, allow)| {
+    layout.allows.iter().flat_map(|allow| {
+        let rule = &allow.id;
         let from = || End {
-            bridges: from_set(number),
+            bridges: from_set(rule),
             subnet: allow.from.subnet(),
         };
         let to = || End {
-            bridges: to_set(number),
+            bridges: to_set(rule),
             subnet: allow.to.subnet(),
         };
         let forward = Leg {
             direction: CtDirection::Original,
             from: from(),
             to: to(),
-            chain: forward_chain(number),
-            forged: forged_chain(number),
+            chain: forward_chain(rule),
+            forged: forged_chain(rule),
         };
         let reply = Leg {
             direction: CtDirection::Reply,
             from: to(),
             to: from(),
-            chain: reply_chain(number),
-            forged: forged_chain(number),
+            chain: reply_chain(rule),
+            forged: forged_chain(rule),
         };
         [forward, reply]
     })
 }
 
-fn forward_chain(number: usize) -> String {
-    format!("allow_{number}")
+fn forward_chain(rule: &RuleId) -> String {
+    format!("allow_{rule}")
 }
 
-fn forged_chain(number: usize) -> String {
-    format!("forged_{number}")
+fn forged_chain(rule: &RuleId) -> String {
+    format!("forged_{rule}")
 }
 
-fn reply_chain(number: usize) -> String {
-    format!("reply_{number}")
+fn reply_chain(rule: &RuleId) -> String {
+    format!("reply_{rule}")
 }
 
 /// Adds the chains that match the ports of the rules.
 pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
-    for (number, allow) in (1..).zip(&layout.allows) {
+    for allow in &layout.allows {
+        let rule = &allow.id;
         // tcp dport { 6443, 30000-32767 } goto open
         // udp dport { 53 } goto open
         // icmp type echo-request goto open
         // icmpv6 type echo-request goto open
-        let chain = forward_chain(number);
+        let chain = forward_chain(rule);
         batch.add_chain(TABLE, &chain);
-        let to_ports = |protocol, ports: &[Ports]| expr::dport_in(protocol, ports);
-        for condition in conditions(allow, to_ports, "echo-request") {
+        let to_ports = |protocol, ports: &[PortRange]| expr::dport_in(protocol, ports);
+        for condition in conditions(&allow.traffic, to_ports, "echo-request") {
             batch.add_rule(TABLE, &chain, [condition, expr::goto(OPEN)]);
         }
         if layout.host.drops_forged_peers && allow.from.subnet().is_some() {
@@ -99,9 +102,9 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
             // udp dport { 53 } drop
             // icmp type echo-request drop
             // icmpv6 type echo-request drop
-            let chain = forged_chain(number);
+            let chain = forged_chain(rule);
             batch.add_chain(TABLE, &chain);
-            for condition in conditions(allow, to_ports, "echo-request") {
+            for condition in conditions(&allow.traffic, to_ports, "echo-request") {
                 batch.add_rule(TABLE, &chain, [condition, expr::drop()]);
             }
         }
@@ -109,10 +112,10 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
         // udp sport { 53 } goto open
         // icmp type echo-reply goto open
         // icmpv6 type echo-reply goto open
-        let chain = reply_chain(number);
+        let chain = reply_chain(rule);
         batch.add_chain(TABLE, &chain);
-        let from_ports = |protocol, ports: &[Ports]| expr::sport_in(protocol, ports);
-        for condition in conditions(allow, from_ports, "echo-reply") {
+        let from_ports = |protocol, ports: &[PortRange]| expr::sport_in(protocol, ports);
+        for condition in conditions(&allow.traffic, from_ports, "echo-reply") {
             batch.add_rule(TABLE, &chain, [condition, expr::goto(OPEN)]);
         }
     }
@@ -120,17 +123,17 @@ pub(super) fn protocols(batch: &mut Batch, layout: &Layout) {
 
 /// One condition for each protocol that the rule allows.
 fn conditions(
-    allow: &virt_forward_policy::config::Allow,
-    ports: impl Fn(&'static str, &[Ports]) -> Statement,
+    traffic: &Traffic,
+    ports: impl Fn(&'static str, &[PortRange]) -> Statement,
     echo: &str,
 ) -> Vec<Statement> {
     let mut conditions = Vec::new();
-    for (protocol, list) in [("tcp", &allow.tcp), ("udp", &allow.udp)] {
+    for (protocol, list) in [("tcp", &traffic.tcp), ("udp", &traffic.udp)] {
         if !list.is_empty() {
             conditions.push(ports(protocol, list));
         }
     }
-    if allow.icmp {
+    if traffic.icmp {
         conditions.extend(["icmp", "icmpv6"].map(|protocol| expr::icmp_type(protocol, echo)));
     }
     conditions

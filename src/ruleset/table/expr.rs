@@ -20,7 +20,7 @@ use nftables::{
 };
 
 use virt_forward_policy::{
-    config::Ports,
+    config::PortRange,
     netfilter::{Family, TableName},
     network::KernelName,
     sanitize,
@@ -411,16 +411,16 @@ fn address_of(net: IpNet, field: &'static str) -> Statement {
 }
 
 /// `tcp dport { 80, 8080-8090 }`
-pub(crate) fn dport_in(protocol: &'static str, ports: &[Ports]) -> Statement {
+pub(crate) fn dport_in(protocol: &'static str, ports: &[PortRange]) -> Statement {
     ports_in(protocol, "dport", ports)
 }
 
 /// `tcp sport { 80, 8080-8090 }`
-pub(crate) fn sport_in(protocol: &'static str, ports: &[Ports]) -> Statement {
+pub(crate) fn sport_in(protocol: &'static str, ports: &[PortRange]) -> Statement {
     ports_in(protocol, "sport", ports)
 }
 
-fn ports_in(protocol: &'static str, field: &'static str, ports: &[Ports]) -> Statement {
+fn ports_in(protocol: &'static str, field: &'static str, ports: &[PortRange]) -> Statement {
     let number = |port| Expression::Number(u32::from(port));
     let elements = ports.iter().map(|ports| {
         if ports.first == ports.last {

@@ -55,7 +55,7 @@ use ipnet::IpNet;
 
 use virt_forward_policy::{
     Access,
-    config::{Allow, Config, MarkBit},
+    config::{AllowRule, Config, MarkBit, RuleId},
     netfilter::TABLE,
     network::{KernelName, Network},
 };
@@ -65,7 +65,7 @@ use virt_forward_policy::{
 pub struct Layout {
     mark: MarkBit,
     groups: Vec<Group>,
-    allows: Vec<Allow>,
+    allows: Vec<AllowRule>,
     /// The config names an address or a subnet, which may be outside of all networks.
     knows_outside: bool,
     host: Host,
@@ -137,8 +137,8 @@ impl Layout {
     /// The names of the sets of bridges by group and by `[[allow]]` rule.
     fn sets(&self) -> Vec<String> {
         let mut sets: Vec<_> = self.groups.iter().map(Group::set).collect();
-        for (number, _) in (1..).zip(&self.allows) {
-            sets.extend([from_set(number), to_set(number)]);
+        for rule in &self.allows {
+            sets.extend([from_set(&rule.id), to_set(&rule.id)]);
         }
         sets
     }
@@ -157,7 +157,7 @@ impl Layout {
                 })
                 .collect(),
             allows: config.allows.clone(),
-            knows_outside: config.names_subnets(),
+            knows_outside: config.references_subnets(),
             host: host.clone(),
         }
     }
@@ -210,8 +210,8 @@ impl Member {
     /// network.
     pub fn new(network: &Network, access: &Access) -> Option<Self> {
         let groups = access.groups.iter().map(|group| group_set(group));
-        let from = access.from.iter().map(|number| from_set(*number));
-        let to = access.to.iter().map(|number| to_set(*number));
+        let from = access.from.iter().map(from_set);
+        let to = access.to.iter().map(to_set);
         Some(Self {
             name: network.name.clone(),
             bridge: network.known_bridge()?,
@@ -224,13 +224,13 @@ impl Member {
 }
 
 /// The set of bridges whose guests open connections by an `[[allow]]` rule.
-fn from_set(number: usize) -> String {
-    format!("allow_{number}_from")
+fn from_set(rule: &RuleId) -> String {
+    format!("allow_{rule}_from")
 }
 
 /// The set of bridges whose guests an `[[allow]]` rule lets be reached.
-fn to_set(number: usize) -> String {
-    format!("allow_{number}_to")
+fn to_set(rule: &RuleId) -> String {
+    format!("allow_{rule}_to")
 }
 
 /// The set of the bridges of a group's members.

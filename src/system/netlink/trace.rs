@@ -24,7 +24,7 @@ use crate::netlink::{
 use crate::{Error, Result};
 use virt_forward_policy::{
     netfilter::{ChainName, Family},
-    sanitize::shown,
+    sanitize::escape,
 };
 
 /// A chain of any family, including bridge and netdev, which see a packet before and after routing.
@@ -50,7 +50,7 @@ impl Place {
 /// `ip filter FORWARD`
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, chain) = (shown(&self.table), shown(&self.chain));
+        let (table, chain) = (escape(&self.table), escape(&self.chain));
         write!(f, "{} {table} {chain}", self.family)
     }
 }

@@ -491,7 +491,7 @@ impl Layout {
 }
 
 fn folder_of(record: &Record) -> &'static str {
-    match record.access.is_none() {
+    match record.access.is_empty() {
         true => CLOSED,
         false => OPEN,
     }
@@ -669,7 +669,7 @@ mod tests {
                 .for_each(|(folder, record)| write(folder, record));
             assert_eq!(store.sound_records().unwrap(), std::slice::from_ref(kept));
             assert_eq!(store.records().unwrap(), std::slice::from_ref(kept));
-            assert_eq!(store.is_any_open().unwrap(), !kept.access.is_none());
+            assert_eq!(store.is_any_open().unwrap(), !kept.access.is_empty());
             seen.iter()
                 .for_each(|(folder, record)| write(folder, record));
             store.put(&bridge, &closed).unwrap();

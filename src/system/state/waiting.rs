@@ -72,7 +72,7 @@ impl Unread {
 
     /// The name for people.
     pub fn shown(&self) -> String {
-        virt_forward_policy::sanitize::shown(&String::from_utf8_lossy(&self.name))
+        virt_forward_policy::sanitize::escape(&String::from_utf8_lossy(&self.name))
     }
 }
 

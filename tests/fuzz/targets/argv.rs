@@ -9,7 +9,7 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use virt_forward_fuzz::assert_shown;
 use virt_forward_policy::{
-    hook_event::{BadEvent, Event, Operation},
+    hook_event::{Event, Operation, ParseEventError},
     sanitize::comment,
 };
 
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(event.is_of(&name), event.network.to_str().is_some());
         }
         Err(why) => {
-            assert!(why == BadEvent::Usage && args.len() < 2);
+            assert!(why == ParseEventError::Usage && args.len() < 2);
             assert_shown(&why.to_string());
         }
     }

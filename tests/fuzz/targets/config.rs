@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use virt_forward_fuzz::{assert_same, assert_shown, assert_table, json};
 use virt_forward_policy::{
     self as policy,
-    config::{Config, ConfigError, Ports, Who},
+    config::{Config, ConfigError, PortRange, RuleId, Selector},
     network::{Network, read},
 };
 use virt_forward_reconcile::Error;
@@ -87,11 +87,14 @@ fn printed(config: &Config) -> Table {
     all.insert("group".into(), Value::Array(groups.collect()));
     let allows = config.allows.iter().map(|allow| {
         let mut table = Table::new();
-        table.insert("from".into(), who(&allow.from.who));
-        table.insert("to".into(), who(&allow.to.who));
-        table.insert("tcp".into(), ports(&allow.tcp));
-        table.insert("udp".into(), ports(&allow.udp));
-        table.insert("icmp".into(), value(&allow.icmp));
+        if let RuleId::Name(name) = &allow.id {
+            table.insert("name".into(), value(name));
+        }
+        table.insert("from".into(), who(&allow.from.selector));
+        table.insert("to".into(), who(&allow.to.selector));
+        table.insert("tcp".into(), ports(&allow.traffic.tcp));
+        table.insert("udp".into(), ports(&allow.traffic.udp));
+        table.insert("icmp".into(), value(&allow.traffic.icmp));
         Value::Table(table)
     });
     all.insert("allow".into(), Value::Array(allows.collect()));
@@ -105,16 +108,16 @@ fn printed(config: &Config) -> Table {
     all
 }
 
-fn ports(ports: &[Ports]) -> Value {
+fn ports(ports: &[PortRange]) -> Value {
     let ports = ports.iter().map(|ports| value(&ports.to_string()));
     Value::Array(ports.collect())
 }
 
-fn who(who: &Who) -> Value {
+fn who(who: &Selector) -> Value {
     match who {
-        Who::Group(name) => value(name),
-        Who::Networks(pattern) => value(pattern),
-        Who::Subnet(net) | Who::Outside(net) => value(net),
+        Selector::Group(name) => value(name),
+        Selector::Networks(pattern) => value(pattern),
+        Selector::Subnet(net) | Selector::Outside(net) => value(net),
     }
 }
 

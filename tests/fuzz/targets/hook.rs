@@ -55,7 +55,10 @@ fn assert_access(record: &Record) {
             .networks
             .iter()
             .any(|one| one.is_exactly(&network.name));
-        let by_glob = group.networks.iter().any(|one| one.globs(&network.name));
+        let by_glob = group
+            .networks
+            .iter()
+            .any(|one| one.glob_matches(&network.name));
         let is_named = match &network.groups {
             Some(own) => own.contains(name),
             None => by_name || by_glob && network.mode != Mode::Isolated,
@@ -73,7 +76,7 @@ fn assert_words(record: &Record) {
     for misfit in Error::misfits(&OURS, unused, networks()) {
         assert_shown(&misfit.to_string());
     }
-    for inward in policy::inward(&OURS, network, access) {
+    for inward in policy::inbound_grants(&OURS, network, access) {
         for rule in gates::rich_rules(&inward) {
             let plain = |c: char| c.is_ascii_alphanumeric() || " =\"./:-".contains(c);
             assert!(rule.chars().all(plain), "{rule}");
@@ -82,10 +85,10 @@ fn assert_words(record: &Record) {
     let other = LazyCell::new(|| read(&b"<network><name>kube</name><forward/></network>"[..]));
     let other = other.as_ref().expect("is right");
     let theirs = policy::access_of(&OURS, other);
-    let ends = policy::ends_outside(&OURS, networks());
+    let ends = policy::external_endpoints(&OURS, networks());
     let pairs = [(network, access), (other, &theirs)];
     let cells = policy::matrix(&OURS, &pairs).into_iter();
-    for cell in cells.chain(policy::outside(&OURS, &pairs, &ends)) {
-        assert_shown(&cell.why);
+    for cell in cells.chain(policy::external_matrix(&OURS, &pairs, &ends)) {
+        assert_shown(&cell.reason.to_string());
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 use virt_forward_system::libvirt::daemon::State;
 
 use super::observed::{Daemon, StartedNetwork};
@@ -129,7 +129,7 @@ impl Display for DaemonFinding {
             Self::HookIgnored {
                 daemon, networks, ..
             } => {
-                let networks: Vec<_> = networks.iter().map(|name| shown(name)).collect();
+                let networks: Vec<_> = networks.iter().map(|name| escape(name)).collect();
                 write!(
                     f,
                     "{daemon} does not run the hook, and did not run it for {}: libvirt looks for \

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 use super::owners::join;
 use crate::doctor::{
@@ -53,7 +53,7 @@ impl Diagnosis for DockerFinding {
 impl Display for DockerFinding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self::ContainersUnreachable { bridges, .. } = self;
-        let bridges: Vec<_> = bridges.iter().map(|bridge| shown(bridge)).collect();
+        let bridges: Vec<_> = bridges.iter().map(|bridge| escape(bridge)).collect();
         let bridges: Vec<_> = bridges.iter().map(String::as_str).collect();
         write!(
             f,

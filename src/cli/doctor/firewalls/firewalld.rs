@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 use virt_forward_ruleset::gates::UnzonedBridge;
 
 use crate::doctor::{
@@ -73,7 +73,7 @@ impl Display for FirewalldFinding {
                 f,
                 "{} is in its zone {}, which may block allowed traffic",
                 outsider.bridge,
-                shown(zone)
+                escape(zone)
             ),
         }
     }

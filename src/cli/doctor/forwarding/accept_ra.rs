@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
-use virt_forward_policy::sanitize::{argument, shown};
+use virt_forward_policy::sanitize::{argument, escape};
 
 use super::observed::{ForwardingSysctls, Ipv6Interface, accept_ra_key};
 use crate::doctor::{
@@ -56,11 +56,11 @@ impl Display for AcceptRaFinding {
                 f,
                 "{} has IPv6 routes from router advertisements and will lose them: this host \
                  forwards IPv6 and {} is 1",
-                shown(interface),
+                escape(interface),
                 accept_ra_key(interface)
             ),
             Self::Ignored { interfaces } => {
-                let interfaces: Vec<_> = interfaces.iter().map(|name| shown(name)).collect();
+                let interfaces: Vec<_> = interfaces.iter().map(|name| escape(name)).collect();
                 write!(
                     f,
                     "router advertisements are ignored on {}: this host forwards IPv6 and \

@@ -8,7 +8,7 @@ use std::{
 use strum::IntoStaticStr;
 use virt_forward_policy::{
     network::{Mode, Network},
-    sanitize::{argument, shown},
+    sanitize::{argument, escape},
 };
 
 use super::observed::{ForwardingSysctls, accept_ra_key, key_part};
@@ -81,7 +81,7 @@ impl Display for ForwardingFinding {
                 is_ipv4,
                 ..
             } => {
-                let networks: Vec<_> = networks.iter().map(|name| shown(name)).collect();
+                let networks: Vec<_> = networks.iter().map(|name| escape(name)).collect();
                 let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
                 write!(
                     f,

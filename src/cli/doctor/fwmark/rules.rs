@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::shown};
+use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::escape};
 use virt_forward_system::exec::rule_dump::Save;
 
 use super::{iptables, nft};
@@ -74,7 +74,7 @@ pub(crate) struct ChainRef {
 
 impl Display for ChainRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (table, chain) = (shown(&self.table), shown(&self.chain));
+        let (table, chain) = (escape(&self.table), escape(&self.chain));
         write!(f, "{} {table} {chain}", self.family)
     }
 }

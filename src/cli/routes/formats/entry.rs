@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use virt_forward_policy::sanitize::shown;
+use virt_forward_policy::sanitize::escape;
 
 use crate::routes::{family::IpFamily, model::Plan};
 
@@ -45,7 +45,7 @@ pub(super) fn entries_of(plan: &Plan, family: IpFamily) -> Vec<RouteEntry> {
         entries.push(RouteEntry {
             to: route.to,
             via: route.via,
-            comment: shown(&route.network),
+            comment: escape(&route.network),
         });
     }
     for via in plan.defaults.iter().filter(|via| family.contains(via)) {

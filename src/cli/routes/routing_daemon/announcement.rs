@@ -171,7 +171,7 @@ mod tests {
             fixtures::{host, network},
             routing_daemon::RoutingDaemon,
         },
-        status::example,
+        status::fixtures as reference,
     };
 
     fn options(protocol: Protocol, neighbors: &[&str]) -> AnnouncementOptions {
@@ -244,7 +244,7 @@ mod tests {
             Protocol::Ospf => &[],
             Protocol::Bgp => &["192.168.0.41", "192.168.0.1=65001", "fd00:0:0:1::41"],
         };
-        let mut networks = example::founding();
+        let mut networks = reference::reference_networks();
         networks.retain(|network| network.name != "isolated");
         Announcement {
             options: options(protocol, neighbors),

@@ -1,5 +1,5 @@
 //! The rules and the policy agree: the table marks exactly the packets that
-//! [`judge`](virt_forward_policy::judge) lets pass, for any config, networks and packet.
+//! [`evaluate`](virt_forward_policy::evaluate) lets pass, for any config, networks and packet.
 //!
 //! Both are written independently: `virt-forward-policy` decides about values, the table about
 //! packets. The rest of the table's promises follows from the same packets: what it drops, what it
@@ -15,9 +15,9 @@ use proptest::{
     test_runner::TestRunner,
 };
 use virt_forward_policy::{
-    Access, Flow, Judgement, Packet as Kind, Party, access_of,
-    config::{Config, Who},
-    conflicts, judge,
+    Access, Decision, Endpoint, Flow, Packet as Kind, access_of,
+    config::{Config, Selector},
+    conflicts, evaluate,
     network::Network,
     without,
 };
@@ -177,16 +177,16 @@ impl World {
         host_of(draw.subnet.get(&nets), draw.host)
     }
 
-    fn party(&self, place: Place, address: IpAddr) -> Party<'_> {
+    fn endpoint(&self, place: Place, address: IpAddr) -> Endpoint<'_> {
         let network = place.0.map(|index| {
             let (network, access) = &self.networks[index];
             (network, access)
         });
-        Party { address, network }
+        Endpoint { address, network }
     }
 
     /// Whether policy lets the packet pass, and whether its source is then kept.
-    fn judged(&self, packet: &Packet, from: Place, to: Place) -> Option<bool> {
+    fn decided(&self, packet: &Packet, from: Place, to: Place) -> Option<bool> {
         if from.0.is_none() && to.0.is_none() {
             return None;
         }
@@ -198,21 +198,21 @@ impl World {
         } else {
             &self.config
         };
-        let source = self.party(from, packet.source);
-        let destination = self.party(to, packet.destination);
+        let source = self.endpoint(from, packet.source);
+        let destination = self.endpoint(to, packet.destination);
         let kind = kind(packet);
         match packet.connection.direction {
-            CtDirection::Original => ours(judge(config, kind, &source, &destination)),
+            CtDirection::Original => ours(evaluate(config, kind, &source, &destination)),
             // An allowed connection has its replies; members of a group, and peers, may send
             // anything to each other.
-            CtDirection::Reply => ours(judge(config, kind, &destination, &source))
-                .or_else(|| ours(judge(config, Flow::OTHER, &source, &destination))),
+            CtDirection::Reply => ours(evaluate(config, kind, &destination, &source))
+                .or_else(|| ours(evaluate(config, Flow::OTHER, &source, &destination))),
         }
     }
 
     /// Whether a group other than the first one that opens the pair keeps the source.
     ///
-    /// [`judge`] reports the first group alone; see
+    /// [`evaluate`] reports the first group alone; see
     /// `the_source_is_kept_where_any_group_of_the_pair_keeps_it`.
     fn is_kept_by_a_later_group(&self, packet: &Packet, from: Place, to: Place) -> bool {
         let Some((_, access)) = from.0.map(|index| &self.networks[index]) else {
@@ -241,7 +241,7 @@ impl World {
             return accepted(unmarked);
         }
         let is_new = packet.connection.state == State::New;
-        if let Some(keeps_source) = self.judged(packet, from, to) {
+        if let Some(keeps_source) = self.decided(packet, from, to) {
             let keeps_source = keeps_source || self.is_kept_by_a_later_group(packet, from, to);
             return Outcome {
                 is_labelled: is_labelled || is_new,
@@ -293,10 +293,10 @@ fn kind(packet: &Packet) -> Kind {
     }
 }
 
-fn ours(judgement: Judgement) -> Option<bool> {
-    match judgement {
-        Judgement::Ours { keeps_source, .. } => Some(keeps_source),
-        Judgement::Libvirts { .. } | Judgement::Refused { .. } => None,
+fn ours(decision: Decision) -> Option<bool> {
+    match decision {
+        Decision::AllowedByPolicy { keeps_source, .. } => Some(keeps_source),
+        Decision::AllowedByLibvirt(_) | Decision::Denied(_) => None,
     }
 }
 
@@ -313,7 +313,7 @@ fn with_any_source_only(config: &Config, direction: CtDirection) -> Config {
             CtDirection::Reply => &mut allow.to,
         };
         if end.subnet().is_some_and(|net| net.prefix_len() > 0) {
-            end.who = Who::Group(String::new());
+            end.selector = Selector::Group(String::new());
         }
     }
     config
@@ -467,7 +467,7 @@ fn restrictions() -> impl Strategy<Value = Restrictions> {
 /// Whether the policy says something about the packet. It judges connections by the addresses of
 /// their ends, so a reply with an address that is neither end's own is beyond it (`packets` has
 /// those), and so is a connection within one bridge that has the label all the same.
-fn is_judged(world: &World, packet: &Packet, from: Place, to: Place) -> bool {
+fn is_decided(world: &World, packet: &Packet, from: Place, to: Place) -> bool {
     let is_within_bridge = from.0.is_some() && from.0 == to.0;
     let is_reply = packet.connection.direction == CtDirection::Reply;
     let is_between_own = world.is_own(from, packet.source) && world.is_own(to, packet.destination);
@@ -511,7 +511,7 @@ fn the_table_decides_as_the_policy_does() {
         let world = World::new(&config, &networks, restrictions);
         for draft in &drafts {
             let (packet, from, to) = world.packet(draft);
-            if is_judged(&world, &packet, from, to) {
+            if is_decided(&world, &packet, from, to) {
                 let outcome = world.table.evaluate(&packet);
                 prop_assert_eq!(outcome, world.expected(&packet, from, to), "{:?}", packet);
                 counts.add(&world, &outcome);
@@ -536,10 +536,10 @@ fn the_table_decides_as_the_policy_does() {
 }
 
 /// A member of two groups with the same peer, of which the second keeps sources. The table keeps the
-/// source, as the second group says; [`judge`] reports the first group's setting, so `check` says
+/// source, as the second group says; [`evaluate`] reports the first group's setting, so `check` says
 /// that the peer sees the host's address.
 #[test]
-#[ignore = "judge in virt-forward-policy reports the first group that opens the pair"]
+#[ignore = "evaluate in virt-forward-policy reports the first group that opens the pair"]
 fn the_source_is_kept_where_any_group_of_the_pair_keeps_it() {
     let config = "
         [[group]]
@@ -576,7 +576,7 @@ fn the_source_is_kept_where_any_group_of_the_pair_keeps_it() {
     };
     assert!(world.table.evaluate(&packet).keeps_source);
     assert_eq!(
-        world.judged(&packet, Place(Some(0)), Place(None)),
+        world.decided(&packet, Place(Some(0)), Place(None)),
         Some(true)
     );
 }

@@ -1,4 +1,6 @@
-//! Hosts that tests look at, without a kernel.
+//! Hosts for tests, without a kernel.
+
+use std::collections::BTreeSet;
 
 use virt_forward_policy::{
     config::Config,
@@ -8,22 +10,22 @@ use virt_forward_reconcile::{Inspection, Preview};
 use virt_forward_ruleset::gates::Survey;
 use virt_forward_system::state::Record;
 
-use super::{Seen, Status};
+use super::{Status, StatusInput};
 use crate::{
     host::{Host, Interface, Route},
     settings::Settings,
 };
 
-/// What the founding case's config could be.
-pub(crate) const FOUNDING: &str = "[[group]]\nname = 'kube'\nnetworks = ['kube*']\n\
+/// A config for the reference networks.
+pub(crate) const REFERENCE_CONFIG: &str = "[[group]]\nname = 'kube'\nnetworks = ['kube*']\n\
     peers = ['192.168.0.30', 'fd00:0:0:1::30']\n\
     [[allow]]\nfrom = 'kube05'\nto = 'isolated'\ntcp = [5432]\n\
     [[allow]]\nfrom = '192.168.0.0/24'\nto = 'isolated'\ntcp = [443]";
 
-/// `NAME MODE SUBNET…`, a network each; its bridge is `br_NAME`.
+/// A network for each line `NAME MODE SUBNET…`; its bridge is `br_NAME`.
 pub(crate) fn networks(lines: &[&str]) -> Vec<Network> {
     let network = |line: &&str| {
-        // A name may hold blanks.
+        // A name may contain blanks.
         let modes = [" nat ", " route ", " open ", " isolated "];
         let mode = modes.into_iter().find(|mode| line.contains(mode)).unwrap();
         let (name, words) = line.split_once(mode).unwrap();
@@ -52,8 +54,8 @@ pub(crate) fn networks(lines: &[&str]) -> Vec<Network> {
     lines.iter().map(network).collect()
 }
 
-/// The networks of the founding case.
-pub(crate) fn founding() -> Vec<Network> {
+/// The networks of the documentation.
+pub(crate) fn reference_networks() -> Vec<Network> {
     networks(&[
         "isolated isolated 10.17.9.1/24",
         "kube02 route 10.17.3.1/24 fd00:10:17:3::1/64",
@@ -69,7 +71,7 @@ pub(crate) fn config(text: &str) -> Config {
     Config::read(text, "config.toml".to_owned()).unwrap()
 }
 
-/// Everything is as wanted; the host is in a LAN with a router.
+/// The status of a host in its desired state, in a LAN with a router.
 pub(crate) fn status(config: &Config, networks: Vec<Network>) -> Status {
     let mut host = Host {
         interfaces: vec![Interface::new("eth0", &["192.168.0.40/24"])],
@@ -85,11 +87,12 @@ pub(crate) fn status(config: &Config, networks: Vec<Network>) -> Status {
     host.interfaces
         .extend(bridges.map(|bridge| Interface::new(bridge.as_str(), &[])));
     let inspection = inspection(config, networks);
-    Status::of(&Seen {
+    Status::of(&StatusInput {
         config,
         inspection: &inspection,
         host: &host,
         settings: &Loose,
+        unmanaged: &BTreeSet::new(),
     })
 }
 
