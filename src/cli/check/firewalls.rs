@@ -1,7 +1,7 @@
 //! Our table, and every chain of others' that a packet comes by.
 
 use virt_forward_policy::{self as policy, Decision, netfilter::Family};
-use virt_forward_ruleset::gates::{Remedy, Site, State, direct};
+use virt_forward_ruleset::gates::{Owner, Remedy, Site, State, direct};
 
 use super::{
     routing::Way,
@@ -62,7 +62,7 @@ impl Walk<'_> {
     /// Whether anybody needs the mark.
     fn is_mark_needed(&self) -> bool {
         self.case.sites().any(|site| match site.owner {
-            "libvirt" => !self.passes_libvirt(),
+            Owner::Libvirt => !self.passes_libvirt(),
             _ => site.state != State::Unneeded,
         })
     }
@@ -96,7 +96,7 @@ impl Walk<'_> {
 
     fn gate(&mut self, site: &Site) {
         let (chain, owner) = (site.chain(), site.owner);
-        let keeps_out = owner != "libvirt" || !self.passes_libvirt();
+        let keeps_out = owner != Owner::Libvirt || !self.passes_libvirt();
         match site.state {
             State::Standing => self.ok(
                 "gate",
@@ -126,7 +126,7 @@ impl Walk<'_> {
     /// Chains whose gate lets nothing pass that we do not mark: only their own rules can. In a
     /// chain of libvirt's, those are libvirt's.
     fn refusing(&mut self) {
-        let refusing = |site: &&Site| site.refuses && site.owner != "libvirt";
+        let refusing = |site: &&Site| site.refuses && site.owner != Owner::Libvirt;
         for site in self.case.sites().filter(refusing) {
             let (chain, owner) = (&site.base, site.owner);
             let what = format!(

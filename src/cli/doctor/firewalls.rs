@@ -209,7 +209,7 @@ fn absent_chains(scene: &Scene) -> Vec<Finding> {
 fn owners(scene: &Scene) -> Vec<Finding> {
     let mut by_owner: BTreeMap<&'static str, Vec<&Site>> = BTreeMap::new();
     for site in &scene.inspection.wanted.survey.sites {
-        by_owner.entry(site.owner).or_default().push(site);
+        by_owner.entry(site.owner.as_str()).or_default().push(site);
     }
     let mut found: Vec<_> = by_owner
         .iter()

@@ -1,6 +1,6 @@
 //! libvirt itself.
 
-use virt_forward_ruleset::gates::Site;
+use virt_forward_ruleset::gates::{Owner, Site};
 
 use super::Finding;
 
@@ -41,7 +41,10 @@ impl Libvirt<'_> {
             );
             return Finding::wrong(CHECK, what).with("# libvirt 5.1 or newer is needed");
         }
-        let mut its = self.sites.iter().filter(|site| site.owner == "libvirt");
+        let mut its = self
+            .sites
+            .iter()
+            .filter(|site| site.owner == Owner::Libvirt);
         let backend = its
             .next()
             .map(|site| match site.base.table == "libvirt_network" {

@@ -10,6 +10,7 @@ use virt_forward_policy::{
     network::Network,
 };
 use virt_forward_reconcile::Preview;
+use virt_forward_ruleset::gates::Owner;
 
 use super::{
     fault::NetworkState,
@@ -170,7 +171,7 @@ impl<'a> HostBlocks<'a> {
 fn unmarked_chain(wanted: &Preview, family: Family) -> Option<&ChainName> {
     let site =
         wanted.survey.sites.iter().find(|site| {
-            site.refuses && site.owner != "libvirt" && sees(site.base.family, family)
+            site.refuses && site.owner != Owner::Libvirt && sees(site.base.family, family)
         })?;
     site.spot.is_some().then_some(&site.base)
 }

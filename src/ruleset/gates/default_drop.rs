@@ -2,16 +2,14 @@
 //! script, firewalld's iptables backend, iptables-persistent. And the programs that fill chains
 //! there and refuse only some packets: Kubernetes and its networks.
 
-use super::{Firewall, Own, chain_model::Chain};
+use super::{Firewall, Own, Owner, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;
-
-pub(super) const OWNER: &str = "iptables";
 
 pub(super) struct Policy;
 
 impl Firewall for Policy {
-    fn owner(&self) -> &'static str {
-        OWNER
+    fn owner(&self) -> Owner {
+        Owner::Iptables
     }
 
     fn is_in(&self, base: &Chain) -> bool {

@@ -19,12 +19,10 @@
 //! br_netfilter, refuse what one guest may not say, and hold.
 
 use super::{
-    FEW, Firewall, Own, Spot, Survey,
+    FEW, Firewall, Own, Owner, Spot, Survey,
     chain_model::{Chain, Chains, Rule},
 };
 use virt_forward_policy::netfilter::{ChainName, Family};
-
-const OWNER: &str = "libvirt";
 
 /// A rule that mends checksums of DHCP's answers for each network with DHCP, of iptables' kind only
 /// (src/network/network_iptables.c, `iptablesAddOutputFixUdpChecksum`); every packet that
@@ -36,8 +34,8 @@ fn checksums() -> ChainName {
 pub(super) struct Libvirt;
 
 impl Firewall for Libvirt {
-    fn owner(&self) -> &'static str {
-        OWNER
+    fn owner(&self) -> Owner {
+        Owner::Libvirt
     }
 
     fn is_in(&self, base: &Chain) -> bool {
@@ -75,5 +73,5 @@ impl Firewall for Libvirt {
 /// chains again before that (src/network/bridge_driver_linux.c, `chainInitDone`).
 pub fn rules_are_gone(survey: &Survey, family: Family) -> bool {
     let mut sites = survey.sites.iter();
-    !sites.any(|site| site.owner == OWNER && site.base.family == family)
+    !sites.any(|site| site.owner == Owner::Libvirt && site.base.family == family)
 }

@@ -23,6 +23,7 @@ mod docker;
 mod firewalld;
 mod libvirt;
 mod nft;
+mod owner;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use blocking_chains::{Obstacle, Remedy, Why};
 pub use firewalld::{Outsider, libvirts_zone, rich_rules};
 pub use libvirt::rules_are_gone;
 pub use nft::edit;
+pub use owner::Owner;
 
 use crate::table;
 use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
@@ -62,8 +64,8 @@ pub struct Firewalls {
 
 /// What is to be known of a firewall.
 pub(crate) trait Firewall {
-    /// As people call it.
-    fn owner(&self) -> &'static str;
+    /// The owner of the gates in its chains.
+    fn owner(&self) -> Owner;
 
     /// Whether it has rules in this base chain.
     fn is_in(&self, base: &Chain) -> bool;
@@ -191,8 +193,8 @@ impl State {
 /// A base chain where a firewall is in use, or a chain with a shortcut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Whose.
-    pub owner: &'static str,
+    /// The firewall that the chain belongs to.
+    pub owner: Owner,
     /// That chain.
     pub base: ChainName,
     /// Where its gate belongs; nothing where none is needed.
@@ -204,7 +206,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn of(owner: &'static str, base: &Chain, spot: Spot, chains: &Chains) -> Self {
+    fn of(owner: Owner, base: &Chain, spot: Spot, chains: &Chains) -> Self {
         Self {
             owner,
             base: base.name.clone(),
@@ -397,22 +399,22 @@ impl Firewalls {
             let has_one = sites.iter().any(|site| site.chain() == name);
             if let Some(root) = chains.get(name).filter(|_| !has_one) {
                 let (spots, _) = walk(root, Ground::Only(name)).outcome();
-                let site = |spot| Site::of(admin_chains::OWNER, base, spot, chains);
+                let site = |spot| Site::of(Owner::Admin, base, spot, chains);
                 sites.extend(spots.into_iter().map(site));
             }
         }
         match owner.map(Firewall::owner) {
-            Some(owner) if sites.is_empty() && owner != default_drop::OWNER => {
+            Some(owner) if sites.is_empty() && owner != Owner::Iptables => {
                 Ok(vec![unneeded(owner, base)])
             }
-            None if sites.is_empty() => Ok(vec![unneeded(admin_chains::OWNER, base)]),
+            None if sites.is_empty() => Ok(vec![unneeded(Owner::Admin, base)]),
             _ => Ok(sites),
         }
     }
 }
 
 /// A base chain that refuses nothing of ours.
-fn unneeded(owner: &'static str, base: &Chain) -> Site {
+fn unneeded(owner: Owner, base: &Chain) -> Site {
     Site {
         owner,
         base: base.name.clone(),

@@ -88,7 +88,7 @@ fn only(chains: &[Chain]) -> (&'static str, String, State) {
     let [site] = &survey.sites[..] else {
         panic!("{survey:?}");
     };
-    (site.owner, site.chain().to_string(), site.state)
+    (site.owner.as_str(), site.chain().to_string(), site.state)
 }
 
 /// Chain, position and handles of the only change.

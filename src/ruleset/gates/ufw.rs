@@ -6,7 +6,7 @@
 //! after.rules) stay above the gate; what only logs the rest as blocked, and what rejects it,
 //! below.
 
-use super::{Firewall, Own, chain_model::Chain};
+use super::{Firewall, Own, Owner, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;
 
 pub(super) struct Ufw;
@@ -16,8 +16,8 @@ fn is_ufws(chain: &str) -> bool {
 }
 
 impl Firewall for Ufw {
-    fn owner(&self) -> &'static str {
-        "ufw"
+    fn owner(&self) -> Owner {
+        Owner::Ufw
     }
 
     fn is_in(&self, base: &Chain) -> bool {
