@@ -10,7 +10,7 @@ use super::{
     shot::Answer,
     tracks::{Hop, Left, Track, Tracks},
 };
-use crate::check::{Mark, Step};
+use crate::step::{StepLine, StepStatus};
 
 /// All that a probe has found, as `--json` has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -143,23 +143,22 @@ impl Findings {
     }
 
     /// In the form of what `check` has looked at.
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    pub(crate) fn lines(&self) -> Vec<StepLine> {
         let mut steps = Vec::new();
-        let mut add = |step, state, what| {
-            steps.push(Step {
-                step,
-                state,
-                what,
-                remedy: Vec::new(),
+        let mut add = |stage, status, text| {
+            steps.push(StepLine {
+                status,
+                stage,
+                text,
             });
         };
         match self.end {
             End::Unseen => add(
                 "in",
-                Mark::Blocked,
+                StepStatus::Blocked,
                 format!("it never came to a rule of this host by {}", self.enters),
             ),
-            _ => add("in", Mark::Ok, format!("by {}", self.enters)),
+            _ => add("in", StepStatus::Ok, format!("by {}", self.enters)),
         }
         for passed in &self.there {
             add("rule", passed.mark(), passed.to_string());
@@ -167,13 +166,17 @@ impl Findings {
         if self.end == End::Refused
             && let Some(legacy) = self.hidden_refusal()
         {
-            add("rule", Mark::Blocked, legacy.to_string());
+            add("rule", StepStatus::Blocked, legacy.to_string());
         }
         if self.end == End::Lost {
-            add("rule", Mark::Blocked, self.lost_in(&self.there, "it"));
+            add("rule", StepStatus::Blocked, self.lost_in(&self.there, "it"));
         }
         if let Some(Leaving { interface, source }) = &self.left {
-            add("out", Mark::Ok, format!("by {interface}, from {source}"));
+            add(
+                "out",
+                StepStatus::Ok,
+                format!("by {interface}, from {source}"),
+            );
         }
         for passed in &self.back {
             add("answer", passed.mark(), passed.to_string());
@@ -181,17 +184,17 @@ impl Findings {
         match self.end {
             End::AnswerLost => add(
                 "answer",
-                Mark::Blocked,
+                StepStatus::Blocked,
                 self.lost_in(&self.back, "the answer"),
             ),
             End::AnswerRefused => {
                 if let Some(legacy) = self.hidden_refusal() {
-                    add("answer", Mark::Blocked, legacy.to_string());
+                    add("answer", StepStatus::Blocked, legacy.to_string());
                 }
             }
-            End::AnswerAstray => add("answer", Mark::Blocked, self.gone_astray()),
-            End::Answered => add("answer", Mark::Ok, self.answer_in_words()),
-            End::Unanswered => add("answer", Mark::Unclear, "there was none".to_owned()),
+            End::AnswerAstray => add("answer", StepStatus::Blocked, self.gone_astray()),
+            End::Answered => add("answer", StepStatus::Ok, self.answer_in_words()),
+            End::Unanswered => add("answer", StepStatus::Unknown, "there was none".to_owned()),
             _ => {}
         }
         steps
@@ -330,10 +333,10 @@ impl Findings {
 }
 
 impl Passed {
-    fn mark(&self) -> Mark {
+    fn mark(&self) -> StepStatus {
         match self.verdict {
-            "drop" => Mark::Blocked,
-            _ => Mark::Ok,
+            "drop" => StepStatus::Blocked,
+            _ => StepStatus::Ok,
         }
     }
 }
@@ -458,19 +461,22 @@ mod tests {
         );
         let policy = refused("inet filter forward", "policy drop", None);
         assert!(policy.remedy().is_empty());
-        let steps = nft.steps();
-        let marks: Vec<_> = steps.iter().map(|step| (step.step, step.state)).collect();
-        assert_eq!(marks, [("in", Mark::Ok), ("rule", Mark::Blocked)]);
+        let steps = nft.lines();
+        let marks: Vec<_> = steps.iter().map(|step| (step.stage, step.status)).collect();
+        assert_eq!(
+            marks,
+            [("in", StepStatus::Ok), ("rule", StepStatus::Blocked)]
+        );
     }
 
     #[test]
     fn a_rule_that_no_trace_shows_is_told_too() {
         let mut hidden = refused("iptables-legacy filter FORWARD", "-A FORWARD -j DROP", None);
         hidden.there.clear();
-        let steps = hidden.steps();
-        assert_eq!(steps[1].state, Mark::Blocked);
+        let steps = hidden.lines();
+        assert_eq!(steps[1].status, StepStatus::Blocked);
         assert_eq!(
-            steps[1].what,
+            steps[1].text,
             "iptables-legacy filter FORWARD: -A FORWARD -j DROP"
         );
         assert!(hidden.remedy()[0].starts_with("iptables-legacy -t filter -D FORWARD"));

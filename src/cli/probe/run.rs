@@ -30,7 +30,7 @@ use super::{
     tracks::{self, LAST, TABLE, Tracks},
 };
 use crate::{
-    check::{Kind, Place},
+    endpoint::{EndpointKind, ResolvedEndpoint},
     host::Host,
     neighbours,
 };
@@ -54,11 +54,11 @@ pub(crate) struct Settled {
 /// The same ends with addresses to send from and to, which are free; a refusal where the one to
 /// send from is somebody's.
 pub(crate) fn settled<'a>(
-    from: Place<'a>,
-    to: Place<'a>,
+    from: ResolvedEndpoint<'a>,
+    to: ResolvedEndpoint<'a>,
     packet: Packet,
     host: &Host,
-) -> Result<(Place<'a>, Place<'a>, Settled)> {
+) -> Result<(ResolvedEndpoint<'a>, ResolvedEndpoint<'a>, Settled)> {
     let span = PORTS.end - PORTS.start;
     let port = u16::try_from(PORTS.start + std::process::id() % span)?;
     let mut choices = (Vec::new(), Vec::new());
@@ -83,15 +83,15 @@ pub(crate) fn settled<'a>(
 
 /// The addresses that a place may get, best first; none where it keeps the one that it has
 /// whoever has it.
-fn choice(place: &Place, sends: bool, used: &[IpAddr]) -> Vec<IpAddr> {
+fn choice(place: &ResolvedEndpoint, sends: bool, used: &[IpAddr]) -> Vec<IpAddr> {
     let Some(network) = place.network else {
         return Vec::new();
     };
     match place.kind {
-        Kind::Address if sends => vec![place.address],
-        Kind::Guest(_) if !sends => Vec::new(),
-        Kind::Address => Vec::new(),
-        Kind::Network | Kind::Guest(_) => {
+        EndpointKind::Address if sends => vec![place.address],
+        EndpointKind::Guest(_) if !sends => Vec::new(),
+        EndpointKind::Address => Vec::new(),
+        EndpointKind::Network | EndpointKind::Guest(_) => {
             let mut own = network.addresses.iter();
             let own = own.find(|net| net.contains(&place.address));
             own.map(|own| candidates(own, used)).unwrap_or_default()
@@ -99,22 +99,26 @@ fn choice(place: &Place, sends: bool, used: &[IpAddr]) -> Vec<IpAddr> {
     }
 }
 
-fn seated<'a>(place: Place<'a>, choice: Vec<IpAddr>, host: &Host) -> Result<Place<'a>> {
+fn seated<'a>(
+    place: ResolvedEndpoint<'a>,
+    choice: Vec<IpAddr>,
+    host: &Host,
+) -> Result<ResolvedEndpoint<'a>> {
     let (Some(network), Ok(bridge)) = (place.network, bridge(&place, host)) else {
         return Ok(place);
     };
     let name = shown(&network.name);
-    let is_given = place.kind == Kind::Address;
-    if choice.is_empty() && place.kind == Kind::Network {
+    let is_given = place.kind == EndpointKind::Address;
+    if choice.is_empty() && place.kind == EndpointKind::Network {
         bail!("{name} has no room for another address");
     }
     let used = neighbours::in_use(&choice, bridge.index)?;
     match choice.iter().find(|one| !used.contains(one)) {
         Some(_) if is_given => Ok(place),
-        Some(free) => Ok(Place {
+        Some(free) => Ok(ResolvedEndpoint {
             address: *free,
             network: place.network,
-            kind: Kind::Network,
+            kind: EndpointKind::Network,
         }),
         None if choice.is_empty() => Ok(place),
         None if is_given => bail!(
@@ -130,8 +134,8 @@ fn seated<'a>(place: Place<'a>, choice: Vec<IpAddr>, host: &Host) -> Result<Plac
 /// Sends the packet, and tells what became of it.
 pub(crate) fn probe(
     settled: Settled,
-    from: &Place,
-    to: &Place,
+    from: &ResolvedEndpoint,
+    to: &ResolvedEndpoint,
     host: &Host,
     deadline: Deadline,
 ) -> Result<Findings> {
@@ -156,8 +160,8 @@ pub(crate) fn probe(
 
 /// What the host may come to know, and does not know yet.
 fn traces(
-    from: (&Place, &[IpAddr]),
-    to: (&Place, &[IpAddr]),
+    from: (&ResolvedEndpoint, &[IpAddr]),
+    to: (&ResolvedEndpoint, &[IpAddr]),
     packet: Packet,
     port: u16,
     host: &Host,

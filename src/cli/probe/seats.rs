@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use virt_forward_policy::{Packet, sanitize::shown};
 
 use crate::{
-    check::{Kind, Place},
+    endpoint::{EndpointKind, ResolvedEndpoint},
     host::{Host, Interface},
 };
 
@@ -51,7 +51,12 @@ pub(super) struct Seats<'a> {
 
 impl<'a> Seats<'a> {
     /// For two ends that [`super::settled`] has seen.
-    pub(super) fn new(from: &Place, to: &Place, packet: Packet, host: &'a Host) -> Result<Self> {
+    pub(super) fn new(
+        from: &ResolvedEndpoint,
+        to: &ResolvedEndpoint,
+        packet: Packet,
+        host: &'a Host,
+    ) -> Result<Self> {
         if from.network.is_none() && to.network.is_none() {
             bail!("neither end is in a network of libvirt's");
         }
@@ -68,13 +73,13 @@ impl<'a> Seats<'a> {
             target: to.address,
             packet,
             entry,
-            receiver: target.filter(|_| to.kind == Kind::Network),
+            receiver: target.filter(|_| to.kind == EndpointKind::Network),
         })
     }
 }
 
 /// The bridge of a place in a network.
-pub(super) fn bridge<'a>(place: &Place, host: &'a Host) -> Result<&'a Interface> {
+pub(super) fn bridge<'a>(place: &ResolvedEndpoint, host: &'a Host) -> Result<&'a Interface> {
     let network = place.network.context("it is in no network")?;
     let name = shown(&network.name);
     let bridge = network

@@ -169,10 +169,9 @@ impl<'a> HostBlocks<'a> {
 /// The first chain of a firewall that blocks packets without the mark. libvirt's chains are left out:
 /// their rules accept packets before the chain's policy applies.
 fn unmarked_chain(wanted: &Preview, family: Family) -> Option<&ChainName> {
-    let site =
-        wanted.survey.sites.iter().find(|site| {
-            site.refuses && site.owner != Owner::Libvirt && sees(site.base.family, family)
-        })?;
+    let site = wanted.survey.sites.iter().find(|site| {
+        site.refuses && site.owner != Owner::Libvirt && sees(site.base.family, family)
+    })?;
     site.spot.is_some().then_some(&site.base)
 }
 
