@@ -10,6 +10,8 @@ mod json;
 mod path;
 mod report;
 mod routing;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use context::{CheckContext, KernelLookup};
