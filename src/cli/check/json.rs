@@ -5,7 +5,7 @@ use virt_forward_policy::Decision;
 use virt_forward_ruleset::gates::State;
 
 use super::{Finding, Report, RouteDrop, TableFault, Verdict};
-use crate::{output, probe::Findings, step::StepStatus};
+use crate::{output, probe::ProbeJson, step::StepStatus};
 
 /// The version of the format: it changes if a field is renamed or removed.
 const SCHEMA: u32 = 1;
@@ -21,7 +21,7 @@ struct ReportJson<'r> {
     why: String,
     steps: Vec<StepJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    probe: Option<&'r Findings>,
+    probe: Option<ProbeJson<'r>>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +60,10 @@ impl Report<'_> {
             source: self.seen_source().map(|source| source.to_string()),
             why: self.conclusion(),
             steps: steps.collect(),
-            probe: self.probe.as_ref(),
+            probe: self
+                .probe
+                .as_ref()
+                .map(|probe| probe.json(self.probe_fixes())),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use virt_forward_policy::Packet;
 
 use super::Finding;
-use crate::{endpoint::ResolvedEndpoint, probe::Findings, step::StepStatus};
+use crate::{endpoint::ResolvedEndpoint, probe::ProbeReport, step::StepStatus};
 
 /// Whether the packet gets to its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct Report<'a> {
     /// The source address that the destination would see, according to the evaluation.
     pub(super) source: Option<IpAddr>,
     pub(super) findings: Vec<Finding>,
-    pub(super) probe: Option<Findings>,
+    pub(super) probe: Option<ProbeReport>,
 }
 
 /// How the evaluation explains the outcome of the probe.
@@ -41,10 +41,7 @@ pub(super) enum Explanation<'r> {
 
 impl<'a> Report<'a> {
     /// Adds what became of the packet itself; its outcome decides the verdict.
-    pub(crate) fn with_probe(self, mut probe: Findings) -> Self {
-        if self.blocked().next().is_none() {
-            probe.remedy = probe.remedy();
-        }
+    pub(crate) fn with_probe(self, probe: ProbeReport) -> Self {
         Self {
             probe: Some(probe),
             ..self
@@ -69,7 +66,7 @@ impl<'a> Report<'a> {
             return None;
         }
         match &self.probe {
-            Some(probe) => Some(probe.left.as_ref()?.source),
+            Some(probe) => Some(probe.egress.as_ref()?.source),
             None => self.source,
         }
     }
@@ -90,7 +87,7 @@ impl<'a> Report<'a> {
     }
 
     /// How the findings explain what became of `probe`.
-    pub(super) fn explanation(&self, probe: &Findings) -> Explanation<'_> {
+    pub(super) fn explanation(&self, probe: &ProbeReport) -> Explanation<'_> {
         match (self.blocked().next(), probe.is_open()) {
             (Some(first), true) => Explanation::Contradiction(first),
             (Some(first), false) => Explanation::Cause(self.cause(probe).unwrap_or(first)),
@@ -101,8 +98,8 @@ impl<'a> Report<'a> {
 
     /// Where more than one finding blocks: the one that is about rules if a rule dropped the
     /// probe, else the one that is about routing.
-    fn cause(&self, probe: &Findings) -> Option<&Finding> {
-        let is_about_routing = !probe.is_refused();
+    fn cause(&self, probe: &ProbeReport) -> Option<&Finding> {
+        let is_about_routing = !probe.is_dropped_by_rule();
         let mut blocked = self.blocked();
         blocked.find(|finding| finding.stage().is_routing() == is_about_routing)
     }

@@ -48,7 +48,10 @@ impl Report<'_> {
             text.push_str(&finding.line().render(screen));
         }
         if let Some(probe) = &self.probe {
-            let head = format!("Probe: {} from {} to {}", self.packet, probe.from, probe.to);
+            let head = format!(
+                "Probe: {} from {} to {}",
+                self.packet, probe.source, probe.destination
+            );
             let _ = writeln!(text, "\n{}\n", title(&head, screen));
             for line in probe.lines() {
                 text.push_str(&line.render(screen));
@@ -82,7 +85,7 @@ impl Report<'_> {
                 )
             }
         };
-        probe.sentence() + &explanation
+        probe.conclusion() + &explanation
     }
 
     /// The conclusion of the evaluation alone.
@@ -115,8 +118,16 @@ impl Report<'_> {
     fn fixes(&self) -> Vec<String> {
         let findings = self.blocked().chain(self.caveats());
         let mut fixes: Vec<_> = findings.flat_map(Finding::fixes).collect();
-        fixes.extend(self.probe.iter().flat_map(|probe| probe.remedy.clone()));
+        fixes.extend(self.probe_fixes());
         fixes
+    }
+
+    /// Lines about the rule that dropped the probe, unless the evaluation found a cause.
+    pub(super) fn probe_fixes(&self) -> Vec<String> {
+        match &self.probe {
+            Some(probe) if self.blocked().next().is_none() => probe.fixes(),
+            _ => Vec::new(),
+        }
     }
 }
 

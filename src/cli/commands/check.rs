@@ -34,7 +34,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
     };
     let packet = packet(asked);
     let (from, to, prepared) = if asked.probe {
-        let (from, to, prepared) = probe::settled(from, to, packet, &host)?;
+        let (from, to, prepared) = probe::prepare(from, to, packet, &host)?;
         (from, to, Some(prepared))
     } else {
         (from, to, None)

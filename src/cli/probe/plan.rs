@@ -1,4 +1,4 @@
-//! Who sends from where to whom.
+//! What a probe sends, and where.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,46 +11,52 @@ use crate::{
     host::{Host, Interface},
 };
 
-/// How many addresses of a network are tried before it counts as full.
-const MOST: usize = 8;
+/// The number of addresses that are tried before a network counts as full.
+const MAX_CANDIDATES: usize = 8;
 
-/// The last 128 addresses of an IPv6 subnet are every router's or reserved (RFC 2526).
-const RESERVED6: u128 = 128;
+/// The last 128 addresses of an IPv6 subnet are reserved for anycast (RFC 2526).
+const RESERVED_ANYCAST: u128 = 128;
 
-/// Where a packet gets into this host.
+/// The interface that the packet arrives on.
 #[derive(Clone, Debug)]
-pub(super) enum Entry<'a> {
-    /// By a bridge, as from a guest.
+pub(super) enum Ingress<'a> {
+    /// A bridge, as for a packet of a guest.
     Bridge(&'a Interface),
-    /// By an interface to the outside, as from the wire.
-    Wire(&'a Interface),
+    /// An uplink, as for a packet of an external host.
+    Uplink(&'a Interface),
 }
 
-impl<'a> Entry<'a> {
+impl<'a> Ingress<'a> {
     pub(super) fn interface(&self) -> &'a Interface {
         match self {
-            Entry::Bridge(interface) | Entry::Wire(interface) => interface,
+            Ingress::Bridge(interface) | Ingress::Uplink(interface) => interface,
         }
     }
 
-    pub(super) fn is_wire(&self) -> bool {
-        matches!(self, Entry::Wire(_))
+    pub(super) fn is_uplink(&self) -> bool {
+        matches!(self, Ingress::Uplink(_))
     }
 }
 
-/// All that is decided before anything is made.
+/// The decisions that precede any change to the host.
 #[derive(Clone, Debug)]
-pub(super) struct Seats<'a> {
+pub(super) struct ProbePlan<'a> {
     pub(super) source: IpAddr,
-    pub(super) target: IpAddr,
+    pub(super) destination: IpAddr,
     pub(super) packet: Packet,
-    pub(super) entry: Entry<'a>,
-    /// The bridge that the target is made on; nothing where it is whoever has that address.
+    pub(super) ingress: Ingress<'a>,
+    /// The bridge for a temporary destination; `None` if the packet goes to the host that has the
+    /// address.
     pub(super) receiver: Option<&'a Interface>,
 }
 
-impl<'a> Seats<'a> {
-    /// For two ends that [`super::settled`] has seen.
+impl<'a> ProbePlan<'a> {
+    /// Plans a probe between endpoints that [`super::prepare`] has chosen.
+    ///
+    /// # Errors
+    ///
+    /// If no path between the endpoints leads through this host, or if the packet cannot be made to
+    /// arrive like one of the source's.
     pub(super) fn new(
         from: &ResolvedEndpoint,
         to: &ResolvedEndpoint,
@@ -58,52 +64,54 @@ impl<'a> Seats<'a> {
         host: &'a Host,
     ) -> Result<Self> {
         if from.network.is_none() && to.network.is_none() {
-            bail!("neither end is in a network of libvirt's");
+            bail!("neither endpoint is in a virtual network");
         }
-        let entry = match from.network {
-            Some(_) => Entry::Bridge(bridge(from, host)?),
-            None => Entry::Wire(wire(from.address, host)?),
+        let ingress = match from.network {
+            Some(_) => Ingress::Bridge(bridge(from, host)?),
+            None => Ingress::Uplink(uplink(from.address, host)?),
         };
-        let target = to.network.map(|_| bridge(to, host)).transpose()?;
-        if target.map(|one| one.index) == Some(entry.interface().index) {
-            bail!("both ends are on {}", entry.interface().name);
+        let receiver = to.network.map(|_| bridge(to, host)).transpose()?;
+        if receiver.map(|bridge| bridge.index) == Some(ingress.interface().index) {
+            bail!("both endpoints are on {}", ingress.interface().name);
         }
         Ok(Self {
             source: from.address,
-            target: to.address,
+            destination: to.address,
             packet,
-            entry,
-            receiver: target.filter(|_| to.kind == EndpointKind::Network),
+            ingress,
+            receiver: receiver.filter(|_| to.kind == EndpointKind::Network),
         })
     }
 }
 
-/// The bridge of a place in a network.
-pub(super) fn bridge<'a>(place: &ResolvedEndpoint, host: &'a Host) -> Result<&'a Interface> {
-    let network = place.network.context("it is in no network")?;
+/// The bridge of an endpoint in a virtual network.
+pub(super) fn bridge<'a>(endpoint: &ResolvedEndpoint, host: &'a Host) -> Result<&'a Interface> {
+    let network = endpoint
+        .network
+        .context("the endpoint is in no virtual network")?;
     let name = shown(&network.name);
     let bridge = network
         .routed_bridge()
-        .ok_or_else(|| anyhow!("{name} has no bridge that this host routes"))?;
+        .ok_or_else(|| anyhow!("this host does not route {name}"))?;
     host.interface(bridge.as_str())
-        .ok_or_else(|| anyhow!("the bridge {bridge} of {name} is gone"))
+        .ok_or_else(|| anyhow!("bridge {bridge} of {name} does not exist"))
 }
 
-fn wire(address: IpAddr, host: &Host) -> Result<&Interface> {
+fn uplink(address: IpAddr, host: &Host) -> Result<&Interface> {
     let interface = host.link_of(address).and_then(|name| host.interface(name));
     let interface = interface.ok_or_else(|| anyhow!("this host has no route to {address}"))?;
     match interface.mac {
         Some(_) => Ok(interface),
         None => bail!(
-            "{address} would come in by {}, which is no Ethernet: only what comes from one can be \
-             sent in its place",
+            "packets from {address} arrive on {}, which is no Ethernet interface: they cannot be \
+             impersonated",
             interface.name
         ),
     }
 }
 
-/// Addresses of a subnet that hardly anybody has, the host's `own` and `used` ones left out. From
-/// its end: libvirt's DHCP ranges, and people, begin at its start.
+/// Addresses of the subnet of `own` that are probably free, without the host's `own` and the `used`
+/// ones. They are taken from its end: DHCP ranges and manual assignments begin at its start.
 pub(super) fn candidates(own: &IpNet, used: &[IpAddr]) -> Vec<IpAddr> {
     let is_free = |one: &IpAddr| *one != own.addr() && !used.contains(one);
     let hosts: Box<dyn Iterator<Item = IpAddr>> = match own {
@@ -117,17 +125,17 @@ pub(super) fn candidates(own: &IpNet, used: &[IpAddr]) -> Vec<IpAddr> {
         }
         IpNet::V6(net) if net.prefix_len() < 120 => {
             let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
-            let last = last - RESERVED6;
+            let last = last - RESERVED_ANYCAST;
             Box::new(
                 (first + 1..last)
                     .rev()
                     .map(|one| Ipv6Addr::from(one).into()),
             )
         }
-        // No room for one more.
+        // No room for another address.
         _ => Box::new(std::iter::empty()),
     };
-    hosts.filter(is_free).take(MOST).collect()
+    hosts.filter(is_free).take(MAX_CANDIDATES).collect()
 }
 
 #[cfg(test)]
@@ -135,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_free_address_is_looked_for_from_the_end() {
+    fn candidates_are_taken_from_the_end() {
         let all = |net: &str| {
             let found = candidates(&net.parse().unwrap(), &["10.17.9.254".parse().unwrap()]);
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
