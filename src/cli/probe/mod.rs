@@ -28,6 +28,8 @@ mod prepare;
 mod report;
 mod rules;
 mod run;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trace;
 
