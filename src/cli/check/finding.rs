@@ -43,6 +43,25 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// The name of the stage, in text and in JSON.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stage::Network => "network",
+            Stage::Guest => "guest",
+            Stage::Policy => "policy",
+            Stage::Forwarding => "forwarding",
+            Stage::Route => "route",
+            Stage::ReplyPath => "reply path",
+            Stage::Table => "table",
+            Stage::Gate => "gate",
+            Stage::Chain => "chain",
+            Stage::Libvirt => "libvirt",
+            Stage::Firewalld => "firewalld",
+            Stage::Docker => "docker",
+            Stage::Source => "source",
+        }
+    }
+
     /// Whether the packet gets there before it gets to rules, or whether no rule decides it.
     pub(super) fn is_routing(self) -> bool {
         matches!(
@@ -100,7 +119,7 @@ pub(crate) enum Masquerader {
 
 /// The result of one step.
 ///
-/// Names of networks are as libvirt has them: whoever prints them has to escape them.
+/// Names of networks are as libvirt has them: escape them before printing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The network is active and its bridge is up.

@@ -4,7 +4,7 @@ use virt_forward_policy::{self as policy, Decision};
 use virt_forward_ruleset::gates::{Owner, Site, State, direct};
 
 use super::{
-    Finding, TableFault,
+    finding::{Finding, TableFault},
     path::{PathEvaluation, Route},
 };
 

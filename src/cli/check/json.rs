@@ -4,7 +4,10 @@ use serde::Serialize;
 use virt_forward_policy::Decision;
 use virt_forward_ruleset::gates::State;
 
-use super::{Finding, Report, RouteDrop, TableFault, Verdict};
+use super::{
+    finding::{Finding, RouteDrop, TableFault},
+    report::{Report, Verdict},
+};
 use crate::{output, probe::ProbeJson, step::StepStatus};
 
 /// The version of the format: it changes if a field is renamed or removed.

@@ -1,6 +1,6 @@
 //! `check`: why a packet passes or does not, from the configuration and the state of the host.
 //!
-//! [`evaluate_path`] turns values into [`Finding`]s; [`text`] and [`json`] render them.
+//! [`evaluate_path`] turns values into findings; [`text`] and [`json`] render them.
 
 mod context;
 mod endpoints;
@@ -16,6 +16,5 @@ mod text;
 
 pub(crate) use context::{CheckContext, KernelLookup};
 pub(crate) use endpoints::{NamedEndpoint, ResolveError, resolve_endpoints};
-pub(crate) use finding::{Direction, Finding, Masquerader, RouteDrop, Stage, TableFault};
 pub(crate) use path::evaluate_path;
-pub(crate) use report::{Report, Verdict};
+pub(crate) use report::Verdict;

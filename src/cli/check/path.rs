@@ -7,7 +7,11 @@ use virt_forward_policy::{
     network::{BridgeName, Mode, Network},
 };
 
-use super::{CheckContext, Finding, Masquerader, Report};
+use super::{
+    context::CheckContext,
+    finding::{Finding, Masquerader},
+    report::Report,
+};
 use crate::endpoint::ResolvedEndpoint;
 
 /// Evaluates the whole path, also beyond the first step that blocks: more than one thing may have

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use virt_forward_policy::Packet;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::{endpoint::ResolvedEndpoint, probe::ProbeReport, step::StepStatus};
 
 /// Whether the packet gets to its destination.

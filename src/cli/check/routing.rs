@@ -3,7 +3,7 @@
 use std::{io, net::IpAddr};
 
 use super::{
-    Direction, Finding, RouteDrop,
+    finding::{Direction, Finding, RouteDrop},
     path::{PathEvaluation, Route},
 };
 use crate::{endpoint::ResolvedEndpoint, host::Incoming};

@@ -15,10 +15,16 @@ use virt_forward_policy::{
 use virt_forward_reconcile::Inspection;
 use virt_forward_ruleset::gates::{Obstacle, Outsider, Owner, Site, State, Why, direct};
 
-use super::*;
+use super::{
+    CheckContext, KernelLookup, NamedEndpoint, Verdict, evaluate_path,
+    finding::{Direction, Finding, Masquerader, RouteDrop, Stage, TableFault},
+    report::Report,
+    resolve_endpoints,
+};
 use crate::{
     host::{Forwarded, Host, Incoming, Interface, Route},
     paint::Screen,
+    probe::ProbeReport,
     settings::Settings,
     status::fixtures,
 };
@@ -487,6 +493,65 @@ mod unknown {
         // libvirt routes to kube02 by itself.
         let scenario = Scenario::new().with_site(site(Owner::Libvirt, State::Missing));
         assert_eq!(scenario.unknown("kube03", "kube02"), ["gate-missing"]);
+    }
+}
+
+mod with_a_probe {
+    use super::*;
+
+    fn checked(scenario: &Scenario, probe: ProbeReport) -> String {
+        let report = scenario.report("kube02", "kube03", TCP).with_probe(probe);
+        report.render(&Screen::plain(80))
+    }
+
+    /// Blocked by routing first, and then by a chain.
+    fn blocked_twice() -> Scenario {
+        let mut scenario = Scenario::new().with_obstacle("forward", true);
+        let not_forwarding = &mut scenario.settings.not_forwarding;
+        not_forwarding.insert("br_kube02".to_owned());
+        scenario
+    }
+
+    #[test]
+    fn that_passes_as_expected() {
+        let scenario = Scenario::new().with_obstacle("forward", false);
+        insta::assert_snapshot!(checked(&scenario, ProbeReport::answered_example()));
+    }
+
+    #[test]
+    fn that_is_dropped_by_a_rule_as_expected() {
+        let probe = ProbeReport::dropped_example();
+        insta::assert_snapshot!(checked(&blocked_twice(), probe));
+    }
+
+    #[test]
+    fn that_is_lost_as_expected() {
+        let report = blocked_twice();
+        let report = report.report("kube02", "kube03", TCP);
+        let report = report.with_probe(ProbeReport::lost_example());
+        assert_eq!(report.verdict(), Verdict::Blocked);
+        insta::assert_snapshot!(report.conclusion());
+    }
+
+    #[test]
+    fn that_is_dropped_without_a_cause() {
+        let scenario = Scenario::new();
+        insta::assert_snapshot!(checked(&scenario, ProbeReport::dropped_example()));
+        let report = scenario.report("kube02", "kube03", TCP);
+        let report = report.with_probe(ProbeReport::dropped_example());
+        assert_eq!(report.seen_source(), None);
+        insta::assert_snapshot!("json", report.to_json().unwrap());
+    }
+
+    #[test]
+    fn that_passes_against_expectation() {
+        let report = blocked_twice();
+        let report = report.report("kube02", "kube03", TCP);
+        let report = report.with_probe(ProbeReport::answered_example());
+        assert_eq!(report.verdict(), Verdict::Open);
+        // The address that the probe left with.
+        assert_eq!(report.seen_source(), Some(address("10.17.3.254")));
+        insta::assert_snapshot!(report.conclusion());
     }
 }
 

@@ -9,35 +9,14 @@ use virt_forward_policy::{
 use virt_forward_ruleset::gates::State;
 
 use super::{
-    Direction, Finding, Masquerader, Report, RouteDrop, Stage, TableFault, Verdict,
-    report::Explanation,
+    finding::{Direction, Finding, Masquerader, RouteDrop, TableFault},
+    report::{Explanation, Report, Verdict},
 };
 use crate::{
     output,
     paint::{Screen, Tone},
     step::StepLine,
 };
-
-impl Stage {
-    /// The name of the stage, in text and in JSON.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Stage::Network => "network",
-            Stage::Guest => "guest",
-            Stage::Policy => "policy",
-            Stage::Forwarding => "forwarding",
-            Stage::Route => "route",
-            Stage::ReplyPath => "reply path",
-            Stage::Table => "table",
-            Stage::Gate => "gate",
-            Stage::Chain => "chain",
-            Stage::Libvirt => "libvirt",
-            Stage::Firewalld => "firewalld",
-            Stage::Docker => "docker",
-            Stage::Source => "source",
-        }
-    }
-}
 
 impl Report<'_> {
     /// A line for each step, the conclusion, and what to do.
@@ -79,10 +58,7 @@ impl Report<'_> {
             Explanation::Agreement => self.reservations(),
             Explanation::NoCause => " No other cause was found.".to_owned(),
             Explanation::Contradiction(finding) => {
-                format!(
-                    " It passed although this should block it: {}.",
-                    finding.text()
-                )
+                format!(" It passed despite this: {}.", finding.text())
             }
         };
         probe.conclusion() + &explanation

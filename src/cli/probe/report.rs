@@ -114,6 +114,21 @@ pub(super) enum RuleVerdict {
     Other,
 }
 
+impl RuleVerdict {
+    /// The word in text and in JSON.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            RuleVerdict::Continue => "continue",
+            RuleVerdict::Accept => "accept",
+            RuleVerdict::Drop => "drop",
+            RuleVerdict::Jump => "jump",
+            RuleVerdict::Goto => "goto",
+            RuleVerdict::Return => "return",
+            RuleVerdict::Other => "other",
+        }
+    }
+}
+
 impl From<&Fate> for RuleVerdict {
     fn from(fate: &Fate) -> Self {
         match fate {

@@ -109,6 +109,22 @@ impl Scenario {
     }
 }
 
+/// Examples for the tests of `check`.
+impl ProbeReport {
+    pub(crate) fn answered_example() -> Self {
+        let events = with_reply(&[reply(Fate::Accept), reply_exit(3)]);
+        Scenario::new(&events).with_reply(Reply::Received).report()
+    }
+
+    pub(crate) fn dropped_example() -> Self {
+        Scenario::new(&forward(Fate::Drop)).report()
+    }
+
+    pub(crate) fn lost_example() -> Self {
+        Scenario::new(&forward(Fate::Accept)).report()
+    }
+}
+
 fn forward(fate: Fate) -> Vec<Event> {
     vec![
         event(1, FIRST, Fate::Continue, Some(ENTERS)),

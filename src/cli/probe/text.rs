@@ -47,21 +47,6 @@ impl ProbeStage {
     }
 }
 
-impl RuleVerdict {
-    /// The word in text and in JSON.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            RuleVerdict::Continue => "continue",
-            RuleVerdict::Accept => "accept",
-            RuleVerdict::Drop => "drop",
-            RuleVerdict::Jump => "jump",
-            RuleVerdict::Goto => "goto",
-            RuleVerdict::Return => "return",
-            RuleVerdict::Other => "other",
-        }
-    }
-}
-
 /// `ip filter FORWARD: -A FORWARD -j LIBVIRT_FWI`
 impl fmt::Display for RuleHit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
