@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod commands;
 mod doctor;
+mod endpoint;
 mod exit;
 mod graph;
 mod guests;
@@ -22,6 +23,7 @@ mod probe;
 mod routes;
 mod settings;
 mod status;
+mod step;
 mod ways;
 
 use std::process::ExitCode;

@@ -1,161 +1,147 @@
-//! Forwarding and routing, there and back.
+//! Forwarding and routing of the packet and of its reply.
 
 use std::{io, net::IpAddr};
 
-use super::{Place, walk::Walk};
-use crate::host::Incoming;
+use super::{
+    finding::{Direction, Finding, RouteDrop},
+    path::{PathEvaluation, Route},
+};
+use crate::{endpoint::ResolvedEndpoint, host::Incoming};
 
-/// Where it goes.
-pub(super) struct Way {
-    pub(super) enters: String,
-    pub(super) leaves: String,
-}
-
-impl Walk<'_> {
-    /// Forwarding and routing, there and back; the interfaces it comes in and leaves by.
-    pub(super) fn ways(&mut self) -> anyhow::Result<Option<Way>> {
-        let case = self.case;
-        let (from, to) = (&case.from, &case.to);
-        let (Some(enters), Some(leaves)) = (self.link(from, to)?, self.link(to, from)?) else {
+impl PathEvaluation<'_> {
+    /// Evaluates forwarding and routing in both directions; `None` if an endpoint is on no
+    /// interface.
+    pub(super) fn routes(&mut self) -> anyhow::Result<Option<Route>> {
+        let context = self.context;
+        let (from, to) = (&context.from, &context.to);
+        let (Some(iif), Some(oif)) = (self.interface(from, to)?, self.interface(to, from)?) else {
             return Ok(None);
         };
-        self.forwarding(&enters, "what comes");
-        self.forwarding(&leaves, "answers");
-        self.route(from, to, &enters, &leaves, "route")?;
-        self.route(to, from, &leaves, &enters, "way back")?;
-        Ok(Some(Way { enters, leaves }))
+        self.forwarding(&iif, Direction::Forward);
+        self.forwarding(&oif, Direction::Reply);
+        self.route(Direction::Forward, (from, to), (&iif, &oif))?;
+        self.route(Direction::Reply, (to, from), (&oif, &iif))?;
+        Ok(Some(Route { iif, oif }))
     }
 
-    /// Where that end is: the bridge of its network, or where this host sends what comes from
-    /// `other` to it. The kernel knows all rules and next hops.
-    fn link(&mut self, place: &Place, other: &Place) -> anyhow::Result<Option<String>> {
-        if let Some(network) = place.network {
+    /// The interface that an endpoint is behind: the bridge of its network, or the one that the
+    /// kernel routes packets from the `other` endpoint to, with all rules and next hops.
+    fn interface(
+        &mut self,
+        endpoint: &ResolvedEndpoint,
+        other: &ResolvedEndpoint,
+    ) -> anyhow::Result<Option<String>> {
+        if let Some(network) = endpoint.network {
             return Ok(network.routed_bridge().map(ToString::to_string));
         }
-        let host = self.case.host;
-        // A neighbour comes in by its own link, whatever a route may say.
-        if let Some(link) = host.neighbouring_link(place.address) {
+        let host = self.context.host;
+        // A neighbour's packets arrive on its own link, whatever the routes say.
+        if let Some(link) = host.neighbouring_link(endpoint.address) {
             return Ok(Some(link.to_owned()));
         }
         let bridge = other.network.and_then(|network| network.routed_bridge());
         if let Some(bridge) = bridge {
             let packet = Incoming {
                 from: other.address,
-                to: place.address,
+                to: endpoint.address,
                 interface: bridge.to_string(),
             };
-            if let Ok(way) = self.case.kernel.forwards(&packet)? {
-                return Ok(Some(way));
+            if let Ok(interface) = self.context.kernel.route(&packet)? {
+                return Ok(Some(interface));
             }
         }
-        let link = host.link_of(place.address).map(str::to_owned);
+        let link = host.link_of(endpoint.address).map(str::to_owned);
         if link.is_none() {
-            let what = format!("this host has no route to {}", place.address);
-            self.blocked("route", what, &[]);
+            self.found(Finding::Unrouted {
+                destination: endpoint.address,
+            });
         }
         Ok(link)
     }
 
-    fn forwarding(&mut self, interface: &str, what: &str) {
-        let is_ipv4 = self.case.to.address.is_ipv4();
-        match self.case.settings.forwards(interface, is_ipv4) {
-            true => self.ok(
-                "forwarding",
-                format!("{interface} forwards {what} in by it"),
-            ),
-            false => {
-                let setting = match is_ipv4 {
-                    true => format!("net.ipv4.conf.{interface}.forwarding"),
-                    false => {
-                        format!("net.ipv6.conf.all.forwarding, nor {interface}.force_forwarding,")
-                    }
-                };
-                let what = match is_ipv4 {
-                    true => format!("{setting} is 0: {what} in by {interface} ends here"),
-                    false => format!("neither {setting} is 1: {what} in by {interface} ends here"),
-                };
-                self.blocked("forwarding", what, &["virt-forward apply".to_owned()]);
+    fn forwarding(&mut self, interface: &str, direction: Direction) {
+        let is_ipv4 = self.context.to.address.is_ipv4();
+        let interface = interface.to_owned();
+        let is_enabled = self.context.settings.forwards(&interface, is_ipv4);
+        self.found(if is_enabled {
+            Finding::ForwardingEnabled {
+                interface,
+                direction,
             }
-        }
+        } else {
+            Finding::ForwardingDisabled {
+                interface,
+                direction,
+                is_ipv4,
+            }
+        });
     }
 
+    /// Compares the kernel's routing decision for a packet with the interface that its
+    /// destination is behind.
     fn route(
         &mut self,
-        from: &Place,
-        to: &Place,
-        enters: &str,
-        leaves: &str,
-        step: &'static str,
+        direction: Direction,
+        (from, to): (&ResolvedEndpoint, &ResolvedEndpoint),
+        (iif, expected): (&str, &str),
     ) -> anyhow::Result<()> {
-        let (source, target) = (from.address, to.address);
         let packet = Incoming {
-            from: source,
-            to: target,
-            interface: enters.to_owned(),
+            from: from.address,
+            to: to.address,
+            interface: iif.to_owned(),
         };
-        match self.case.kernel.forwards(&packet)? {
-            Ok(way) if way == leaves => {
-                self.ok(
-                    step,
-                    format!("from {source} to {target}: in by {enters}, out by {way}"),
-                );
-            }
-            Ok(way) => {
-                let what = format!(
-                    "from {source} to {target} this host sends by {way}, and {target} is behind {leaves}"
-                );
-                self.blocked(step, what, &[]);
-            }
-            Err(why) => {
-                let (what, remedy) = self.dropped(&why, source, target, enters);
-                self.blocked(step, what, &remedy);
-            }
-        }
+        let (source, destination) = (from.address, to.address);
+        let finding = match self.context.kernel.route(&packet)? {
+            Ok(oif) if oif == expected => Finding::Routed {
+                direction,
+                source,
+                destination,
+                iif: iif.to_owned(),
+                oif,
+            },
+            Ok(oif) => Finding::Misrouted {
+                direction,
+                source,
+                destination,
+                oif,
+                expected: expected.to_owned(),
+            },
+            Err(error) => Finding::RouteDropped {
+                direction,
+                drop: self.route_drop(&error, source, destination, iif),
+            },
+        };
+        self.found(finding);
         Ok(())
     }
 
-    /// What the kernel's refusal means.
-    fn dropped(
+    /// The meaning of the kernel's error.
+    fn route_drop(
         &self,
-        why: &io::Error,
+        error: &io::Error,
         source: IpAddr,
-        target: IpAddr,
-        enters: &str,
-    ) -> (String, Vec<String>) {
-        let is_strict = source.is_ipv4() && self.case.settings.is_strict(enters);
-        let other = self
-            .case
-            .host
-            .way_to(source)
-            .filter(|way| way.interface != enters);
-        match (why.kind(), other) {
-            (io::ErrorKind::CrossesDevices, Some(other)) | (_, Some(other)) if is_strict => (
-                format!(
-                    "rp_filter is 1 on {enters}: what {source} sends is dropped, as this host would \
-                     answer by {}",
-                    other.interface
-                ),
-                vec![format!("sysctl net.ipv4.conf.{enters}.rp_filter=2")],
-            ),
-            (io::ErrorKind::CrossesDevices, _) => (
-                format!(
-                    "this host has no way back to {source} by {enters}, and rp_filter drops what comes so"
-                ),
-                Vec::new(),
-            ),
-            (io::ErrorKind::NetworkUnreachable, _) => {
-                (format!("this host has no route to {target}"), Vec::new())
-            }
-            (io::ErrorKind::HostUnreachable, _) => (
-                format!(
-                    "this host does not forward what comes in by {enters}, or has no route to {target}"
-                ),
-                Vec::new(),
-            ),
-            _ => (
-                format!("this host does not forward from {source} to {target}: {why}"),
-                Vec::new(),
-            ),
+        destination: IpAddr,
+        iif: &str,
+    ) -> RouteDrop {
+        let is_strict = source.is_ipv4() && self.context.settings.is_strict(iif);
+        let other = self.context.host.way_to(source);
+        if let Some(other) = other.filter(|route| is_strict && route.interface != iif) {
+            return RouteDrop::StrictReversePath {
+                source,
+                iif: iif.to_owned(),
+                oif: other.interface.clone(),
+            };
+        }
+        let iif = iif.to_owned();
+        match error.kind() {
+            io::ErrorKind::CrossesDevices => RouteDrop::NoReversePath { source, iif },
+            io::ErrorKind::NetworkUnreachable => RouteDrop::NoRoute { destination },
+            io::ErrorKind::HostUnreachable => RouteDrop::NotForwarded { iif, destination },
+            _ => RouteDrop::Other {
+                source,
+                destination,
+                error: error.to_string(),
+            },
         }
     }
 }

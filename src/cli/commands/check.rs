@@ -1,4 +1,4 @@
-//! `check`: why a packet passes, or who refuses it.
+//! `check`: why a packet passes, or what blocks it.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,8 @@ use virt_forward_reconcile as reconcile;
 use super::{config, deadline};
 use crate::{
     args::{Args, CheckArgs},
-    check::{self, Case, Kernel, Named, NoEnd},
+    check::{self, CheckContext, KernelLookup, NamedEndpoint, ResolveError, Verdict},
+    endpoint::ResolvedEndpoint,
     exit::Exit,
     host::{Forwarded, Host, Incoming},
     libvirt,
@@ -22,32 +23,24 @@ use crate::{
     probe, settings,
 };
 
-/// Goes the way, and says what is there.
+/// Evaluates the path of a packet, sends one if asked to, and prints the report.
 pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
     let host = Host::ask()?;
-    let named = |word: &str| Named::new(word, &networks.active, || guest(args, word, &networks));
-    let named = named(&asked.from).and_then(|from| Ok((from, named(&asked.to)?)));
-    let places = named.and_then(|(from, to)| check::ends(&from, &to, &networks.active, &host));
-    let (from, to) = match places {
-        Ok(places) => places,
-        Err(why) => return no_end(&why, &networks),
+    let (from, to) = match endpoints(args, asked, &networks, &host) {
+        Ok(endpoints) => endpoints,
+        Err(error) => return unresolved(&error, &networks),
     };
-    let packet = match (asked.tcp, asked.udp) {
-        (Some(port), _) => Packet::Tcp(port),
-        (None, Some(port)) => Packet::Udp(port),
-        (None, None) => Packet::Icmp,
-    };
-    let (from, to, settled) = match asked.probe {
-        true => {
-            let (from, to, settled) = probe::settled(from, to, packet, &host)?;
-            (from, to, Some(settled))
-        }
-        false => (from, to, None),
+    let packet = packet(asked);
+    let (from, to, prepared) = if asked.probe {
+        let (from, to, prepared) = probe::prepare(from, to, packet, &host)?;
+        (from, to, Some(prepared))
+    } else {
+        (from, to, None)
     };
     let inspection = reconcile::inspect(&config, networks.as_active(), deadline())?;
-    let case = Case {
+    let mut report = check::evaluate_path(&CheckContext {
         config: &config,
         inspection: &inspection,
         host: &host,
@@ -56,67 +49,91 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         from,
         to,
         packet,
-    };
-    let report = check::walk(&case)?;
-    let found = settled.map(|settled| {
-        let (from, to) = (&case.from, &case.to);
-        probe::probe(settled, from, to, &host, deadline())
-    });
-    let (report, unsent) = match found {
-        Some(Ok(found)) => (report.with(found), None),
-        Some(Err(why)) => (report, Some(why)),
-        None => (report, None),
-    };
+    })?;
+    let mut probe_error = None;
+    if let Some(prepared) = prepared {
+        match probe::probe(prepared, &report.from, &report.to, &host, deadline()) {
+            Ok(probe) => report = report.with_probe(probe),
+            Err(error) => probe_error = Some(error),
+        }
+    }
     let screen = Screen::of_stdout(args.color);
-    let text = match asked.json {
-        true => output::json(&report)?,
-        false => report.for_people(&screen),
+    let text = if asked.json {
+        report.to_json()?
+    } else {
+        report.render(&screen)
     };
     output::print_painted(&text, &screen)?;
-    match unsent {
-        Some(why) => Err(why.context("no probe")),
-        None if report.is_open() => Ok(Exit::Done),
-        None => Ok(Exit::Differs),
+    if let Some(error) = probe_error {
+        return Err(error.context("cannot probe"));
+    }
+    Ok(match report.verdict() {
+        Verdict::Open => Exit::Done,
+        Verdict::Blocked => Exit::Differs,
+    })
+}
+
+fn packet(asked: &CheckArgs) -> Packet {
+    match (asked.tcp, asked.udp) {
+        (Some(port), _) => Packet::Tcp(port),
+        (None, Some(port)) => Packet::Udp(port),
+        (None, None) => Packet::Icmp,
     }
 }
 
-/// The addresses of the guest of that name; none where it is no guest's.
-fn guest(args: &Args, word: &str, networks: &Networks) -> Vec<IpAddr> {
-    match networks.has(word) {
-        true => Vec::new(),
-        // Whoever cannot be asked has no guest of that name either.
-        false => libvirt::addresses_of(args.connect.as_deref(), word).unwrap_or_default(),
-    }
+fn endpoints<'a>(
+    args: &Args,
+    asked: &CheckArgs,
+    networks: &'a Networks,
+    host: &Host,
+) -> Result<(ResolvedEndpoint<'a>, ResolvedEndpoint<'a>), ResolveError> {
+    let named = |word: &str| {
+        NamedEndpoint::new(word, &networks.active, || {
+            guest_addresses(args, word, networks)
+        })
+    };
+    let (from, to) = (named(&asked.from)?, named(&asked.to)?);
+    check::resolve_endpoints(&from, &to, &networks.active, host)
 }
 
-fn no_end(why: &NoEnd, networks: &Networks) -> Result<Exit> {
-    match why {
-        NoEnd::Unknown(word) => {
-            let name = escape(word);
-            if networks.has(word) {
-                let word = argument(word);
-                bail!("network {name} is not active: virsh net-start {word}");
-            }
-            bail!(
-                "{name} is no address, no network and no running guest with an address; networks \
-                 are: {}",
-                networks.listed()
-            )
+/// The addresses of the guest with that name; none if it is the name of a network.
+fn guest_addresses(args: &Args, name: &str, networks: &Networks) -> Vec<IpAddr> {
+    if networks.has(name) {
+        return Vec::new();
+    }
+    // A libvirt that does not answer knows no guest of that name either.
+    libvirt::addresses_of(args.connect.as_deref(), name).unwrap_or_default()
+}
+
+fn unresolved(error: &ResolveError, networks: &Networks) -> Result<Exit> {
+    match error {
+        ResolveError::Unknown(word) if networks.has(word) => bail!(
+            "network {} is not active\nhint: virsh net-start {}",
+            escape(word),
+            argument(word)
+        ),
+        ResolveError::Unknown(word) => bail!(
+            "{} is not an address, a network, or a running guest with a known address; networks: \
+             {}",
+            escape(word),
+            networks.listed()
+        ),
+        ResolveError::NoCommonFamily => {
+            bail!("FROM and TO have no address family in common")
         }
-        NoEnd::NoFamily => bail!("the two have no addresses of one family, IPv4 or IPv6"),
-        NoEnd::ThisHost(address) => bail!(
-            "{address} is this host's own: what goes to it or comes from it is not forwarded, \
-             and virt-forward has no part in it"
+        ResolveError::ThisHost(address) => bail!(
+            "{address} is an address of this host: its packets are not forwarded, so virt-forward \
+             does not filter them"
         ),
     }
 }
 
-impl Kernel for Host {
-    fn forwards(&self, packet: &Incoming) -> Result<Forwarded> {
-        Host::forwards(self, packet)
+impl KernelLookup for Host {
+    fn route(&self, packet: &Incoming) -> Result<Forwarded> {
+        self.forwards(packet)
     }
 
-    fn knows(&self, address: IpAddr, interface: &str) -> Result<Option<bool>> {
-        Host::knows(self, address, interface)
+    fn has_neighbour(&self, address: IpAddr, interface: &str) -> Result<Option<bool>> {
+        self.knows(address, interface)
     }
 }

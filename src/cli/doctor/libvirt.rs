@@ -8,7 +8,6 @@ use virt_forward_ruleset::gates::Site;
 use super::{
     daemon::Recovery,
     finding::{Diagnosis, Fix, Severity, Subject},
-    firewalls::Firewall,
 };
 
 /// The first version with chains of its own for its rules (NEWS); before that, a gate would have
@@ -137,7 +136,7 @@ pub(crate) fn check(
 fn backend(sites: &[Site]) -> Option<Backend> {
     let site = sites
         .iter()
-        .find(|site| Firewall::of(site) == Some(Firewall::Libvirt))?;
+        .find(|site| site.owner == virt_forward_ruleset::gates::Owner::Libvirt)?;
     Some(match site.base.table.as_str() {
         "libvirt_network" => Backend::Nftables,
         _ => Backend::Iptables,

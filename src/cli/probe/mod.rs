@@ -1,27 +1,40 @@
-//! `check --probe`: the packet itself, sent, and followed from rule to rule.
+//! `check --probe`: sends a real packet and traces it, and its reply, from rule to rule.
 //!
 //! ```text
-//!  seats      who sends from where to whom: free addresses, the bridge or the LAN's interface
-//!  stage      makes that: a namespace with a cable into the bridge, or onto the interface
-//!  shot       the packet
-//!  tracks     what the kernel told of it, as a way there and a way back
-//!  findings   what that means, in steps like those of `check`
-//!  remains    what the kernel keeps of it, and forgets again
+//!  plan       source, destination and ingress interface
+//!  prepare    unused addresses to send from and to, and the cleanup journal
+//!  cleanup    the journal of what the kernel remembers of a probe, which is deleted again
+//!  netns      a network namespace with a veth pair into the bridge or the uplink
+//!  packet     the sockets that send and respond
+//!  rules      the table that traces the packet and its reply
+//!  trace      nftables' trace events, as a forward and a reply path
+//!  legacy     counters of iptables-legacy, which no trace shows
+//!  run        the probe itself
+//!  report     its outcome; text and json render it
 //! ```
 //!
-//! The namespaces have no name and the table has an owner: the kernel takes both away, and with
-//! them every interface, once this process ends, however it does. What it would keep, neighbours
-//! and the connection, is written down before the packet is sent; the next run reads it if this
-//! one could not tidy up.
+//! The namespaces have no name and the table has an owner: the kernel deletes both, and every
+//! interface with them, when this process ends, however it ends. Neighbour and conntrack entries
+//! would stay: they are in the journal before the packet is sent, and the next run deletes them if
+//! this one could not.
 
-mod findings;
-mod remains;
+mod cleanup;
+mod json;
+mod legacy;
+mod netns;
+mod packet;
+mod plan;
+mod prepare;
+mod report;
+mod rules;
 mod run;
-mod seats;
-mod shot;
-mod stage;
-mod tracks;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trace;
 
-pub(crate) use findings::Findings;
-pub(crate) use remains::clear;
-pub(crate) use run::{probe, settled};
+pub(crate) use cleanup::clear;
+pub(crate) use json::ProbeJson;
+pub(crate) use prepare::prepare;
+pub(crate) use report::ProbeReport;
+pub(crate) use run::probe;

@@ -96,7 +96,7 @@ pub(crate) fn status(config: &Config, networks: Vec<Network>) -> Status {
     })
 }
 
-fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
+pub(crate) fn inspection(config: &Config, networks: Vec<Network>) -> Inspection {
     let records: Vec<_> = networks
         .into_iter()
         .map(|network| Record::new(config, network))

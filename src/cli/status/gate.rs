@@ -77,7 +77,7 @@ pub(super) fn gates(inspection: &Inspection, mark: MarkBit) -> Vec<GateStatus> {
 fn of_site(site: &Site, has_table: bool) -> GateStatus {
     let exists = matches!(site.state, GateState::Present | GateState::Shadowed);
     GateStatus {
-        owner: site.owner,
+        owner: site.owner.as_str(),
         place: site.chain().to_string(),
         state: PlaceState::Gate(site.state),
         stale: !has_table && exists,

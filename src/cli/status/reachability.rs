@@ -10,6 +10,7 @@ use virt_forward_policy::{
     network::Network,
 };
 use virt_forward_reconcile::Preview;
+use virt_forward_ruleset::gates::Owner;
 
 use super::{
     fault::NetworkState,
@@ -168,10 +169,9 @@ impl<'a> HostBlocks<'a> {
 /// The first chain of a firewall that blocks packets without the mark. libvirt's chains are left out:
 /// their rules accept packets before the chain's policy applies.
 fn unmarked_chain(wanted: &Preview, family: Family) -> Option<&ChainName> {
-    let site =
-        wanted.survey.sites.iter().find(|site| {
-            site.refuses && site.owner != "libvirt" && sees(site.base.family, family)
-        })?;
+    let site = wanted.survey.sites.iter().find(|site| {
+        site.refuses && site.owner != Owner::Libvirt && sees(site.base.family, family)
+    })?;
     site.placement.is_some().then_some(&site.base)
 }
 

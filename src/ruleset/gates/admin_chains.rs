@@ -3,8 +3,6 @@
 use super::chain_model::Chain;
 use virt_forward_policy::netfilter::ChainName;
 
-pub(super) const OWNER: &str = "admin";
-
 /// Whether `name` is `base` itself or a chain that it jumps to.
 pub(super) fn reaches(base: &Chain, name: &ChainName) -> bool {
     let is_jumped_to = || base.jumps_to(|chain| chain == name.chain);

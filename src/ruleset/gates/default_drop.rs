@@ -2,16 +2,14 @@
 //! administrator's script, firewalld's iptables backend or iptables-persistent. It also knows the chains
 //! of programs that refuse only some packets there: Kubernetes and its networks.
 
-use super::{Firewall, Own, chain_model::Chain};
+use super::{Firewall, Own, Owner, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;
-
-pub(super) const OWNER: &str = "iptables";
 
 pub(super) struct Policy;
 
 impl Firewall for Policy {
-    fn owner(&self) -> &'static str {
-        OWNER
+    fn owner(&self) -> Owner {
+        Owner::Iptables
     }
 
     fn is_in(&self, base: &Chain) -> bool {

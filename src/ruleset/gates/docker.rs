@@ -10,7 +10,7 @@
 //! Docker's nftables rules (since 29) are in tables `docker-bridges`. They refuse packets to containers
 //! only, which marked packets are not, and have no policy for others.
 
-use super::{Firewall, Own, chain_model::Chain};
+use super::{Firewall, Own, Owner, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;
 
 pub(super) struct Docker;
@@ -20,8 +20,8 @@ fn is_dockers(chain: &str) -> bool {
 }
 
 impl Firewall for Docker {
-    fn owner(&self) -> &'static str {
-        "docker"
+    fn owner(&self) -> Owner {
+        Owner::Docker
     }
 
     fn is_in(&self, base: &Chain) -> bool {

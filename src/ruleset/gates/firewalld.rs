@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Firewall, chain_model::Chain};
+use super::{Firewall, Owner, chain_model::Chain};
 use virt_forward_policy::{
     InboundGrant,
     config::PortRange,
@@ -99,8 +99,8 @@ impl UnzonedBridge {
 pub(super) struct Firewalld;
 
 impl Firewall for Firewalld {
-    fn owner(&self) -> &'static str {
-        "firewalld"
+    fn owner(&self) -> Owner {
+        Owner::Firewalld
     }
 
     fn is_in(&self, base: &Chain) -> bool {

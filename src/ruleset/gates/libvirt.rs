@@ -18,12 +18,10 @@
 //! bridge; they refuse packets that one guest may not send, and still apply.
 
 use super::{
-    Firewall, Own, Placement, SHORTCUT_THRESHOLD, Survey,
+    Firewall, Own, Owner, Placement, SHORTCUT_THRESHOLD, Survey,
     chain_model::{Chain, Chains, Rule},
 };
 use virt_forward_policy::netfilter::{ChainName, Family};
-
-const OWNER: &str = "libvirt";
 
 /// The chain with a rule per network that fills in checksums of DHCP replies, with the iptables backend
 /// only (src/network/network_iptables.c, `iptablesAddOutputFixUdpChecksum`). Every packet that leaves
@@ -35,8 +33,8 @@ fn checksums() -> ChainName {
 pub(super) struct Libvirt;
 
 impl Firewall for Libvirt {
-    fn owner(&self) -> &'static str {
-        OWNER
+    fn owner(&self) -> Owner {
+        Owner::Libvirt
     }
 
     fn is_in(&self, base: &Chain) -> bool {
@@ -74,5 +72,5 @@ impl Firewall for Libvirt {
 /// (src/network/bridge_driver_linux.c, `chainInitDone`).
 pub fn are_libvirt_rules_missing(survey: &Survey, family: Family) -> bool {
     let mut sites = survey.sites.iter();
-    !sites.any(|site| site.owner == OWNER && site.base.family == family)
+    !sites.any(|site| site.owner == Owner::Libvirt && site.base.family == family)
 }

@@ -25,6 +25,7 @@ mod docker;
 mod firewalld;
 mod libvirt;
 mod nft;
+mod owner;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use blocking_chains::{BlockingChain, NoGateReason, Remedy};
 pub use firewalld::{UnzonedBridge, libvirts_zone, rich_rules};
 pub use libvirt::are_libvirt_rules_missing;
 pub use nft::edit;
+pub use owner::Owner;
 
 use crate::table;
 use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
@@ -65,7 +67,7 @@ pub struct Firewalls {
 /// A firewall that adds rules to base chains of the forward hook.
 pub(crate) trait Firewall {
     /// The name of the firewall.
-    fn owner(&self) -> &'static str;
+    fn owner(&self) -> Owner;
 
     /// Whether the firewall has rules in this base chain.
     fn is_in(&self, base: &Chain) -> bool;
@@ -195,7 +197,7 @@ impl GateState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// The firewall.
-    pub owner: &'static str,
+    pub owner: Owner,
     /// The base chain, or the chain of the shortcut.
     pub base: ChainName,
     /// The position of the gate; `None` where none is needed.
@@ -207,7 +209,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn of(owner: &'static str, base: &Chain, placement: Placement, chains: &Chains) -> Self {
+    fn of(owner: Owner, base: &Chain, placement: Placement, chains: &Chains) -> Self {
         Self {
             owner,
             base: base.name.clone(),
@@ -422,22 +424,22 @@ impl Firewalls {
             let has_one = sites.iter().any(|site| site.chain() == name);
             if let Some(root) = chains.get(name).filter(|_| !has_one) {
                 let (placements, _) = walk(root, Ground::Only(name)).outcome();
-                let site = |placement| Site::of(admin_chains::OWNER, base, placement, chains);
+                let site = |placement| Site::of(Owner::Admin, base, placement, chains);
                 sites.extend(placements.into_iter().map(site));
             }
         }
         match owner.map(Firewall::owner) {
-            Some(owner) if sites.is_empty() && owner != default_drop::OWNER => {
+            Some(owner) if sites.is_empty() && owner != Owner::Iptables => {
                 Ok(vec![unneeded(owner, base)])
             }
-            None if sites.is_empty() => Ok(vec![unneeded(admin_chains::OWNER, base)]),
+            None if sites.is_empty() => Ok(vec![unneeded(Owner::Admin, base)]),
             _ => Ok(sites),
         }
     }
 }
 
 /// A base chain that refuses no marked packet.
-fn unneeded(owner: &'static str, base: &Chain) -> Site {
+fn unneeded(owner: Owner, base: &Chain) -> Site {
     Site {
         owner,
         base: base.name.clone(),

@@ -89,7 +89,7 @@ fn only(chains: &[Chain]) -> (&'static str, String, GateState) {
     let [site] = &survey.sites[..] else {
         panic!("{survey:?}");
     };
-    (site.owner, site.chain().to_string(), site.state)
+    (site.owner.as_str(), site.chain().to_string(), site.state)
 }
 
 /// The chain, the position and the deleted handles of the only edit.

@@ -5,7 +5,7 @@
 //! (src/ufw-init-functions). Chains with the administrator's rules (`ufw route deny`, before.rules and
 //! after.rules) stay above the gate; chains that log or reject the remaining packets stay below it.
 
-use super::{Firewall, Own, chain_model::Chain};
+use super::{Firewall, Own, Owner, chain_model::Chain};
 use virt_forward_policy::netfilter::ChainName;
 
 pub(super) struct Ufw;
@@ -15,8 +15,8 @@ fn is_ufws(chain: &str) -> bool {
 }
 
 impl Firewall for Ufw {
-    fn owner(&self) -> &'static str {
-        "ufw"
+    fn owner(&self) -> Owner {
+        Owner::Ufw
     }
 
     fn is_in(&self, base: &Chain) -> bool {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
 use virt_forward_policy::{config::MarkBit, netfilter::ChainName};
-use virt_forward_ruleset::gates::{GateState, Site, chain_model::Chain};
+use virt_forward_ruleset::gates::{GateState, Owner, Site, chain_model::Chain};
 
 use crate::doctor::{
     context::Context,
@@ -16,37 +16,48 @@ use crate::doctor::{
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum GateFinding {
     /// All required gates are present and effective.
-    Present { count: usize },
+    Present {
+        count: usize,
+    },
     /// The desired state is unknown: the config is invalid.
     Skipped,
     Missing {
         chain: ChainName,
-        owner: &'static str,
+        owner: Owner,
     },
     /// Other rules precede it, or it is there twice.
     Shadowed {
         chain: ChainName,
-        owner: &'static str,
+        owner: Owner,
     },
     /// It precedes rules that drop some packets.
     TooHigh {
         chain: ChainName,
-        owner: &'static str,
+        owner: Owner,
     },
     /// The fast path at the head of a long chain is missing.
     ShortcutMissing {
         chain: ChainName,
-        owner: &'static str,
+        owner: Owner,
     },
     /// A gate where none is needed, while networks are open.
-    NotNeeded { chain: ChainName },
+    NotNeeded {
+        chain: ChainName,
+    },
     /// A gate while no network is open.
-    Leftover { chain: ChainName },
+    Leftover {
+        chain: ChainName,
+    },
     /// A gate without the table, as saved rules restore it at boot. The table clears the bit of
     /// incoming packets; without it, the gate accepts the bit from any program.
-    WithoutTable { chain: ChainName, mark: MarkBit },
+    WithoutTable {
+        chain: ChainName,
+        mark: MarkBit,
+    },
     /// A firewall could not be inspected.
-    Uninspected { cause: String },
+    Uninspected {
+        cause: String,
+    },
 }
 
 impl Diagnosis for GateFinding {
@@ -246,7 +257,7 @@ mod tests {
     fn gates_are_compared_with_what_the_firewalls_need() {
         let mut host = TestHost::new();
         let chain = forward();
-        let owner = "iptables";
+        let owner = Owner::Iptables;
         host.set_forward_chain(true, vec![]);
         let missing = GateFinding::Missing {
             chain: forward(),
@@ -270,7 +281,7 @@ mod tests {
 
     fn site(state: GateState) -> Site {
         Site {
-            owner: "libvirt",
+            owner: Owner::Libvirt,
             base: forward(),
             placement: None,
             state,
@@ -280,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_gate_above_denials_is_an_error() {
-        let (chain, owner) = (forward(), "libvirt");
+        let (chain, owner) = (forward(), Owner::Libvirt);
         let too_high = GateFinding::TooHigh { chain, owner };
         assert_eq!(check_gate(&site(GateState::High), true), Some(too_high));
         assert_eq!(check_gate(&site(GateState::NotNeeded), true), None);
@@ -289,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_shortcut_is_required_while_networks_are_open() {
-        let (chain, owner) = (forward(), "libvirt");
+        let (chain, owner) = (forward(), Owner::Libvirt);
         let missing = GateFinding::ShortcutMissing { chain, owner };
         for state in [GateState::Missing, GateState::Shadowed] {
             assert_eq!(check_shortcut(&site(state), true), Some(missing.clone()));

@@ -15,4 +15,4 @@ pub(crate) use firewalld::{FirewalldFinding, check as check_firewalld};
 pub(crate) use gates::{
     GateFinding, chains_with_gates, check as check_gates, check_without_table, uninspected,
 };
-pub(crate) use owners::{Firewall, OwnerFinding, check as check_owners};
+pub(crate) use owners::{OwnerFinding, check as check_owners};

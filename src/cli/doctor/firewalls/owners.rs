@@ -5,57 +5,33 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use strum::{EnumString, IntoStaticStr};
-use virt_forward_ruleset::gates::{GateState, Site};
+use strum::IntoStaticStr;
+use virt_forward_ruleset::gates::{GateState, Owner, Site};
 
 use crate::doctor::{
     context::Context,
     finding::{Diagnosis, Fix, Severity, Subject},
 };
 
-/// The owner of a base chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum Firewall {
-    /// The administrator, who names the chain in the config.
-    Admin,
-    Docker,
-    Firewalld,
-    /// Rules of iptables with no other owner.
-    Iptables,
-    Libvirt,
-    Ufw,
+/// Firewalls that are reported even where they have no rules.
+const COMMON: [Owner; 3] = [Owner::Docker, Owner::Firewalld, Owner::Ufw];
+
+/// The prefix of the chains of a firewall that can have rules outside the survey: libvirt's
+/// rules may precede them.
+fn chain_prefix(firewall: Owner) -> Option<&'static str> {
+    match firewall {
+        Owner::Docker => Some("DOCKER"),
+        Owner::Ufw => Some("ufw"),
+        Owner::Admin | Owner::Firewalld | Owner::Iptables | Owner::Libvirt => None,
+    }
 }
 
-impl Firewall {
-    /// Firewalls that are reported even where they have no rules.
-    const COMMON: [Self; 3] = [Self::Docker, Self::Firewalld, Self::Ufw];
-
-    pub(crate) fn of(site: &Site) -> Option<Self> {
-        site.owner.parse().ok()
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// The prefix of the chains of a firewall that can have rules outside the survey: libvirt's
-    /// rules may precede them.
-    fn chain_prefix(self) -> Option<&'static str> {
-        match self {
-            Self::Docker => Some("DOCKER"),
-            Self::Ufw => Some("ufw"),
-            Self::Admin | Self::Firewalld | Self::Iptables | Self::Libvirt => None,
-        }
-    }
-
-    fn has_chains(self, context: &Context) -> bool {
-        let prefix = self.chain_prefix();
-        prefix.is_some_and(|prefix| {
-            let mut chains = context.chains.all();
-            chains.any(|chain| chain.name.chain.starts_with(prefix))
-        })
-    }
+fn has_chains(firewall: Owner, context: &Context) -> bool {
+    let prefix = chain_prefix(firewall);
+    prefix.is_some_and(|prefix| {
+        let mut chains = context.chains.all();
+        chains.any(|chain| chain.name.chain.starts_with(prefix))
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
@@ -64,26 +40,26 @@ impl Firewall {
 pub(crate) enum OwnerFinding {
     /// Allowed traffic passes through its gates, or without any.
     Passes {
-        firewall: Firewall,
+        firewall: Owner,
         /// The chains of its gates.
         gates: Vec<String>,
     },
     /// It has rules that forwarded packets do not meet.
-    NotAffecting { firewall: Firewall },
+    NotAffecting { firewall: Owner },
     /// These common firewalls have no rules.
-    Absent { firewalls: Vec<Firewall> },
+    Absent { firewalls: Vec<Owner> },
 }
 
 impl Diagnosis for OwnerFinding {
     fn subject(&self) -> Subject {
         match self {
             Self::Passes { firewall, .. } | Self::NotAffecting { firewall } => match firewall {
-                Firewall::Admin => Subject::Admin,
-                Firewall::Docker => Subject::Docker,
-                Firewall::Firewalld => Subject::Firewalld,
-                Firewall::Iptables => Subject::Iptables,
-                Firewall::Libvirt => Subject::Libvirt,
-                Firewall::Ufw => Subject::Ufw,
+                Owner::Admin => Subject::Admin,
+                Owner::Docker => Subject::Docker,
+                Owner::Firewalld => Subject::Firewalld,
+                Owner::Iptables => Subject::Iptables,
+                Owner::Libvirt => Subject::Libvirt,
+                Owner::Ufw => Subject::Ufw,
             },
             Self::Absent { .. } => Subject::Firewalls,
         }
@@ -106,9 +82,9 @@ impl Display for OwnerFinding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passes { firewall, gates } if gates.is_empty() => f.write_str(match firewall {
-                Firewall::Libvirt => "its rules accept allowed traffic",
-                Firewall::Firewalld => "running; it accepts traffic of libvirt's networks",
-                Firewall::Admin | Firewall::Docker | Firewall::Iptables | Firewall::Ufw => {
+                Owner::Libvirt => "its rules accept allowed traffic",
+                Owner::Firewalld => "running; it accepts traffic of libvirt's networks",
+                Owner::Admin | Owner::Docker | Owner::Iptables | Owner::Ufw => {
                     "has rules on this host; none blocks allowed traffic"
                 }
             }),
@@ -121,7 +97,7 @@ impl Display for OwnerFinding {
                 f.write_str("has rules on this host; none affects forwarded traffic")
             }
             Self::Absent { firewalls } => {
-                let names: Vec<_> = firewalls.iter().map(|firewall| firewall.name()).collect();
+                let names: Vec<_> = firewalls.iter().map(|firewall| firewall.as_str()).collect();
                 write!(f, "no rules of {}", join(&names, " or "))
             }
         }
@@ -130,20 +106,18 @@ impl Display for OwnerFinding {
 
 /// Reports the firewalls that do not block allowed traffic.
 pub(crate) fn check(context: &Context) -> Vec<OwnerFinding> {
-    let mut sites: BTreeMap<Firewall, Vec<&Site>> = BTreeMap::new();
+    let mut sites: BTreeMap<Owner, Vec<&Site>> = BTreeMap::new();
     for site in &context.inspection.wanted.survey.sites {
-        if let Some(firewall) = Firewall::of(site) {
-            sites.entry(firewall).or_default().push(site);
-        }
+        sites.entry(site.owner).or_default().push(site);
     }
     let mut findings: Vec<_> = sites
         .iter()
         .filter_map(|(firewall, sites)| passes(*firewall, sites))
         .collect();
-    let (unaffecting, absent): (Vec<_>, Vec<_>) = Firewall::COMMON
+    let (unaffecting, absent): (Vec<_>, Vec<_>) = COMMON
         .into_iter()
         .filter(|firewall| !sites.contains_key(firewall))
-        .partition(|firewall| firewall.has_chains(context));
+        .partition(|firewall| has_chains(*firewall, context));
     for firewall in unaffecting {
         if !affects_containers(firewall, context) {
             findings.push(OwnerFinding::NotAffecting { firewall });
@@ -157,12 +131,12 @@ pub(crate) fn check(context: &Context) -> Vec<OwnerFinding> {
 }
 
 /// Whether the check of Docker reports rules about packets to containers.
-fn affects_containers(firewall: Firewall, context: &Context) -> bool {
-    firewall == Firewall::Docker && !context.inspection.wanted.host.masqueraded.is_empty()
+fn affects_containers(firewall: Owner, context: &Context) -> bool {
+    firewall == Owner::Docker && !context.inspection.wanted.host.masqueraded.is_empty()
 }
 
 /// `None` if the check of the gates reports a defect.
-fn passes(firewall: Firewall, sites: &[&Site]) -> Option<OwnerFinding> {
+fn passes(firewall: Owner, sites: &[&Site]) -> Option<OwnerFinding> {
     let mut gates = Vec::new();
     for site in sites {
         match site.state {
@@ -192,7 +166,7 @@ mod tests {
     #[test]
     fn common_firewalls_without_rules_are_listed() {
         let host = TestHost::new();
-        let firewalls = Firewall::COMMON.to_vec();
+        let firewalls = COMMON.to_vec();
         let absent = OwnerFinding::Absent { firewalls };
         assert_eq!(check(&host.context()), [absent]);
     }
@@ -202,7 +176,7 @@ mod tests {
         let mut host = TestHost::new();
         host.set_forward_chain(true, vec![gate()]);
         let expected = OwnerFinding::Passes {
-            firewall: Firewall::Iptables,
+            firewall: Owner::Iptables,
             gates: vec!["ip filter FORWARD".to_owned()],
         };
         assert_eq!(check(&host.context())[0], expected);
@@ -222,10 +196,10 @@ mod tests {
         chain.name = chain.name.beside("DOCKER-USER");
         host.chains = [chain].into_iter().collect();
         let docker = OwnerFinding::NotAffecting {
-            firewall: Firewall::Docker,
+            firewall: Owner::Docker,
         };
         let absent = OwnerFinding::Absent {
-            firewalls: vec![Firewall::Firewalld, Firewall::Ufw],
+            firewalls: vec![Owner::Firewalld, Owner::Ufw],
         };
         assert_eq!(check(&host.context()), [docker, absent.clone()]);
         let masqueraded = ["docker0".to_owned()].into_iter().collect();

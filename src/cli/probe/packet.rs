@@ -1,4 +1,4 @@
-//! The packet, sent from a namespace as any program would send it.
+//! The sockets that send the packet and respond to it, in their namespaces.
 
 use std::{
     io,
@@ -16,42 +16,41 @@ use rustix::{
         sockopt::{set_socket_linger, socket_error},
     },
 };
-use serde::Serialize;
 use virt_forward_policy::Packet;
 
-/// Until nobody answers any more; TCP sends again after one second, and so do we.
-const PATIENCE: Duration = Duration::from_millis(2500);
-const AGAIN: Duration = Duration::from_millis(1000);
-const TEXT: &[u8] = b"virt-forward check\n";
+/// The longest wait for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Sends again after the initial retransmission timeout of TCP (RFC 6298).
+const RETRANSMIT: Duration = Duration::from_millis(1000);
+const PAYLOAD: &[u8] = b"virt-forward check\n";
 
-/// What the sender was told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "answer", content = "error")]
-pub(crate) enum Answer {
-    /// The other end answered.
-    Answered,
-    /// Somebody said no, in the system's words.
+/// What the sender received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// A reply of the service.
+    Received,
+    /// A refusal, as the error of the socket.
     Refused(String),
-    /// Nobody said anything.
-    Silent,
+    /// Nothing.
+    None,
 }
 
-/// A socket that is bound, and where it sends to.
-pub(super) struct Shot {
+/// A bound socket, with the address that it sends to.
+pub(super) struct ProbeSocket {
     socket: OwnedFd,
     packet: Packet,
-    target: SocketAddr,
+    destination: SocketAddr,
 }
 
-impl Shot {
-    /// To be made in the namespace that it is sent from. `port` is the number of a ping.
-    pub(super) fn load(
+impl ProbeSocket {
+    /// Binds a socket in the namespace of the sender; `port` is the identifier of an echo request.
+    pub(super) fn bind(
         packet: Packet,
         source: IpAddr,
         port: u16,
-        target: IpAddr,
+        destination: IpAddr,
     ) -> io::Result<Self> {
-        let (kind, protocol, to) = match packet {
+        let (kind, protocol, service) = match packet {
             Packet::Tcp(port) => (SocketType::STREAM, None, port),
             Packet::Udp(port) => (SocketType::DGRAM, None, port),
             Packet::Icmp if source.is_ipv4() => (SocketType::DGRAM, Some(ipproto::ICMP), 0),
@@ -63,58 +62,58 @@ impl Shot {
         Ok(Self {
             socket,
             packet,
-            target: SocketAddr::new(target, to),
+            destination: SocketAddr::new(destination, service),
         })
     }
 
-    /// Sends it, and waits for what comes back.
-    pub(super) fn fire(&self) -> io::Result<Answer> {
-        let answer = match self.packet {
+    /// Sends the packet and waits for a reply.
+    pub(super) fn send_and_wait(&self) -> Reply {
+        let result = match self.packet {
             Packet::Tcp(_) => self.connect(),
-            Packet::Udp(_) => self.exchange(TEXT),
-            Packet::Icmp => self.exchange(&self.ping()),
+            Packet::Udp(_) => self.exchange(PAYLOAD),
+            Packet::Icmp => self.exchange(&self.echo_request()),
         };
-        match answer {
-            Ok(true) => Ok(Answer::Answered),
-            Ok(false) => Ok(Answer::Silent),
-            Err(why) => Ok(Answer::Refused(io::Error::from(why).to_string())),
+        match result {
+            Ok(true) => Reply::Received,
+            Ok(false) => Reply::None,
+            Err(error) => Reply::Refused(io::Error::from(error).to_string()),
         }
     }
 
     fn connect(&self) -> rustix::io::Result<bool> {
-        // The end is a reset: nothing of the connection stays anywhere.
+        // Closing sends a reset, so that no side keeps the connection.
         set_socket_linger(&self.socket, Some(Duration::ZERO))?;
-        match connect(&self.socket, &self.target) {
+        match connect(&self.socket, &self.destination) {
             Err(Errno::INPROGRESS) => {}
             other => return other.map(|()| true),
         }
-        if !self.ready(PollFlags::OUT, PATIENCE)? {
+        if !self.ready(PollFlags::OUT, REPLY_TIMEOUT)? {
             return Ok(false);
         }
         socket_error(&self.socket)?.map(|()| true)
     }
 
-    fn exchange(&self, text: &[u8]) -> rustix::io::Result<bool> {
-        connect(&self.socket, &self.target)?;
-        let until = Instant::now() + PATIENCE;
+    fn exchange(&self, payload: &[u8]) -> rustix::io::Result<bool> {
+        connect(&self.socket, &self.destination)?;
+        let until = Instant::now() + REPLY_TIMEOUT;
         let mut buffer = [0; 64];
         loop {
-            send(&self.socket, text, SendFlags::empty())?;
+            send(&self.socket, payload, SendFlags::empty())?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            if self.ready(PollFlags::IN, left.min(AGAIN))? {
+            if self.ready(PollFlags::IN, left.min(RETRANSMIT))? {
                 recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
                 return Ok(true);
             }
         }
     }
 
-    /// Number and checksum are the kernel's to fill in.
-    fn ping(&self) -> Vec<u8> {
-        let echo_request = if self.target.is_ipv4() { 8 } else { 128 };
-        [&[echo_request, 0, 0, 0, 0, 0, 0, 1], TEXT].concat()
+    /// The kernel fills in identifier and checksum.
+    fn echo_request(&self) -> Vec<u8> {
+        let kind = if self.destination.is_ipv4() { 8 } else { 128 };
+        [&[kind, 0, 0, 0, 0, 0, 0, 1], PAYLOAD].concat()
     }
 
     fn ready(&self, what: PollFlags, time: Duration) -> rustix::io::Result<bool> {
@@ -137,17 +136,17 @@ fn family(address: &IpAddr) -> AddressFamily {
     }
 }
 
-/// Who answers at the other end, where that is ours.
-pub(super) enum Target {
-    /// The kernel says the rest.
-    Tcp(#[expect(dead_code, reason = "it is held, not read")] TcpListener),
+/// The service at a temporary destination.
+pub(super) enum Responder {
+    /// The kernel accepts connections while the listener is open.
+    Tcp(#[expect(dead_code, reason = "held open, not read")] TcpListener),
     Udp(UdpSocket),
-    /// The kernel answers pings by itself.
+    /// The kernel replies to echo requests.
     Icmp,
 }
 
-impl Target {
-    /// To be made in its namespace.
+impl Responder {
+    /// Binds the service in the namespace of the destination.
     pub(super) fn new(packet: Packet, address: IpAddr) -> io::Result<Self> {
         match packet {
             Packet::Tcp(port) => TcpListener::bind((address, port)).map(Self::Tcp),
@@ -160,55 +159,55 @@ impl Target {
         }
     }
 
-    /// Answers as long as it is asked to.
-    pub(super) fn answer(&self, is_wanted: impl Fn() -> bool) {
+    /// Replies for as long as `is_wanted` returns true.
+    pub(super) fn serve(&self, is_wanted: impl Fn() -> bool) {
         let Self::Udp(socket) = self else { return };
         let mut buffer = [0; 64];
         while is_wanted() {
             if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                // Who does not get it asks again.
+                // A lost reply is requested again.
                 let _ = socket.send_to(buffer.get(..length).unwrap_or_default(), from);
             }
         }
     }
 }
 
-/// Ends a connection whose answers never came back to the one who opened it: `acknowledged` is
-/// the number that the other end waits for. To be sent from the namespace of the shot.
+/// Sends a TCP reset for a connection whose replies were intercepted; `acknowledged` is the
+/// sequence number that the destination expects. Runs in the namespace of the sender.
 pub(super) fn reset(
     source: SocketAddr,
-    target: SocketAddr,
+    destination: SocketAddr,
     acknowledged: [u8; 4],
 ) -> io::Result<()> {
     let flags = SocketFlags::CLOEXEC;
     let protocol = Some(ipproto::TCP);
     let socket = socket_with(family(&source.ip()), SocketType::RAW, flags, protocol)?;
     bind(&socket, &SocketAddr::new(source.ip(), 0))?;
-    connect(&socket, &SocketAddr::new(target.ip(), 0))?;
+    connect(&socket, &SocketAddr::new(destination.ip(), 0))?;
     send(
         &socket,
-        &reset_header(source, target, acknowledged),
+        &reset_header(source, destination, acknowledged),
         SendFlags::empty(),
     )?;
     Ok(())
 }
 
-/// A header of TCP with the flag RST (RFC 9293, 3.1).
-fn reset_header(source: SocketAddr, target: SocketAddr, sequence: [u8; 4]) -> Vec<u8> {
+/// A TCP header with the flag RST (RFC 9293, 3.1).
+fn reset_header(source: SocketAddr, destination: SocketAddr, sequence: [u8; 4]) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(source.port().to_be_bytes());
-    header.extend(target.port().to_be_bytes());
+    header.extend(destination.port().to_be_bytes());
     header.extend(sequence);
     // No acknowledgement; five words long, RST; no window, checksum, urgent pointer.
     header.extend([0, 0, 0, 0, 0x50, 0x04, 0, 0]);
-    let sum = checksum(source.ip(), target.ip(), &header);
+    let sum = checksum(source.ip(), destination.ip(), &header);
     header.extend(sum.to_be_bytes());
     header.extend([0, 0]);
     header
 }
 
-/// Over addresses, protocol, length and the header without its last two fields, which are zero.
-fn checksum(source: IpAddr, target: IpAddr, header: &[u8]) -> u16 {
+/// The checksum over the pseudo header and a TCP header whose checksum and urgent pointer are zero.
+fn checksum(source: IpAddr, destination: IpAddr, header: &[u8]) -> u16 {
     let octets = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -217,7 +216,7 @@ fn checksum(source: IpAddr, target: IpAddr, header: &[u8]) -> u16 {
     const LENGTH: u8 = 20;
     let pseudo = [
         &octets(source)[..],
-        &octets(target),
+        &octets(destination),
         &[0, TCP, 0, LENGTH],
         header,
     ]
@@ -237,18 +236,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_with_its_checksum_sums_up_to_nothing() {
-        for (source, target) in [
+    fn the_checksum_makes_the_header_sum_up_to_zero() {
+        for (source, destination) in [
             ("192.168.0.30:61000", "10.17.4.21:443"),
             ("[fd00:1::30]:61001", "[fd00:4::21]:6443"),
         ] {
-            let (source, target): (SocketAddr, SocketAddr) =
-                (source.parse().unwrap(), target.parse().unwrap());
-            let header = reset_header(source, target, [1, 2, 0xfe, 0xff]);
+            let (source, destination): (SocketAddr, SocketAddr) =
+                (source.parse().unwrap(), destination.parse().unwrap());
+            let header = reset_header(source, destination, [1, 2, 0xfe, 0xff]);
             assert_eq!(header.len(), 20);
             assert_eq!(header[4..8], [1, 2, 0xfe, 0xff]);
-            // The sum of all words with the right checksum among them is all ones.
-            assert_eq!(checksum(source.ip(), target.ip(), &header), 0);
+            // The sum of all words, the right checksum among them, is all ones.
+            assert_eq!(checksum(source.ip(), destination.ip(), &header), 0);
         }
     }
 }

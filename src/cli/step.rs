@@ -1,0 +1,41 @@
+//! Steps along a packet's path through this host, as `check` and `check --probe` print them.
+
+use serde::Serialize;
+
+use crate::{
+    output,
+    paint::{Screen, Tone},
+};
+
+/// The result of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StepStatus {
+    /// The packet continues.
+    Ok,
+    /// The packet ends here.
+    Blocked,
+    /// This host cannot know.
+    Unknown,
+}
+
+/// One step, ready to be printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StepLine {
+    pub(crate) status: StepStatus,
+    /// The name of what was examined.
+    pub(crate) stage: &'static str,
+    pub(crate) text: String,
+}
+
+impl StepLine {
+    /// `ok       network     kube02 is active, its bridge virbr_kube02 is up`
+    pub(crate) fn render(&self, screen: &Screen) -> String {
+        let mark = match self.status {
+            StepStatus::Ok => (Tone::Good, "ok"),
+            StepStatus::Blocked => (Tone::Bad, "BLOCKED"),
+            StepStatus::Unknown => (Tone::Partial, "unknown"),
+        };
+        output::looked_at(screen, mark, self.stage, &self.text)
+    }
+}
