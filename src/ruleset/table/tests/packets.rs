@@ -31,6 +31,10 @@ const CONFIG: &str = "
     from = 'dmz'
     to = 'kube03'
     udp = [53]
+    [[allow]]
+    from = '198.51.100.0/24'
+    to = 'kube03'
+    udp = [123]
 ";
 
 /// Two members of a group, a network with rules of its own, and a closed one.
@@ -390,6 +394,15 @@ fn a_forged_peer_is_dropped_where_another_firewall_accepts_peers_by_address() {
         dport: 80,
     };
     assert_eq!(fate(&dropping, &other_port), Fate::Unmarked);
+    // Each rule has ports of its own.
+    let mut other_rule = packet(["eth1", "br_kube03"], ["198.51.100.9", "10.17.4.21"]);
+    other_rule.has_reverse_path = false;
+    assert_eq!(fate(&dropping, &other_rule), Fate::Unmarked);
+    other_rule.transport = Transport::Udp {
+        sport: 1,
+        dport: 123,
+    };
+    assert_eq!(fate(&dropping, &other_rule), Fate::Dropped);
 }
 
 #[test]
