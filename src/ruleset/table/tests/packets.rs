@@ -533,6 +533,11 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
     let before = members[0].clone().with_enabled(&BTreeSet::new());
     members.insert(0, before);
     let host = Host {
+        enabled: BTreeSet::from([Enabled {
+            interface: "eth0".to_owned(),
+            family: Ip::V4,
+        }]),
+        enabled_all_ipv6: true,
         bridged: BTreeSet::from(["docker0".to_owned()]),
         ..Host::default()
     };
@@ -549,8 +554,14 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
     assert_eq!(fate(&table, &open), Fate::Dropped);
     let enabled = packet(["br_kube02", "br_kube03"], ["10.17.3.21", "10.17.4.21"]);
     assert_eq!(fate(&table, &enabled), Fate::Dropped);
-    let within = packet(["br_kube02", "br_kube02"], ["10.17.3.21", "10.17.3.22"]);
-    assert_eq!(fate(&table, &within), Fate::Unmarked);
+    let uplink = packet(["eth0", "br_kube02"], ["192.168.0.30", "10.17.3.21"]);
+    assert_eq!(fate(&table, &uplink), Fate::Dropped);
+    let ipv6 = packet(["br_kube03", "br_kube02"], ["fd00:4::21", "fd00:3::21"]);
+    assert_eq!(fate(&table, &ipv6), Fate::Dropped);
+    for bridge in ["br_kube02", "docker0"] {
+        let within = packet([bridge, bridge], ["fd00:3::21", "fd00:3::22"]);
+        assert_eq!(fate(&table, &within), Fate::Unmarked, "{bridge}");
+    }
 }
 
 #[test]
