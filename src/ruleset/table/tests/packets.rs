@@ -31,6 +31,10 @@ const CONFIG: &str = "
     from = 'dmz'
     to = 'kube03'
     udp = [53]
+    [[allow]]
+    from = '198.51.100.0/24'
+    to = 'kube03'
+    udp = [123]
 ";
 
 /// Two members of a group, a network with rules of its own, and a closed one.
@@ -390,6 +394,15 @@ fn a_forged_peer_is_dropped_where_another_firewall_accepts_peers_by_address() {
         dport: 80,
     };
     assert_eq!(fate(&dropping, &other_port), Fate::Unmarked);
+    // Each rule has ports of its own.
+    let mut other_rule = packet(["eth1", "br_kube03"], ["198.51.100.9", "10.17.4.21"]);
+    other_rule.has_reverse_path = false;
+    assert_eq!(fate(&dropping, &other_rule), Fate::Unmarked);
+    other_rule.transport = Transport::Udp {
+        sport: 1,
+        dport: 123,
+    };
+    assert_eq!(fate(&dropping, &other_rule), Fate::Dropped);
 }
 
 #[test]
@@ -520,6 +533,11 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
     let before = members[0].clone().with_enabled(&BTreeSet::new());
     members.insert(0, before);
     let host = Host {
+        enabled: BTreeSet::from([Enabled {
+            interface: "eth0".to_owned(),
+            family: Ip::V4,
+        }]),
+        enabled_all_ipv6: true,
         bridged: BTreeSet::from(["docker0".to_owned()]),
         ..Host::default()
     };
@@ -536,8 +554,14 @@ fn the_closing_table_drops_what_was_open_and_what_forwards_only_because_of_virt_
     assert_eq!(fate(&table, &open), Fate::Dropped);
     let enabled = packet(["br_kube02", "br_kube03"], ["10.17.3.21", "10.17.4.21"]);
     assert_eq!(fate(&table, &enabled), Fate::Dropped);
-    let within = packet(["br_kube02", "br_kube02"], ["10.17.3.21", "10.17.3.22"]);
-    assert_eq!(fate(&table, &within), Fate::Unmarked);
+    let uplink = packet(["eth0", "br_kube02"], ["192.168.0.30", "10.17.3.21"]);
+    assert_eq!(fate(&table, &uplink), Fate::Dropped);
+    let ipv6 = packet(["br_kube03", "br_kube02"], ["fd00:4::21", "fd00:3::21"]);
+    assert_eq!(fate(&table, &ipv6), Fate::Dropped);
+    for bridge in ["br_kube02", "docker0"] {
+        let within = packet([bridge, bridge], ["fd00:3::21", "fd00:3::22"]);
+        assert_eq!(fate(&table, &within), Fate::Unmarked, "{bridge}");
+    }
 }
 
 #[test]
