@@ -4,14 +4,13 @@
 //! before its last hook script has returned: what `started` opens stays in doubt until the file is
 //! there, and an event looks at what is in doubt, not at all records.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Outcome, Run, member, remove::Afterwards};
+use super::{Active, Drift, Outcome, Run, member, remove::Afterwards};
 use crate::{Error, Result};
 use virt_forward_policy::{
     config::Config,
     network::{KernelName, Network, XmlError},
-    sanitize::shown,
 };
 use virt_forward_ruleset::table::Changes;
 use virt_forward_system::{
@@ -58,36 +57,6 @@ fn fate(standing: Standing, seen: Seen, age: Option<Duration>) -> Fate {
             Fate::Becomes(Standing::Inactive)
         }
         (Seen::Inactive, Standing::Starting | Standing::Inactive) | (Seen::Unsaid, _) => Fate::Kept,
-    }
-}
-
-/// What was otherwise than a record had it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// A network that a `started` hook opened, and that has no status file.
-    Closed(String),
-    /// A network that was closed for that reason, and has one now.
-    Active(String),
-    /// A network whose bridge is not there.
-    Gone(String),
-    /// Which networks cannot be read.
-    Unread,
-}
-
-impl fmt::Display for Settled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(name) => {
-                write!(
-                    f,
-                    "network {} was open, and libvirt has it not active",
-                    shown(name)
-                )
-            }
-            Self::Active(name) => write!(f, "network {} was closed, and is active", shown(name)),
-            Self::Gone(name) => write!(f, "network {} was gone, with its bridge", shown(name)),
-            Self::Unread => f.write_str("which networks cannot be read had changed"),
-        }
     }
 }
 
@@ -208,8 +177,10 @@ impl Run<'_> {
         self.leaving.contains(bridge.as_str()) && !links::has(bridge)
     }
 
-    /// Looks at what is in doubt, but for the network that the run is about.
-    pub(super) fn settle(&self, event: Option<&str>) -> Result<()> {
+    /// Compares the records of networks in doubt, except the one that the run is about, with what
+    /// libvirt has active. Every drift that it returns leaves the run pending, so that a rebuild follows.
+    pub(super) fn settle(&self, event: Option<&str>) -> Result<Vec<Drift>> {
+        let mut drift = Vec::new();
         for marker in self.store.unconfirmed()? {
             let bridge = &marker.bridge;
             let Some(record) = self.store.record(bridge)? else {
@@ -219,28 +190,30 @@ impl Run<'_> {
             if event == Some(&record.network.name) || self.is_ending(bridge) {
                 continue;
             }
-            let name = record.network.name.clone();
-            let is_active = status::has(&name, bridge);
-            let settled = match fate(record.standing, seen(bridge, is_active), Some(marker.age())) {
+            let network = record.network.name.clone();
+            let is_active = status::has(&network, bridge);
+            let found = match fate(record.standing, seen(bridge, is_active), Some(marker.age())) {
                 Fate::Kept => continue,
-                Fate::Forgotten => Settled::Gone(name),
-                Fate::Becomes(Standing::Inactive) => Settled::Closed(name),
+                Fate::Forgotten => Drift::NetworkGone {
+                    network,
+                    bridge: bridge.clone(),
+                },
+                Fate::Becomes(Standing::Inactive) => Drift::NetworkInactive { network },
                 Fate::Becomes(Standing::Active) if record.standing == Standing::Active => {
                     self.store.confirm(bridge)?;
                     continue;
                 }
-                Fate::Becomes(_) => Settled::Active(name),
+                Fate::Becomes(_) => Drift::NetworkActive { network },
             };
-            // A rebuild, which every run ends in now, does it.
             self.store.begin()?;
-            self.settled.borrow_mut().push(settled);
+            drift.push(found);
         }
         let unread = self.store.unread()?;
         if !unread.is_empty() && self.drop_unread(unread)? {
             self.store.begin()?;
-            self.settled.borrow_mut().push(Settled::Unread);
+            drift.push(Drift::UnreadableNetworksChanged);
         }
-        Ok(())
+        Ok(drift)
     }
 
     /// The records, each as it is written and as it has to stand by what libvirt has active. Those

@@ -104,11 +104,10 @@ impl Gates {
         self.seen.trouble.take()
     }
 
-    /// The chains that are changed, for the log, but for those of shortcuts: that they sink is
-    /// no fault.
-    pub(super) fn places(&self) -> impl Iterator<Item = String> {
-        let faults = self.changes.iter().filter(|change| !change.is_shortcut());
-        faults.map(|change| change.chain.to_string())
+    /// The chains whose gates are changed. A displaced shortcut is no drift.
+    pub(super) fn changed_chains(&self) -> impl Iterator<Item = ChainName> {
+        let gates = self.changes.iter().filter(|change| !change.is_shortcut());
+        gates.map(|change| change.chain.clone())
     }
 
     fn of_nft(&self) -> impl Iterator<Item = &Change> {

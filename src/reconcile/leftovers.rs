@@ -9,20 +9,18 @@ use super::{
     Run,
     gates::{Gates, Reach, Wish},
 };
-use crate::Result;
-use virt_forward_policy::{config::Config, netfilter::TABLE};
+use crate::{Drift, Result};
+use virt_forward_policy::config::Config;
 use virt_forward_system::{deadline::Deadline, netlink::table_fingerprint};
 
-/// What stands in the kernel, each as a fault, where no network is known: our table, and gates
-/// in the chains that we put them into.
-pub fn leftovers(config: &Config, deadline: Deadline) -> Result<Vec<String>> {
-    let table = table_fingerprint::fingerprint(deadline)?.map(|_| {
-        let (family, name) = (TABLE.family.word(), TABLE.name);
-        format!("the table {family} {name} was there, and no network is known")
-    });
+/// The table and the gates that the kernel holds; drift only while no network is known.
+pub fn leftovers(config: &Config, deadline: Deadline) -> Result<Vec<Drift>> {
+    let table = table_fingerprint::fingerprint(deadline)?.map(|_| Drift::StaleTable);
     let gates = Gates::to_close(Wish::of(config), Reach::Near, deadline)?;
-    let gate = |place| format!("a gate stood in {place}, and no network is known");
-    Ok(table.into_iter().chain(gates.places().map(gate)).collect())
+    let gates = gates
+        .changed_chains()
+        .map(|chain| Drift::StaleGate { chain });
+    Ok(table.into_iter().chain(gates).collect())
 }
 
 impl Run<'_> {

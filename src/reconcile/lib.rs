@@ -16,6 +16,7 @@ mod error;
 mod firewalld;
 mod gates;
 mod host;
+mod inspect;
 mod leftovers;
 mod remove;
 mod repair;
@@ -28,13 +29,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use drift::{Inspection, Preview, SettingSeen, inspect, preview};
+pub use drift::{Drift, Subject};
 pub use error::{Error, Result};
+pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use leftovers::leftovers;
-pub use repair::Kept;
+pub use repair::RepairReport;
 pub use zones::restore_zones;
 
-pub use active::Settled;
 use gates::{Gates, Reach, Wish};
 use host::Surroundings;
 use remove::is_held;
@@ -98,8 +99,8 @@ pub struct Run<'a> {
     shut: OnceCell<Config>,
     /// Whether the bridge of some active network is not known.
     is_shut: Cell<bool>,
-    /// What the start of the run found to be otherwise than the records had it.
-    settled: RefCell<Vec<Settled>>,
+    /// What the start of the run found to differ from the records.
+    settled: Vec<Drift>,
     deadline: Deadline,
     obstacles: RefCell<Vec<Obstacle>>,
     /// What could not be done and kept nothing else from being done.
@@ -133,19 +134,19 @@ impl<'a> Run<'a> {
         deadline: Deadline,
     ) -> Result<Self> {
         let lock = Lock::take(store, deadline)?;
-        let run = Self {
+        let mut run = Self {
             leaving,
             store,
             written: config,
             shut: OnceCell::new(),
             is_shut: Cell::default(),
-            settled: RefCell::default(),
+            settled: Vec::new(),
             deadline,
             obstacles: RefCell::default(),
             troubles: RefCell::default(),
             _lock: lock,
         };
-        run.settle(event)?;
+        run.settled = run.settle(event)?;
         Ok(run)
     }
 
@@ -319,8 +320,8 @@ impl<'a> Run<'a> {
         let is_few = || self.store.are_more_known_than(FEW).is_ok_and(|many| !many);
         let are_elements_right = || {
             let records = self.store.records().map_err(Error::from);
-            let fault = records.and_then(|records| self.fault_of_elements(&records));
-            fault.is_ok_and(|fault| fault.is_none())
+            let drift = records.and_then(|records| self.set_drift(&records));
+            drift.is_ok_and(|drift| drift.is_none())
         };
         built.is_none()
             || table_fingerprint::fingerprint(self.deadline).is_ok_and(|seen| seen == built)

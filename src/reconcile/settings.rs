@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Error, Result};
+use crate::{Drift, Error, Result};
 use virt_forward_policy::network::Mode;
 use virt_forward_ruleset::{
     sysctls::{self, ALL, Changed, Need, Plan, Seen, Setting},
@@ -280,13 +280,14 @@ pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
     Error::all(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
-/// The settings that `plan` would change, for the log.
-pub(super) fn wrong(plan: &Plan) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
+/// The sysctls that `plan` would change, with their observed values.
+pub(super) fn drift(plan: &Plan) -> Result<Vec<Drift>> {
+    let mut drift = Vec::new();
     for setting in &plan.set {
-        if let Some(is) = sysctl::Kernel.value(&setting.key)? {
-            wrong.push(format!("{} was {is}", setting.key.name()));
+        if let Some(value) = sysctl::Kernel.value(&setting.key)? {
+            let key = setting.key.clone();
+            drift.push(Drift::Sysctl { key, value });
         }
     }
-    Ok(wrong)
+    Ok(drift)
 }

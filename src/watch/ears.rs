@@ -71,7 +71,7 @@ pub(super) struct Ears {
 impl Ears {
     /// Listens from now on.
     pub(super) fn open() -> Result<Self> {
-        let networks = StatusFiles::listen().context("cannot listen to libvirt's networks")?;
+        let networks = StatusFiles::listen().context("cannot watch libvirt's status files")?;
         Ok(Self {
             rules: readable(Monitor::start()?)?,
             settings: readable(Settings::start()?)?,
@@ -113,7 +113,7 @@ impl Ears {
             }
             changes = pending(&mut self.links, Links::take) => Wake::Interfaces(changes?),
             written = pending(&mut self.networks, StatusFiles::take) => {
-                written.context("cannot listen to libvirt's networks")?;
+                written.context("cannot watch libvirt's status files")?;
                 Wake::Networks
             }
             changed = self.routing.changed() => {
@@ -150,7 +150,7 @@ where
 fn readable<T: AsRawFd>(socket: T) -> Result<AsyncFd<T>> {
     // SAFETY: all kinds hold the descriptor that they give the number of, until they are dropped.
     let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-    socket.map_err(|_| anyhow!("cannot wait for what the kernel tells"))
+    socket.map_err(|_| anyhow!("cannot register a netlink socket with epoll"))
 }
 
 fn every(time: Duration) -> Interval {

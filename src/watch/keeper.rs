@@ -7,7 +7,7 @@ use std::{
 };
 
 use virt_forward_policy::{network::Network, sanitize::shown};
-use virt_forward_reconcile::{self as reconcile, Error, Kept, Outcome, Result, Run};
+use virt_forward_reconcile::{self as reconcile, Drift, Error, Outcome, RepairReport, Result, Run};
 use virt_forward_ruleset::sysctls::{Seen, Setting};
 use virt_forward_system::{
     config_file,
@@ -220,14 +220,15 @@ impl Keeper {
         gone.into_iter().map(|name| self.leaves(name)).max()
     }
 
-    /// Looks, and mends; what it mended. With `quiet` only what is new is said.
-    pub(super) fn look(&mut self, quiet: bool) -> Result<Vec<String>> {
+    /// Checks everything and repairs drift; returns the drift that it repaired. `quiet` keeps repairs
+    /// out of the log.
+    pub(super) fn look(&mut self, quiet: bool) -> Result<Vec<Drift>> {
         let by = std::mem::take(&mut self.by);
         let outcome = self.try_to_look();
         match &outcome {
-            Ok(kept) => self.say(kept, &by, quiet),
+            Ok(report) => self.say(report, &by, quiet),
             Err(why) => {
-                let why = format!("{why}; what else is to be mended is, as far as it can be");
+                let why = format!("{why}; continuing with the remaining repairs");
                 if self.said.error.as_ref() != Some(&why) {
                     syslog::error(&why);
                     self.said.error = Some(why);
@@ -237,10 +238,10 @@ impl Keeper {
         if self.is_any_open {
             self.deputy.keep_zones(self.known.all());
         }
-        outcome.map(|kept| kept.mended)
+        outcome.map(|report| report.repaired)
     }
 
-    fn try_to_look(&mut self) -> Result<Kept> {
+    fn try_to_look(&mut self) -> Result<RepairReport> {
         let config = config_file::load(&self.config).map_err(Error::from)?;
         let has_bridge = |network: &Network| {
             let bridge = network.known_bridge();
@@ -260,47 +261,47 @@ impl Keeper {
             self.forwards_ipv6 = false;
             self.is_any_open = false;
             self.settled = Some(monitor::generation(deadline)?);
-            return Ok(Kept::default());
+            return Ok(RepairReport::default());
         }
         let store = self.store.clone();
         let leaving = self.leaving.now(Instant::now());
-        let run = Run::begin_while(leaving, None, &store, &config, deadline)?;
-        let kept = self.passes(&run, deadline)?;
+        let mut run = Run::begin_while(leaving, None, &store, &config, deadline)?;
+        let report = self.passes(&mut run, deadline)?;
         let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.known_bridge());
         self.bridges = bridges.map(String::from).collect();
-        self.untold.clone_from(&kept.untold);
-        self.follows_routing = config.names_subnets() && kept.is_any_open;
-        self.forwards_ipv6 = kept.forwards_ipv6;
-        self.is_any_open = kept.is_any_open;
-        Ok(kept)
+        self.untold.clone_from(&report.untold);
+        self.follows_routing = config.names_subnets() && report.is_any_open;
+        self.forwards_ipv6 = report.forwards_ipv6;
+        self.is_any_open = report.is_any_open;
+        Ok(report)
     }
 
     /// Until nothing changes any more: then all up to that transaction has been seen.
-    fn passes(&mut self, run: &Run<'_>, deadline: Deadline) -> Result<Kept> {
-        let mut all = Kept::default();
+    fn passes(&mut self, run: &mut Run<'_>, deadline: Deadline) -> Result<RepairReport> {
+        let mut all = RepairReport::default();
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
             let is_active = |network: &Network| !self.has_status || self.known.has(network);
-            let mut kept = run.keep(self.started.clone(), &self.unread, is_active)?;
+            let mut report = run.repair(self.started.clone(), &self.unread, is_active)?;
             self.started.clear();
             self.settled = Some(before);
-            kept.started.splice(0..0, all.started);
-            kept.mended.splice(0..0, all.mended);
-            all = kept;
+            report.started.splice(0..0, all.started);
+            report.repaired.splice(0..0, all.repaired);
+            all = report;
             if monitor::generation(deadline)? == before {
                 break;
             }
         }
-        all.mended.dedup();
+        all.repaired.dedup();
         Ok(all)
     }
 
-    fn say(&mut self, kept: &Kept, by: &[String], quiet: bool) {
+    fn say(&mut self, report: &RepairReport, by: &[String], quiet: bool) {
         if self.said.error.take().is_some() {
-            syslog::info("all is as wanted again");
+            syslog::info("recovered: all checks succeed again");
         }
-        for (name, outcome) in &kept.started {
+        for (name, outcome) in &report.started {
             let name = shown(name);
             match outcome {
                 Outcome::Opened(access) => syslog::info(&format!("network {name}: {access}")),
@@ -310,24 +311,24 @@ impl Keeper {
         }
         if !quiet {
             let now = Instant::now();
-            let said = self.repairs.made(now, &kept.mended, by);
+            let said = self.repairs.made(now, &report.repaired, by);
             said.iter().for_each(|line| syslog::warning(line));
         }
-        self.deputy.keep_rules(kept.is_libvirt_flushed);
-        self.say_of_obstacles(kept);
-        let troubles: BTreeSet<_> = kept.troubles.iter().map(ToString::to_string).collect();
+        self.deputy.keep_rules(report.is_libvirt_flushed);
+        self.say_of_obstacles(report);
+        let troubles: BTreeSet<_> = report.troubles.iter().map(ToString::to_string).collect();
         let new = troubles.difference(&self.said.troubles);
         new.for_each(|line| syslog::error(line));
         self.said.troubles = troubles;
     }
 
-    fn say_of_obstacles(&mut self, kept: &Kept) {
-        let obstacles = kept.survey.obstacles.iter();
-        let certain = obstacles.filter(|obstacle| obstacle.is_certain && kept.is_any_open);
+    fn say_of_obstacles(&mut self, report: &RepairReport) {
+        let obstacles = report.survey.obstacles.iter();
+        let certain = obstacles.filter(|obstacle| obstacle.is_certain && report.is_any_open);
         let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.clone()).collect();
         for chain in self.alarms.see(Instant::now(), now) {
             syslog::warning(&format!(
-                "the chain {chain} refuses what is open: virt-forward status tells what opens it"
+                "chain {chain} blocks allowed traffic (see virt-forward status)"
             ));
         }
     }

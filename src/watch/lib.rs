@@ -21,6 +21,7 @@ mod keeper;
 mod known;
 mod leaving;
 mod libvirt;
+mod log_text;
 mod losses;
 mod pace;
 mod repairs;
@@ -123,7 +124,7 @@ async fn keep_watch(config: &Path) -> Result<()> {
             }
             Wake::End => {
                 tell(NotifyState::Stopping);
-                syslog::info("no longer watching; what is open stays open");
+                syslog::info("stopped; open networks stay open");
                 return Ok(());
             }
         }
@@ -134,12 +135,10 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
     let start = Instant::now();
     pace.look(start);
     match keeper.look(pace.is_paused()) {
-        Ok(mended) => {
-            calm.looked(start, !mended.is_empty());
-            if let Some(what) = pace.looked(Instant::now(), &mended) {
-                syslog::warning(&format!(
-                    "{what}, again and again: another program undoes it; trying less often now"
-                ));
+        Ok(drift) => {
+            calm.looked(start, !drift.is_empty());
+            if let Some(contested) = pace.looked(Instant::now(), &drift) {
+                syslog::warning(&log_text::contested(&contested));
             }
         }
         Err(_) => pace.failed(Instant::now()),
@@ -153,8 +152,8 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
 fn report(losses: &mut Losses, of: &'static str) {
     if losses.is_to_report(Instant::now(), of) {
         syslog::warning(&format!(
-            "the kernel dropped notifications of changes to {of}, as too many came at once: \
-             everything is checked now"
+            "the kernel dropped notifications of changes to {of} (receive buffer full); checking \
+             everything"
         ));
     }
 }

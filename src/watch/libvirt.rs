@@ -58,7 +58,7 @@ impl Deputy {
             Ok(bridges) => {
                 let names: Vec<_> = bridges.iter().map(ToString::to_string).collect();
                 let what = format!(
-                    "firewalld, started or reloaded, had {} in no zone and libvirt did not set any: put right",
+                    "restored firewalld zones of {} (removed by a start or reload of firewalld, not set by libvirt)",
                     names.join(", ")
                 );
                 match is_running() {
@@ -70,7 +70,7 @@ impl Deputy {
             // It may be starting; what is wrong with it is said once.
             Err(why) if self.zones.due().is_none() => {
                 syslog::error(&format!(
-                    "cannot check the zones of libvirt's bridges: {why}"
+                    "cannot check the firewalld zones of libvirt's bridges: {why}"
                 ));
             }
             Err(_) => {}
@@ -82,7 +82,7 @@ impl Deputy {
     pub(super) fn keep_rules(&mut self, are_gone: bool) {
         if !are_gone {
             if self.rules.are_there() {
-                syslog::info("libvirt's own rules are back");
+                syslog::info("libvirt's rules are back");
             }
             return;
         }
@@ -92,16 +92,14 @@ impl Deputy {
             Step::Wait => {}
             Step::Start => match daemon.wake() {
                 Ok(()) => syslog::warning(&format!(
-                    "libvirt's own rules were flushed: {name} was idle and has been started, to set \
-                     them again"
+                    "started {name}, which was idle, to restore libvirt's rules (flushed)"
                 )),
                 Err(why) => syslog::error(&format!(
-                    "libvirt's own rules are gone, and {name}, which was idle, cannot be started: \
-                     {why}"
+                    "cannot start {name}, which is idle, to restore libvirt's rules (flushed): {why}"
                 )),
             },
             Step::Warn => syslog::warning(&format!(
-                "libvirt's own rules were flushed: it cannot start a network until {name} restarts \
+                "libvirt's rules were flushed; libvirt cannot start a network until {name} restarts \
                  (systemctl restart {name})"
             )),
         }

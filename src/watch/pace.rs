@@ -7,9 +7,11 @@
 //! and one or two in a fight, as there is nothing to undo before the next repair.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
+
+use virt_forward_reconcile::{Drift, Subject};
 
 /// A check follows a change when no other has come for this long…
 const QUIET: Duration = Duration::from_millis(60);
@@ -45,7 +47,7 @@ pub(super) struct Pace {
     latest: Option<Instant>,
     later: BTreeSet<Instant>,
     burst: Option<Burst>,
-    undone: HashMap<String, Undone>,
+    undone: BTreeMap<Subject, Undone>,
     pause: Option<Pause>,
     is_failing: bool,
 }
@@ -128,15 +130,16 @@ impl Pace {
         self.later.retain(|later| *later > now);
     }
 
-    /// A check has repaired these things, or none. Returns the one that another program undoes all
-    /// the time, if that has become clear just now.
-    pub(super) fn looked(&mut self, now: Instant, mended: &[String]) -> Option<String> {
+    /// Ends a check that repaired `drift`, which may be none. Returns the object that another program
+    /// keeps reverting, when that has just become clear.
+    pub(super) fn looked(&mut self, now: Instant, drift: &[Drift]) -> Option<Subject> {
         if std::mem::take(&mut self.is_failing) {
             self.pause = None;
         }
+        let subjects: BTreeSet<_> = drift.iter().map(Drift::subject).collect();
         let mut is_again = false;
-        for what in mended {
-            let undone = self.undone.entry(what.clone()).or_default();
+        for subject in subjects {
+            let undone = self.undone.entry(subject).or_default();
             is_again |= undone.count(now, self.burst.as_ref());
         }
         if let Some(burst) = self.burst.as_mut().filter(|_| is_again) {
@@ -144,13 +147,13 @@ impl Pace {
         }
         self.undone.retain(|_, undone| undone.is_recent(now));
         let mut often = self.undone.iter().filter(|(_, undone)| undone.is_often());
-        let contested = often.next().map(|(what, _)| what.clone());
+        let contested = often.next().map(|(subject, _)| subject.clone());
         match (self.pause, contested) {
-            (None, Some(what)) => {
+            (None, Some(subject)) => {
                 self.rest(now, FIRST_PAUSE);
-                Some(what)
+                Some(subject)
             }
-            (Some(pause), _) if !mended.is_empty() => {
+            (Some(pause), _) if !drift.is_empty() => {
                 self.rest(now, (pause.length * 2).min(LAST_PAUSE));
                 None
             }
@@ -221,6 +224,7 @@ fn grown(time: Duration, times: u32, most: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virt_forward_policy::netfilter::{ChainName, Family};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -248,8 +252,16 @@ mod tests {
         assert_eq!(pace.due(), None);
     }
 
-    fn what(text: &str) -> [String; 1] {
-        [text.to_owned()]
+    fn chain() -> ChainName {
+        ChainName::nft(Family::Inet, "filter", "forward")
+    }
+
+    fn gate() -> [Drift; 1] {
+        [Drift::GateMissing { chain: chain() }]
+    }
+
+    fn gate_subject() -> [Subject; 1] {
+        [Subject::Gate(chain())]
     }
 
     #[test]
@@ -263,10 +275,10 @@ mod tests {
             pace.touch(now);
             now = pace.due().unwrap();
             pace.look(now);
-            named.extend(pace.looked(now, &what("gate")));
+            named.extend(pace.looked(now, &gate()));
             looks += 1;
         }
-        assert_eq!(named, what("gate"));
+        assert_eq!(named, gate_subject());
         assert!(looks < 20, "{looks}");
         // Peace: the next change is looked at as soon as ever.
         now += 4 * LAST_PAUSE;
@@ -275,6 +287,24 @@ mod tests {
         assert_eq!(pace.looked(now, &[]), None);
         pace.touch(now);
         assert_eq!(pace.due(), Some(now + QUIET));
+    }
+
+    #[test]
+    fn a_table_that_is_removed_and_changed_by_turns_is_one_contested_object() {
+        let mut now = Instant::now();
+        let mut pace = Pace::default();
+        let mut named = Vec::new();
+        for drift in [Drift::TableMissing, Drift::TableChanged]
+            .into_iter()
+            .cycle()
+            .take(OFTEN)
+        {
+            pace.touch(now);
+            now = pace.due().unwrap();
+            pace.look(now);
+            named.extend(pace.looked(now, &[drift]));
+        }
+        assert_eq!(named, [Subject::Table]);
     }
 
     #[test]
@@ -287,7 +317,7 @@ mod tests {
         pace.failed(now);
         assert_eq!(pace.due(), Some(now + 2 * FIRST_PAUSE));
         pace.look(now);
-        assert_eq!(pace.looked(now, &what("gate")), None);
+        assert_eq!(pace.looked(now, &gate()), None);
         pace.touch(now);
         assert_eq!(pace.due(), Some(now + QUIET));
     }
@@ -301,7 +331,7 @@ mod tests {
         step: Duration,
         length: Duration,
         undoes: impl Fn(u32) -> bool,
-    ) -> (Vec<Duration>, Vec<String>) {
+    ) -> (Vec<Duration>, Vec<Subject>) {
         let (mut repairs, mut named) = (Vec::new(), Vec::new());
         let (mut is_undone, mut change) = (false, 0);
         loop {
@@ -310,9 +340,9 @@ mod tests {
             match pace.due().filter(|due| is_over || *due <= next) {
                 Some(due) => {
                     pace.look(due);
-                    let mended = what("gate");
-                    let mended = if is_undone { &mended[..] } else { &[] };
-                    named.extend(pace.looked(due, mended));
+                    let gate = gate();
+                    let drift = if is_undone { &gate[..] } else { &[] };
+                    named.extend(pace.looked(due, drift));
                     if std::mem::take(&mut is_undone) {
                         repairs.push(due - start);
                     }
@@ -364,7 +394,7 @@ mod tests {
             let at = start + Duration::from_secs(60) + number * Duration::from_millis(1500);
             all.extend(beside(&mut pace, at, MS, MS, |_| true).1);
         }
-        assert_eq!(all, what("gate"));
+        assert_eq!(all, gate_subject());
     }
 
     #[test]
@@ -376,7 +406,7 @@ mod tests {
             pace.touch_often(now, FEW);
             now = pace.due().unwrap();
             pace.look(now);
-            if pace.looked(now, &what("gate")).is_some() {
+            if pace.looked(now, &gate()).is_some() {
                 break;
             }
             // What it needs to see the repair.
@@ -391,7 +421,7 @@ mod tests {
         let mut pace = Pace::default();
         let length = LONGEST_RELOAD + 2 * WINDOW;
         let (repairs, named) = beside(&mut pace, start, 20 * MS, length, |_| true);
-        assert_eq!(named, what("gate"));
+        assert_eq!(named, gate_subject());
         assert!(repairs.iter().any(|repair| *repair > LONGEST_RELOAD));
     }
 
@@ -401,7 +431,10 @@ mod tests {
         let mut pace = Pace::default();
         for step in 0..20_u32 {
             let now = start + step * 100 * MS;
-            assert_eq!(pace.looked(now, &what(&format!("{step}"))), None);
+            let set = Drift::SetChanged {
+                set: step.to_string(),
+            };
+            assert_eq!(pace.looked(now, &[set]), None);
             pace.touch(now);
             assert_eq!(pace.due(), Some(now + QUIET));
             pace.look(now);

@@ -1,95 +1,72 @@
-//! What to say of repairs, as values: while a program reloads its rules, the same thing may need
-//! several of them, and that is one line and a summary.
+//! Which repairs to log, as values: while a program reloads its rules, one object may need several
+//! repairs, which make one line and a summary.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use virt_forward_policy::sanitize::shown;
+use virt_forward_reconcile::{Drift, Subject};
 
-/// Repairs within this time of the one before belong together.
+use crate::log_text;
+
+/// A repair belongs to the one before it if it follows within this time.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// Most of those who changed something that are named in one line.
-const MOST_NAMED: usize = 3;
-
-/// Repairs that belong together.
+/// A series of repairs.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
     latest: Option<Instant>,
-    /// What was told of.
-    told: Vec<String>,
-    /// Those that repaired nothing else, and are not yet told of.
+    /// The objects that a line has named.
+    logged: BTreeSet<Subject>,
+    /// The repairs of those alone, which no line has named yet.
     more: usize,
-    what: Vec<String>,
-    by: Vec<String>,
+    subjects: BTreeSet<Subject>,
+    actors: Vec<String>,
 }
 
 impl Repairs {
-    /// These things have been repaired, or none, after changes by those. What to say now.
-    pub(super) fn made(&mut self, now: Instant, mended: &[String], by: &[String]) -> Vec<String> {
+    /// Takes note of the repair of `drift`, which may be none, after changes of rules by `actors`.
+    /// Returns the lines to log now.
+    pub(super) fn made(&mut self, now: Instant, drift: &[Drift], actors: &[String]) -> Vec<String> {
         let mut lines = Vec::new();
         if self.latest.is_none_or(|latest| now - latest >= TOGETHER) {
-            lines.extend(self.summary());
+            lines.extend(self.end());
         }
-        if mended.is_empty() {
+        if drift.is_empty() {
             return lines;
         }
         self.latest = Some(now);
-        let is_new = mended.iter().any(|what| !self.told.contains(what));
-        match is_new {
-            true => {
-                add(&mut self.told, mended);
-                lines.push(format!("{}: put right{}", mended.join("; "), named(by)));
-            }
-            false => {
-                self.more += 1;
-                add(&mut self.what, mended);
-                add(&mut self.by, by);
-            }
+        let subjects: BTreeSet<_> = drift.iter().map(Drift::subject).collect();
+        if subjects.is_subset(&self.logged) {
+            self.more += 1;
+            self.subjects.extend(subjects);
+            self.actors.extend_from_slice(actors);
+        } else {
+            self.logged.extend(subjects);
+            lines.push(log_text::repaired(drift, actors));
         }
         lines
     }
 
-    /// When there is something to say, if there is.
+    /// When the series may end with a summary, if it needs one.
     pub(super) fn due(&self) -> Option<Instant> {
         let latest = self.latest.filter(|_| self.more > 0)?;
         Some(latest + TOGETHER)
     }
 
-    fn summary(&mut self) -> Option<String> {
+    /// Ends the series; the summary of what no line has named.
+    fn end(&mut self) -> Option<String> {
         let ended = std::mem::take(self);
-        let times = match ended.more {
-            0 => return None,
-            1 => "once more".to_owned(),
-            more => format!("{more} times more"),
-        };
-        let what = ended.what.join("; ");
-        Some(format!("put right {times}: {what}{}", named(&ended.by)))
-    }
-}
-
-fn add(known: &mut Vec<String>, new: &[String]) {
-    for one in new {
-        if !known.contains(one) {
-            known.push(one.clone());
+        if ended.more == 0 {
+            return None;
         }
-    }
-}
-
-/// Who did it, as far as the kernel says.
-fn named(by: &[String]) -> String {
-    let mut names = Vec::new();
-    add(&mut names, by);
-    let more = names.len().saturating_sub(MOST_NAMED);
-    // A process chooses its own name.
-    let names: Vec<_> = names
-        .iter()
-        .take(MOST_NAMED)
-        .map(|name| shown(name))
-        .collect();
-    match (names.is_empty(), more) {
-        (true, _) => String::new(),
-        (false, 0) => format!(" (after changes by {})", names.join(", ")),
-        (false, more) => format!(" (after changes by {} and {more} others)", names.join(", ")),
+        let subjects: Vec<_> = ended.subjects.into_iter().collect();
+        Some(log_text::repaired_again(
+            ended.more,
+            &subjects,
+            &ended.actors,
+        ))
     }
 }
 
@@ -97,46 +74,54 @@ fn named(by: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
-    }
-
     #[test]
     fn one_line_for_one_repair_and_one_for_all_that_follow() {
         let start = Instant::now();
         let mut repairs = Repairs::default();
-        let by = words("nft[1] nft[2] nft[3] nft[4]");
-        let said = repairs.made(start, &words("gate"), &by);
+        let lines = repairs.made(start, &[Drift::TableMissing], &["nft[1]".to_owned()]);
         assert_eq!(
-            said,
-            ["gate: put right (after changes by nft[1], nft[2], nft[3] and 1 others)"]
+            lines,
+            ["restored table inet virt_forward (removed by nft[1])"]
         );
         assert_eq!(repairs.due(), None);
         let mut now = start;
-        for _ in 0..4 {
+        for drift in [Drift::TableMissing, Drift::TableChanged]
+            .into_iter()
+            .cycle()
+            .take(4)
+        {
             now += TOGETHER / 2;
-            let said = repairs.made(now, &words("gate"), &words("libvirtd[7]"));
-            assert!(said.is_empty());
+            let lines = repairs.made(now, &[drift], &["libvirtd[7]".to_owned()]);
+            assert!(lines.is_empty());
         }
         assert!(repairs.made(now + TOGETHER / 2, &[], &[]).is_empty());
         let due = repairs.due().unwrap();
         assert_eq!(due, now + TOGETHER);
-        let said = repairs.made(due, &[], &[]);
-        let expected = "put right 4 times more: gate (after changes by libvirtd[7])";
-        assert_eq!(said, [expected]);
+        let lines = repairs.made(due, &[], &[]);
+        let expected =
+            "repaired 4 more times: table inet virt_forward; rules changed by libvirtd[7]";
+        assert_eq!(lines, [expected]);
         assert_eq!(repairs.due(), None);
         assert!(repairs.made(due + TOGETHER, &[], &[]).is_empty());
-        let said = repairs.made(due + TOGETHER, &words("gate"), &[]);
-        assert_eq!(said, ["gate: put right"]);
+        let lines = repairs.made(due + TOGETHER, &[Drift::TableMissing], &[]);
+        assert_eq!(lines, ["restored table inet virt_forward (removed)"]);
     }
 
     #[test]
-    fn another_repair_is_told_of_at_once() {
+    fn the_repair_of_another_object_is_logged_at_once() {
         let start = Instant::now();
         let mut repairs = Repairs::default();
-        assert_eq!(repairs.made(start, &words("gate"), &[]).len(), 1);
-        let said = repairs.made(start, &words("gate table"), &[]);
-        assert_eq!(said, ["gate; table: put right"]);
-        assert!(repairs.made(start, &words("table"), &[]).is_empty());
+        let first = [Drift::ConfigChanged];
+        let both = [Drift::ConfigChanged, Drift::RoutingChanged];
+        assert_eq!(repairs.made(start, &first, &[]).len(), 1);
+        let lines = repairs.made(start, &both, &[]);
+        assert_eq!(
+            lines,
+            [
+                "rebuilt table inet virt_forward (the configuration changed); rebuilt table inet \
+                 virt_forward (the host's routes changed)"
+            ]
+        );
+        assert!(repairs.made(start, &both[1..], &[]).is_empty());
     }
 }

@@ -30,7 +30,8 @@ impl Routing {
                 // SAFETY: it holds the socket that it gives the number of, until it is dropped.
                 let socket =
                     unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE) };
-                let socket = socket.map_err(|_| anyhow!("cannot wait for changes of routing"))?;
+                let socket = socket
+                    .map_err(|_| anyhow!("cannot register the route netlink socket with epoll"))?;
                 self.changes = Some(socket);
                 return Ok(true);
             }
