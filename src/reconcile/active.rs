@@ -6,8 +6,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Drift, Outcome, Run, member, remove::Afterwards};
-use crate::{Error, Result};
+use super::{Active, Drift, Outcome, Report, Run, member, remove::Afterwards, report::Effects};
+use crate::{ConfigConflict, Result};
 use virt_forward_policy::{
     config::Config,
     network::{KernelName, Network, XmlError},
@@ -60,9 +60,9 @@ fn fate(standing: Standing, seen: Seen, age: Option<Duration>) -> Fate {
     }
 }
 
-impl From<Unread> for Error {
+impl From<Unread> for ConfigConflict {
     fn from(unread: Unread) -> Self {
-        Self::Unread {
+        Self::UnknownBridge {
             network: String::from_utf8_lossy(&unread.name).into_owned(),
             why: unread.why,
         }
@@ -72,16 +72,17 @@ impl From<Unread> for Error {
 impl Run<'_> {
     /// A network is about to start: its bridge is known, and closed, before it exists. If it
     /// exists already, libvirt refuses to start the network, and the bridge may be another's.
-    pub fn starting(&self, network: Network) -> Result<()> {
+    pub fn starting(&self, network: Network) -> Result<Report<()>> {
         let bridge = network.known_bridge().filter(|bridge| !links::has(bridge));
         let Some(bridge) = bridge else {
-            return self.mend();
+            return Ok(self.finish_interrupted()?.report(()));
         };
+        let mut effects = Effects::default();
         if let Some(known) = self.store.record(&bridge)?
             && !(known.access.is_none() && known.network.name == network.name)
         {
             // No hook was called when the last network with that bridge stopped.
-            self.close(&[known], Afterwards::Forgotten)?;
+            effects.then(self.close(&[known], Afterwards::Forgotten)?);
         }
         let is_pending = self.store.is_pending();
         self.store.begin()?;
@@ -94,54 +95,51 @@ impl Run<'_> {
         if is_pending
             || is_built && set_elements::change(&changes.elements(), self.deadline).is_err()
         {
-            return self.rebuild(&[]);
+            effects.then(self.rebuild(&[])?);
+        } else {
+            self.store.finish()?;
         }
-        Ok(self.store.finish()?)
+        Ok(effects.report(()))
     }
 
     /// The definition of a network has changed. libvirt says so of those that are not active, too.
-    pub fn updated(&self, network: Network) -> Result<Outcome> {
+    pub fn updated(&self, network: Network) -> Result<Report<Outcome>> {
         let Some(bridge) = network.known_bridge() else {
-            self.mend()?;
-            return Ok(Outcome::NotRouted);
+            return Ok(self.finish_interrupted()?.report(Outcome::NotRouted));
         };
         let is_known = || -> Result<bool> {
             let record = self.store.record(&bridge)?;
             Ok(record.is_some_and(|record| record.network.name == network.name))
         };
         if !status::has(&network.name, &bridge).map_or_else(is_known, Ok)? {
-            self.mend()?;
-            return Ok(Outcome::NotActive);
+            return Ok(self.finish_interrupted()?.report(Outcome::NotActive));
         }
         self.started(network)
     }
 
     /// A network is about to start whose definition tells no bridge: nothing is outside until it
     /// has ended.
-    pub fn starting_unread(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+    pub fn starting_unread(&self, name: &[u8], why: XmlError) -> Result<Report<Outcome>> {
         match status::of(name).flatten().is_some() {
             // libvirt does not start what is active.
-            true => {
-                self.mend()?;
-                Ok(Outcome::NotActive)
-            }
+            true => Ok(self.finish_interrupted()?.report(Outcome::NotActive)),
             false => self.shut(name, why),
         }
     }
 
     /// Notes a network whose bridge is not known.
-    fn shut(&self, name: &[u8], why: XmlError) -> Result<Outcome> {
+    fn shut(&self, name: &[u8], why: XmlError) -> Result<Report<Outcome>> {
         self.add_unread(name, why.clone())?;
-        match self.is_built_otherwise() {
+        let effects = match self.is_built_otherwise() {
             true => self.rebuild(&[])?,
-            false => self.mend()?,
-        }
-        Ok(Outcome::Unread(why))
+            false => self.finish_interrupted()?,
+        };
+        Ok(effects.report(Outcome::UnknownBridge(why)))
     }
 
     /// A network runs or has changed whose definition tells no bridge. If libvirt or a
     /// record tells it, the network is closed; if not, nothing is outside until it ends.
-    pub fn unreadable(&self, name: &[u8], why: XmlError, starts: bool) -> Result<Outcome> {
+    pub fn unreadable(&self, name: &[u8], why: XmlError, starts: bool) -> Result<Report<Outcome>> {
         let of_status = status::of(name).flatten().and_then(|network| network.ok());
         let known = match of_status {
             Some(network) => Some(network),
@@ -164,10 +162,7 @@ impl Run<'_> {
                 self.started(Network { fault, ..network })
             }
             None if starts || status::of(name).flatten().is_some() => self.shut(name, why),
-            None => {
-                self.mend()?;
-                Ok(Outcome::NotActive)
-            }
+            None => Ok(self.finish_interrupted()?.report(Outcome::NotActive)),
         }
     }
 

@@ -160,8 +160,8 @@ impl Gates {
                 Some(left) => change = left,
             }
         }
-        Err(Error::GateLost {
-            place: change.chain.to_string(),
+        Err(Error::GateDisplaced {
+            chain: change.chain,
         })
     }
 

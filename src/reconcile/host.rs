@@ -8,7 +8,7 @@ use super::{
     FEW, Run,
     settings::{self, Part},
 };
-use crate::{Error, Result};
+use crate::{Result, Warning};
 use virt_forward_policy::{self as policy, config::Config, network::KernelName};
 use virt_forward_ruleset::{
     gates::direct,
@@ -38,8 +38,8 @@ pub(super) struct Surroundings {
     pub(super) plan: Plan,
     /// The settings that are wanted.
     pub(super) wanted: Vec<Setting>,
-    /// What could not be looked up, or is more than the table can hold.
-    pub(super) troubles: Vec<Error>,
+    /// Lookups that failed, and routes that the table cannot hold.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Surroundings {
@@ -206,11 +206,11 @@ pub(super) fn surroundings(
     let (of_networks, enabled): (BTreeSet<_>, BTreeSet<_>) = enabled
         .into_iter()
         .partition(|one| is_bridge(&one.interface));
-    let too_much = found.is_too_much.then_some(Error::ManyRoutes);
-    let mut troubles: Vec<_> = too_much.into_iter().collect();
+    let too_much = found.is_too_much.then_some(Warning::TooManyRoutes);
+    let mut warnings: Vec<_> = too_much.into_iter().collect();
     // Without it some containers have no answer, and all else is as it should be.
     let direct_access = direct_access(usable, deadline).unwrap_or_else(|why| {
-        troubles.push(why);
+        warnings.push(why.into());
         Vec::new()
     });
     let mut bridged = bridged(&enabled, enabled_all_ipv6);
@@ -234,7 +234,7 @@ pub(super) fn surroundings(
         direct_access,
         wanted,
         plan,
-        troubles,
+        warnings,
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     host::{Surroundings, surroundings},
     is_any_open, is_held, members,
 };
-use crate::{Error, Result};
+use crate::{ConfigConflict, Result, Warning, config_conflicts};
 use virt_forward_policy::{
     self as policy,
     config::Config,
@@ -46,8 +46,8 @@ pub struct Preview {
     pub direct_access: Vec<direct::Rule>,
     /// The firewalls of this host: gates that are wanted, and what stands in the way.
     pub survey: Survey,
-    /// What could not be looked at.
-    pub trouble: Option<Error>,
+    /// A part of the observed state that could not be read.
+    pub trouble: Option<Warning>,
     /// libvirt's own rules are gone, though it has networks that need them.
     pub is_libvirt_flushed: bool,
     /// Bridges that firewalld refuses, or may.
@@ -55,7 +55,7 @@ pub struct Preview {
     /// firewalld keeps peers out.
     pub is_firewalld_closed: bool,
     /// What the config and the networks do not agree in.
-    pub misfits: Vec<Error>,
+    pub misfits: Vec<ConfigConflict>,
     /// Every setting that is wanted, and what it is now.
     pub settings: Vec<SettingSeen>,
 }
@@ -137,7 +137,7 @@ pub fn preview(
     let all: Vec<_> = networks.iter().collect();
     let unused = conflicts(config, &all, deadline)?;
     let usable = policy::without(config, &unused);
-    let mut misfits = Error::misfits(config, unused, networks.iter());
+    let mut misfits = config_conflicts(config, unused, networks.iter());
     let records = networks.into_iter().map(|network| match is_held(&network) {
         true => Record::held(network),
         false => Record::new(&usable, network),
@@ -198,7 +198,10 @@ pub fn preview(
         direct_access: around.direct_access,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
-        trouble: seen.trouble.or_else(|| around.troubles.into_iter().next()),
+        trouble: seen
+            .trouble
+            .map(Warning::from)
+            .or_else(|| around.warnings.into_iter().next()),
         // A firewalld that does not answer is no reason to show nothing.
         outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
@@ -230,14 +233,14 @@ fn is_present(record: &Record) -> bool {
 }
 
 /// Networks whose bridge is not known, as libvirt tells now and as events told before.
-fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<Error>> {
+fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<ConfigConflict>> {
     let known = store.unread()?.into_iter();
     let mut all: BTreeMap<_, _> = known.map(|one| (one.name.clone(), one)).collect();
     for (name, why) in active {
         all.entry(name.clone())
             .or_insert_with(|| Unread::new(&name, why));
     }
-    Ok(all.into_values().map(Error::from).collect())
+    Ok(all.into_values().map(ConfigConflict::from).collect())
 }
 
 /// Networks that are known and closed, beside these: they start just now, or libvirt does not have
@@ -252,11 +255,11 @@ fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
     Ok(others)
 }
 
-fn left_behind(record: &Record) -> Option<Error> {
+fn left_behind(record: &Record) -> Option<ConfigConflict> {
     let is_left = record.standing == Standing::Inactive && is_present(record);
     let bridge = record.network.known_bridge().filter(|_| is_left)?;
     let network = record.network.name.clone();
-    Some(Error::NotActive { network, bridge })
+    Some(ConfigConflict::NotActive { network, bridge })
 }
 
 /// What is there, for the networks that are active.

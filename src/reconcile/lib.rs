@@ -10,6 +10,7 @@
 //! rules or the new ones, and the next run rebuilds.
 
 mod active;
+mod config_conflict;
 mod connections;
 mod drift;
 mod error;
@@ -20,37 +21,37 @@ mod inspect;
 mod leftovers;
 mod remove;
 mod repair;
+mod report;
 mod settings;
 mod zones;
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, OnceCell},
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+pub use config_conflict::{ConfigConflict, config_conflicts, unresolved_names};
 pub use drift::{Drift, Subject};
 pub use error::{Error, Result};
 pub use inspect::{Inspection, Preview, SettingSeen, inspect, preview};
 pub use leftovers::leftovers;
 pub use repair::RepairReport;
+pub use report::{Report, Warning};
 pub use zones::restore_zones;
 
 use gates::{Gates, Reach, Wish};
 use host::Surroundings;
 use remove::is_held;
+use report::Effects;
 use settings::Part;
 
 use virt_forward_policy::{
     self as policy, Access, Conflicts,
     config::Config,
-    netfilter::ChainName,
     network::{Network, XmlError},
 };
-use virt_forward_ruleset::{
-    gates::Obstacle,
-    table::{self, Batch, Changes, Member},
-};
+use virt_forward_ruleset::table::{self, Batch, Changes, Member};
 use virt_forward_system::{
     deadline::Deadline,
     exec::nft,
@@ -68,24 +69,24 @@ const SLOW_RUN: Duration = Duration::from_millis(250);
 /// What a run did with a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is open for these.
+    /// It is open, with this access.
     Opened(Access),
-    /// The config names it nowhere.
-    Unnamed,
-    /// The host does not route it: nothing to open.
+    /// It is in no group and in no rule.
+    NoMembership,
+    /// The host does not route it, so there is nothing to open.
     NotRouted,
-    /// libvirt does not have it active, or its bridge is not there.
+    /// libvirt does not have it active, or its bridge does not exist.
     NotActive,
-    /// The interface that it names is no bridge.
+    /// Its interface is not a bridge.
     NotABridge,
-    /// Its definition cannot be followed: it is known, and closed.
-    Faulty(XmlError),
-    /// Its bridge is not known: nothing is outside while it is active.
-    Unread(XmlError),
+    /// Its definition is invalid: it is recorded, and closed.
+    InvalidDefinition(XmlError),
+    /// Its bridge is not known: nothing external is let in while it is active.
+    UnknownBridge(XmlError),
     /// It is closed now.
     Closed,
-    /// It was not open.
-    WasNotOpen,
+    /// It was closed before.
+    AlreadyClosed,
 }
 
 /// A run, with the lock held.
@@ -102,9 +103,6 @@ pub struct Run<'a> {
     /// What the start of the run found to differ from the records.
     settled: Vec<Drift>,
     deadline: Deadline,
-    obstacles: RefCell<Vec<Obstacle>>,
-    /// What could not be done and kept nothing else from being done.
-    troubles: RefCell<Vec<Error>>,
     _lock: Lock,
 }
 
@@ -142,8 +140,6 @@ impl<'a> Run<'a> {
             is_shut: Cell::default(),
             settled: Vec::new(),
             deadline,
-            obstacles: RefCell::default(),
-            troubles: RefCell::default(),
             _lock: lock,
         };
         run.settled = run.settle(event)?;
@@ -160,25 +156,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The chains that were seen to refuse what is open, and have no gate.
-    pub fn still_closed(&self) -> Vec<ChainName> {
-        let obstacles = self.obstacles.borrow();
-        let certain = obstacles.iter().filter(|obstacle| obstacle.is_certain);
-        certain.map(|obstacle| obstacle.chain.clone()).collect()
-    }
-
     /// A network has started, or its definition has changed.
-    pub fn started(&self, network: Network) -> Result<Outcome> {
+    pub fn started(&self, network: Network) -> Result<Report<Outcome>> {
         let Some(bridge) = network.known_bridge() else {
-            self.mend()?;
-            return Ok(Outcome::NotRouted);
+            return Ok(self.finish_interrupted()?.report(Outcome::NotRouted));
         };
         if !links::has_bridge(&bridge) {
-            self.mend()?;
-            return Ok(match links::has(&bridge) {
+            let outcome = match links::has(&bridge) {
                 true => Outcome::NotABridge,
                 false => Outcome::NotActive,
-            });
+            };
+            return Ok(self.finish_interrupted()?.report(outcome));
         }
         let began = Instant::now();
         let unused = self.unused();
@@ -204,7 +192,7 @@ impl<'a> Run<'a> {
         let is_more = known
             .as_ref()
             .is_none_or(|known| is_less_of(known, &record));
-        self.change(part.filter(|_| is_more), &[], |changes| {
+        let mut effects = self.change(part.filter(|_| is_more), &[], |changes| {
             // First, so that no record of a network that starts is without.
             match is_listed {
                 Some(false) => self.store.doubt(&bridge)?,
@@ -217,17 +205,15 @@ impl<'a> Run<'a> {
         // If everything was rebuilt, it may be open for less than it seemed at first.
         let record = self.store.record(&bridge)?.unwrap_or(record);
         self.store.finish()?;
-        self.firewalld()?;
+        effects.then(self.set_firewalld_peers()?.effects);
         if is_listed == Some(false) && began.elapsed() > SLOW_RUN {
             // libvirt writes the status file after this run, however long the run took.
             self.store.doubt(&bridge)?;
         }
-        let mut troubles = self.troubles.take();
         let unused = self.unused().of(&record.network);
         let networks = std::iter::once(&record.network);
-        troubles.extend(Error::misfits(self.config(), unused, networks));
-        Error::all(troubles)?;
-        Ok(outcome(&record))
+        effects.warn(config_conflicts(self.config(), unused, networks));
+        Ok(effects.report(outcome(&record)))
     }
 
     /// Rebuilds everything with these networks added, or, without `others`, with no others.
@@ -238,7 +224,7 @@ impl<'a> Run<'a> {
         networks: Vec<Network>,
         others: Option<Vec<Network>>,
         unread: Vec<(Vec<u8>, XmlError)>,
-    ) -> Result<()> {
+    ) -> Result<Report<()>> {
         self.store.begin()?;
         for (name, why) in unread {
             self.add_unread(&name, why)?;
@@ -271,11 +257,10 @@ impl<'a> Run<'a> {
         for bridge in known.keys().filter(|one| only && !named.contains(*one)) {
             self.store.forget(bridge)?;
         }
-        self.rebuild(&[])?;
-        self.firewalld()?;
-        let mut troubles = self.troubles.take();
-        troubles.extend(self.misfits(&self.store.records()?)?);
-        Error::all(troubles)
+        let mut effects = self.rebuild(&[])?;
+        effects.then(self.set_firewalld_peers()?.effects);
+        effects.warn(self.config_conflicts(&self.store.records()?)?);
+        Ok(effects.report(()))
     }
 
     /// What of the config the table was built without.
@@ -298,12 +283,12 @@ impl<'a> Run<'a> {
         policy::without(self.config(), &self.unused())
     }
 
-    /// What has to be said of them, and of the networks.
-    fn misfits(&self, records: &[Record]) -> Result<Vec<Error>> {
+    /// The conflicts between the configuration and all networks.
+    fn config_conflicts(&self, records: &[Record]) -> Result<Vec<ConfigConflict>> {
         let networks = records.iter().map(|record| &record.network);
-        let mut misfits = Error::misfits(self.config(), self.unused(), networks);
-        misfits.extend(self.store.unread()?.into_iter().map(Error::from));
-        Ok(misfits)
+        let mut conflicts = config_conflicts(self.config(), self.unused(), networks);
+        conflicts.extend(self.store.unread()?.into_iter().map(ConfigConflict::from));
+        Ok(conflicts)
     }
 
     /// Whether there is a table, but of another config or another version of us.
@@ -328,21 +313,28 @@ impl<'a> Run<'a> {
                 && (!is_few() || are_elements_right())
     }
 
-    /// Lets peers through firewalld; whether it had to be told. After all else: it may be busy
-    /// for a while.
-    fn firewalld(&self) -> Result<bool> {
+    /// Sets the rules for peers in firewalld's policy object, if they differ. Last of all, as
+    /// firewalld may be busy for a while.
+    fn set_firewalld_peers(&self) -> Result<FirewalldPeers> {
+        let mut effects = Effects::default();
         let (usable, records) = (self.usable(), || Ok(self.store.records()?));
         let Some(rules) = firewalld::missing(self.store, &usable, records, self.deadline)? else {
-            return Ok(false);
+            return Ok(FirewalldPeers {
+                were_missing: false,
+                effects,
+            });
         };
         let built = self.store.layout();
         // firewalld accepts a peer by its address alone: what else has that address is dropped before.
         if !rules.rules.is_empty() && !built.is_some_and(|built| built.host().drops_forged_peers) {
             self.store.begin()?;
-            self.rebuild(&[])?;
+            effects.then(self.rebuild(&[])?);
         }
         firewalld::set(self.store, &rules, self.deadline)?;
-        Ok(true)
+        Ok(FirewalldPeers {
+            were_missing: true,
+            effects,
+        })
     }
 
     /// Changes elements of the table, as `elements` says after it has put that into the
@@ -355,7 +347,7 @@ impl<'a> Run<'a> {
         part: Option<Part>,
         leaving: &[Record],
         elements: impl FnOnce(&mut Changes) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Effects> {
         let is_whole = || !self.store.is_pending() && self.is_table_as_built();
         let part = part.filter(|_| is_whole());
         self.store.begin()?;
@@ -364,14 +356,17 @@ impl<'a> Run<'a> {
         let built = self.store.layout();
         let (part, wish) = match (part, self.store.is_any_open()?, &built) {
             // Nothing was open, and nothing is.
-            (Some(_), false, None) => return self.clear_leftovers(),
+            (Some(_), false, None) => {
+                self.clear_leftovers()?;
+                return Ok(Effects::default());
+            }
             (Some(part), true, Some(built)) => (part, wish_of(built)),
             _ => return self.rebuild(leaving),
         };
         let Some(wish) = wish else {
             return self.rebuild(leaving);
         };
-        let gates = self.gates(wish, false, Reach::Near)?;
+        let (gates, mut effects) = self.gates(wish, false, Reach::Near)?;
         let given_back = part.give_back();
         let remembered = part.remember(self.store);
         match self.carry_out(&changes, &gates) {
@@ -381,8 +376,9 @@ impl<'a> Run<'a> {
                     given_back,
                     remembered.and_then(|()| part.set()),
                 ];
-                self.shorten(&gates);
-                Error::all(outcomes.into_iter().filter_map(Result::err).collect())
+                effects.warn(gates.shorten(self.deadline).err());
+                Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
+                Ok(effects)
             }
             // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
             Err(_) => self.rebuild(leaving),
@@ -401,17 +397,17 @@ impl<'a> Run<'a> {
         Ok(nft::apply(&batch, self.deadline)?)
     }
 
-    /// Finishes what another run has left half done.
-    fn mend(&self) -> Result<()> {
+    /// Finishes what an interrupted run left half done.
+    fn finish_interrupted(&self) -> Result<Effects> {
         match self.store.is_pending() {
             true => self.rebuild(&[]),
-            false => Ok(()),
+            false => Ok(Effects::default()),
         }
     }
 
     /// Everything anew, from the records of networks whose bridges are there. `leaving` are
     /// networks that may still run, but are closed by this.
-    fn rebuild(&self, leaving: &[Record]) -> Result<()> {
+    fn rebuild(&self, leaving: &[Record]) -> Result<Effects> {
         let active = status::active();
         if let Some(active) = &active {
             self.merge_unread(active)?;
@@ -424,11 +420,12 @@ impl<'a> Run<'a> {
         let mut records = self.renew_all(known, &usable)?;
         if !is_any_open(&records) {
             self.tear_down(&[&records, leaving].concat())?;
-            return Ok(self.store.finish()?);
+            self.store.finish()?;
+            return Ok(Effects::default());
         }
         let wish = Wish::of(self.config());
         let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
-        let gates = self.gates(wish, !same_mark, Reach::Everywhere)?;
+        let (gates, mut effects) = self.gates(wish, !same_mark, Reach::Everywhere)?;
         let around = self.surroundings(&usable, &records)?;
         self.note_enabled(&mut records, &around)?;
         let host = around.host;
@@ -453,10 +450,11 @@ impl<'a> Run<'a> {
             given_back,
             remembered.and_then(|()| settings::set(&around.plan)),
         ];
-        self.shorten(&gates);
-        self.troubles.borrow_mut().extend(around.troubles);
+        effects.warn(gates.shorten(self.deadline).err());
+        effects.warn(around.warnings);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
-        Ok(self.store.finish()?)
+        self.store.finish()?;
+        Ok(effects)
     }
 
     /// Puts into the records which bridges forward because of virt-forward.
@@ -473,19 +471,21 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Puts the shortcuts in; that one fails keeps nothing else from being done.
-    fn shorten(&self, gates: &Gates) {
-        let failed = gates.shorten(self.deadline).err();
-        self.troubles.borrow_mut().extend(failed);
+    /// The changes that gates need, and the chains that no gate can open. `replaces` is set where
+    /// gates for another mark have to be replaced.
+    fn gates(&self, wish: Wish, replaces: bool, reach: Reach) -> Result<(Gates, Effects)> {
+        let mut gates = Gates::to_open(wish, replaces, reach, self.deadline)?;
+        let failure = gates.take_trouble();
+        let effects = Effects::of_survey(gates.survey(), failure);
+        Ok((gates, effects))
     }
+}
 
-    /// What makes gates as they should be; with a note of what stands in the way.
-    fn gates(&self, wish: Wish, anew: bool, reach: Reach) -> Result<Gates> {
-        let mut gates = Gates::to_open(wish, anew, reach, self.deadline)?;
-        self.obstacles.replace(gates.survey().obstacles.clone());
-        self.troubles.borrow_mut().extend(gates.take_trouble());
-        Ok(gates)
-    }
+/// The result of [`Run::set_firewalld_peers`].
+struct FirewalldPeers {
+    /// Whether firewalld lacked rules.
+    were_missing: bool,
+    effects: Effects,
 }
 
 /// `config` without what of it must not be used while `networks` are active.
@@ -543,10 +543,10 @@ fn is_any_open(records: &[Record]) -> bool {
 
 fn outcome(record: &Record) -> Outcome {
     if let Some(why) = &record.network.fault {
-        return Outcome::Faulty(why.clone());
+        return Outcome::InvalidDefinition(why.clone());
     }
     match record.access.is_none() {
-        true => Outcome::Unnamed,
+        true => Outcome::NoMembership,
         false => Outcome::Opened(record.access.clone()),
     }
 }

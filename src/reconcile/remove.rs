@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Outcome, Run, connections, firewalld,
+    Outcome, Report, Run, connections, firewalld,
     gates::{Gates, Reach, Wish},
     member, members,
+    report::Effects,
     settings::{self, Part},
 };
 use crate::{Error, Result};
@@ -30,7 +31,7 @@ pub(super) enum Afterwards {
 impl Run<'_> {
     /// The network of that name has stopped. Its bridge tells which record is its: what libvirt
     /// hands to the hook is still the live definition. Without a bridge the name alone has to do.
-    pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Outcome> {
+    pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Report<Outcome>> {
         let is_anew = self.forget_unread(name)?;
         let is_its = |record: &Record| record.network.name.as_bytes() == name;
         let records: Vec<_> = match bridge {
@@ -44,50 +45,52 @@ impl Run<'_> {
             None => self.store.records()?.into_iter().filter(is_its).collect(),
         };
         if !records.is_empty() {
-            self.close(&records, Afterwards::Forgotten)?;
-            return Ok(Outcome::Closed);
+            let effects = self.close(&records, Afterwards::Forgotten)?;
+            return Ok(effects.report(Outcome::Closed));
         }
-        match is_anew {
+        let effects = match is_anew {
             true => self.rebuild(&[])?,
-            false => self.mend()?,
-        }
-        Ok(Outcome::WasNotOpen)
+            false => self.finish_interrupted()?,
+        };
+        Ok(effects.report(Outcome::AlreadyClosed))
     }
 
     /// A network has started under a config that is wrong. It is closed, and known: what the
     /// table lets out to a subnet or in from one is not meant for it.
-    pub fn note(&self, network: Network) -> Result<()> {
+    pub fn note(&self, network: Network) -> Result<Report<()>> {
+        let mut effects = Effects::default();
         let Some(bridge) = network.known_bridge() else {
-            return Ok(());
+            return Ok(effects.report(()));
         };
         if !links::has_bridge(&bridge) {
-            return Ok(());
+            return Ok(effects.report(()));
         }
         match self.store.record(&bridge)? {
             Some(known) if known.network.name == network.name => {
                 if known.standing == Standing::Active && network.fault.is_none() {
-                    return Ok(());
+                    return Ok(effects.report(()));
                 }
                 if !known.access.is_none() {
-                    self.close(&[known], Afterwards::Forgotten)?;
+                    effects.then(self.close(&[known], Afterwards::Forgotten)?);
                 }
             }
             // No hook was called when the last network with that bridge stopped.
-            Some(known) => self.close(&[known], Afterwards::Forgotten)?,
+            Some(known) => effects.then(self.close(&[known], Afterwards::Forgotten)?),
             None => {}
         }
         let record = Record::closed(network, Standing::Active);
-        self.change(Some(Part::default()), &[], |changes| {
+        effects.then(self.change(Some(Part::default()), &[], |changes| {
             self.store.doubt(&bridge)?;
             self.store.put(&bridge, &record)?;
             changes.extend(member(&record));
             Ok(())
-        })?;
-        Ok(self.store.finish()?)
+        })?);
+        self.store.finish()?;
+        Ok(effects.report(()))
     }
 
     /// Closes the networks of these names; the names that are not known.
-    pub fn remove(&self, names: &[String]) -> Result<Vec<String>> {
+    pub fn remove(&self, names: &[String]) -> Result<Report<Vec<String>>> {
         let known = self.store.records()?;
         let is_meant = |record: &Record| names.contains(&record.network.name);
         let (meant, _): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
@@ -95,11 +98,12 @@ impl Run<'_> {
             .iter()
             .map(|record| record.network.name.clone())
             .collect();
-        if !meant.is_empty() {
-            self.close(&meant, Afterwards::Held)?;
-        }
+        let effects = match meant.is_empty() {
+            true => Effects::default(),
+            false => self.close(&meant, Afterwards::Held)?,
+        };
         let unknown = names.iter().filter(|name| !found.contains(*name));
-        Ok(unknown.cloned().collect())
+        Ok(effects.report(unknown.cloned().collect()))
     }
 
     /// Takes everything of ours out of the kernel and off the disk, known or not.
@@ -134,7 +138,7 @@ impl Run<'_> {
 
     /// Some networks less; what their bridges' settings were comes back, where the bridges
     /// are still there.
-    pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
+    pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<Effects> {
         // One of them may have been what kept a peer out, or networks out of a rule; or may have
         // needed a setting that the table knows of.
         let unused = self.unused();
@@ -143,7 +147,7 @@ impl Run<'_> {
             true => None,
             false => self.part_of_close(records)?,
         };
-        self.change(part, records, |changes| {
+        let mut effects = self.change(part, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.known_bridge() else {
                     continue;
@@ -165,18 +169,17 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        self.end_connections_of(records);
+        effects.warn(self.end_connections_of(records).err());
         self.store.finish()?;
-        self.firewalld()?;
-        Error::all(self.troubles.take())
+        effects.then(self.set_firewalld_peers()?.effects);
+        Ok(effects)
     }
 
     /// Ends the connections of networks that are closed now. Their packets are dropped already.
-    fn end_connections_of(&self, records: &[Record]) {
+    fn end_connections_of(&self, records: &[Record]) -> Result<()> {
         let open = records.iter().filter(|record| !record.access.is_none());
         let networks: Vec<_> = open.map(|record| &record.network).collect();
-        let failed = connections::end_of(&networks, self.deadline).err();
-        self.troubles.borrow_mut().extend(failed);
+        connections::end_of(&networks, self.deadline)
     }
 
     /// The gates, then the table, then the settings; each as far as it goes. `records` are

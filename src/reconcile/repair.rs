@@ -13,7 +13,7 @@ use super::{
     leftovers::leftovers,
     members, outcome, settings,
 };
-use crate::{Error, Result};
+use crate::{Result, Warning};
 use virt_forward_policy::{self as policy, network::Network};
 use virt_forward_ruleset::{
     gates::Survey,
@@ -40,7 +40,7 @@ pub struct RepairReport {
     /// libvirt has networks that need rules of its own, and those rules are gone.
     pub is_libvirt_flushed: bool,
     /// Failures that kept nothing else from being repaired.
-    pub troubles: Vec<Error>,
+    pub warnings: Vec<Warning>,
     /// Some network is open.
     pub is_any_open: bool,
     /// A sysctl that is in use and whose changes the kernel does not announce, so it has to be polled.
@@ -122,7 +122,7 @@ impl Run<'_> {
             None
         };
         if let Some(around) = &mut around {
-            report.troubles.append(&mut around.troubles);
+            report.warnings.append(&mut around.warnings);
             if drift.is_empty() {
                 let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
                 let less = if bridges.any(|bridge| self.is_ending(&bridge)) {
@@ -133,7 +133,8 @@ impl Run<'_> {
                 drift.extend(self.host_drift(around, &records, less));
             }
         }
-        let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
+        let (gates, effects) = self.gates(Wish::of(self.config()), false, Reach::Near)?;
+        let of_gates = effects.warnings;
         report.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
         self.repair_all(&mut report, drift, &gates, &records, around.as_ref())?;
         self.renew_outcomes(&mut report.started)?;
@@ -144,7 +145,7 @@ impl Run<'_> {
         report.repaired.extend(stale);
         report.is_any_open = self.store.is_any_open()?;
         report.survey = gates.into_survey();
-        report.troubles.extend(self.troubles.take());
+        report.warnings.extend(of_gates);
         Ok(report)
     }
 
@@ -173,20 +174,28 @@ impl Run<'_> {
         }
         if needs_rebuild {
             self.store.begin()?;
-            self.rebuild(&[])?;
+            report.warnings.extend(self.rebuild(&[])?.warnings);
         } else {
             if !report.repaired.is_empty() {
                 self.repair_gates_and_sysctls(gates, around)?;
             }
             if is_open {
-                self.shorten(gates);
+                let failed = gates.shorten(self.deadline).err();
+                report.warnings.extend(failed.map(Warning::from));
             }
         }
-        report.troubles.extend(self.misfits(records)?);
-        match self.firewalld() {
-            Ok(true) => report.repaired.push(Drift::FirewalldLacksPeers),
-            Ok(false) => {}
-            Err(why) => report.troubles.push(why),
+        let conflicts = self.config_conflicts(records)?;
+        report
+            .warnings
+            .extend(conflicts.into_iter().map(Warning::from));
+        match self.set_firewalld_peers() {
+            Ok(peers) => {
+                if peers.were_missing {
+                    report.repaired.push(Drift::FirewalldLacksPeers);
+                }
+                report.warnings.extend(peers.effects.warnings);
+            }
+            Err(error) => report.warnings.push(error.into()),
         }
         Ok(())
     }

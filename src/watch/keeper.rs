@@ -7,7 +7,9 @@ use std::{
 };
 
 use virt_forward_policy::{network::Network, sanitize::shown};
-use virt_forward_reconcile::{self as reconcile, Drift, Error, Outcome, RepairReport, Result, Run};
+use virt_forward_reconcile::{
+    self as reconcile, Drift, Error, Outcome, RepairReport, Result, Run, Warning,
+};
 use virt_forward_ruleset::sysctls::{Seen, Setting};
 use virt_forward_system::{
     config_file,
@@ -60,15 +62,19 @@ pub(super) struct Keeper {
     deputy: Deputy,
     alarms: Alarms,
     repairs: Repairs,
-    said: Said,
+    logged: Logged,
 }
 
-/// What has been said, so as to say it once.
+/// The faults that the log has named, so that it names each once while it lasts.
 #[derive(Default)]
-struct Said {
-    troubles: BTreeSet<String>,
-    error: Option<String>,
+struct Logged {
+    warnings: Vec<Warning>,
+    error: Option<Error>,
 }
+
+/// A check failed, and the log says why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CheckFailed;
 
 impl Keeper {
     /// Knows what libvirt left on disk: its daemon may be down.
@@ -91,7 +97,7 @@ impl Keeper {
             deputy: Deputy::default(),
             alarms: Alarms::default(),
             repairs: Repairs::default(),
-            said: Said::default(),
+            logged: Logged::default(),
         };
         keeper.read_networks();
         keeper
@@ -222,23 +228,45 @@ impl Keeper {
 
     /// Checks everything and repairs drift; returns the drift that it repaired. `quiet` keeps repairs
     /// out of the log.
-    pub(super) fn look(&mut self, quiet: bool) -> Result<Vec<Drift>> {
+    pub(super) fn look(&mut self, quiet: bool) -> std::result::Result<Vec<Drift>, CheckFailed> {
         let by = std::mem::take(&mut self.by);
         let outcome = self.try_to_look();
-        match &outcome {
-            Ok(report) => self.say(report, &by, quiet),
-            Err(why) => {
-                let why = format!("{why}; continuing with the remaining repairs");
-                if self.said.error.as_ref() != Some(&why) {
-                    syslog::error(&why);
-                    self.said.error = Some(why);
-                }
-            }
+        if let Ok(report) = &outcome {
+            self.say(report, &by, quiet);
         }
         if self.is_any_open {
             self.deputy.keep_zones(self.known.all());
         }
-        outcome.map(|report| report.repaired)
+        match outcome {
+            Ok(report) => {
+                self.log_warnings(report.warnings);
+                Ok(report.repaired)
+            }
+            Err(error) => Err(self.log_error(error)),
+        }
+    }
+
+    fn log_error(&mut self, error: Error) -> CheckFailed {
+        let is_new = |logged: &Error| !logged.is_same(&error);
+        if self.logged.error.as_ref().is_none_or(is_new) {
+            syslog::error(&format!("{error}; continuing with the remaining repairs"));
+            self.logged.error = Some(error);
+        }
+        CheckFailed
+    }
+
+    fn log_warnings(&mut self, warnings: Vec<Warning>) {
+        for (index, warning) in warnings.iter().enumerate() {
+            let mut known = self
+                .logged
+                .warnings
+                .iter()
+                .chain(warnings.iter().take(index));
+            if !known.any(|known| known.is_same(warning)) {
+                syslog::error(&warning.to_string());
+            }
+        }
+        self.logged.warnings = warnings;
     }
 
     fn try_to_look(&mut self) -> Result<RepairReport> {
@@ -298,15 +326,19 @@ impl Keeper {
     }
 
     fn say(&mut self, report: &RepairReport, by: &[String], quiet: bool) {
-        if self.said.error.take().is_some() {
+        if self.logged.error.take().is_some() {
             syslog::info("recovered: all checks succeed again");
         }
         for (name, outcome) in &report.started {
             let name = shown(name);
             match outcome {
                 Outcome::Opened(access) => syslog::info(&format!("network {name}: {access}")),
-                Outcome::Faulty(why) => syslog::error(&format!("network {name}: closed: {why}")),
-                _ => syslog::info(&format!("network {name}: the config names it nowhere")),
+                Outcome::InvalidDefinition(why) => {
+                    syslog::error(&format!("network {name}: closed: {why}"))
+                }
+                _ => syslog::info(&format!(
+                    "network {name}: not opened: not in any group or rule"
+                )),
             }
         }
         if !quiet {
@@ -316,10 +348,6 @@ impl Keeper {
         }
         self.deputy.keep_rules(report.is_libvirt_flushed);
         self.say_of_obstacles(report);
-        let troubles: BTreeSet<_> = report.troubles.iter().map(ToString::to_string).collect();
-        let new = troubles.difference(&self.said.troubles);
-        new.for_each(|line| syslog::error(line));
-        self.said.troubles = troubles;
     }
 
     fn say_of_obstacles(&mut self, report: &RepairReport) {

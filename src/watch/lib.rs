@@ -39,7 +39,7 @@ use virt_forward_system::{
 };
 
 use ears::{Ears, Wake};
-use keeper::Keeper;
+use keeper::{CheckFailed, Keeper};
 use losses::Losses;
 use pace::Pace;
 use routing::Calm;
@@ -141,7 +141,7 @@ fn look(keeper: &mut Keeper, pace: &mut Pace, calm: &mut Calm) {
                 syslog::warning(&log_text::contested(&contested));
             }
         }
-        Err(_) => pace.failed(Instant::now()),
+        Err(CheckFailed) => pace.failed(Instant::now()),
     }
     for then in keeper.checks_due() {
         pace.touch_later(then);

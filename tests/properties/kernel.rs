@@ -120,8 +120,11 @@ fn apply(case: &Case, running: Vec<Network>) -> Outcome<()> {
     let (store, config) = (Store::at(paths::STATE), config(case)?);
     let run = Run::begin(&store, &config, Deadline::after(PATIENCE));
     match run.and_then(|run| run.apply(running, None, Vec::new())) {
-        Err(why) if !why.is_of_config() => Err(format!("apply: {why}")),
-        _ => Ok(()),
+        Err(why) => Err(format!("apply: {why}")),
+        Ok(report) => match report.warnings.iter().find(|one| !one.is_conflict()) {
+            Some(warning) => Err(format!("apply: {warning}")),
+            None => Ok(()),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use virt_forward_policy::{network::Network, sanitize::shown};
-use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
+use virt_forward_reconcile::{self as reconcile, ConfigConflict, Preview, Run, SettingSeen};
 use virt_forward_ruleset::gates::{Site, State};
 use virt_forward_system::{libvirt::status::Active, state::Record};
 
@@ -16,18 +16,13 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     // Before the lock is taken: libvirt may be waiting for a hook that waits for it.
     let networks = Networks::find(args.connect.as_deref())?;
-    let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
+    let unresolved = reconcile::unresolved_names(&config, |name| networks.has(name));
     let active = networks.as_active();
     let networks = networks.meant(names)?;
     let others = (!names.is_empty()).then_some(active.networks);
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
-    if let Err(why) = run.apply(networks.clone(), others, active.unread) {
-        match why.is_of_config() {
-            true => misfits.insert(0, why),
-            false => return Err(why.into()),
-        }
-    }
+    let report = run.apply(networks.clone(), others, active.unread)?;
     let is_meant = |record: &&Record| {
         let mut networks = networks.iter();
         networks.any(|network| network.name == record.network.name)
@@ -35,7 +30,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let records = store.records()?;
     let records = records.iter().filter(is_meant);
     let said: String = records.map(|record| said(record) + "\n").collect();
-    for chain in run.still_closed() {
+    for chain in &report.blocking_chains {
         output::complain(&format!(
             "the chain {chain} refuses what is open: virt-forward status tells what opens it"
         ));
@@ -47,14 +42,23 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     if let Some(nothing) = config.opens_nothing() {
         output::print(&format!("{nothing}\n"))?;
     }
-    Ok(complain_of(&misfits))
+    let has_failed = report.warnings.iter().any(|one| !one.is_conflict());
+    for warning in &report.warnings {
+        output::complain(&warning.to_string());
+    }
+    let exit = complain_of(&unresolved);
+    Ok(match (has_failed, report.warnings.is_empty()) {
+        (true, _) => Exit::Failed,
+        (false, false) => Exit::Wrong,
+        (false, true) => exit,
+    })
 }
 
 /// Shows what [`apply`] would make.
 pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
-    let unknown = Error::unknown_ends(&config, |name| networks.has(name));
+    let unknown = reconcile::unresolved_names(&config, |name| networks.has(name));
     let unread = networks.unread.clone();
     let mut networks = networks.meant(names)?;
     if !names.is_empty() {
@@ -87,8 +91,8 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     Ok(complain_of(&preview.misfits))
 }
 
-/// What the config says in vain: all else of it is done.
-fn complain_of(misfits: &[Error]) -> Exit {
+/// Prints the parts of the configuration without effect. Everything else is done.
+fn complain_of(misfits: &[ConfigConflict]) -> Exit {
     for misfit in misfits {
         output::complain(&misfit.to_string());
     }

@@ -157,7 +157,7 @@ impl<'a> Patient<'a> {
         match &self.config {
             Err(why) => found.push(file::wrong(why, path)),
             Ok(_) => {
-                let unknown = Error::unknown_ends(config, |name| self.networks.has(name));
+                let unknown = reconcile::unresolved_names(config, |name| self.networks.has(name));
                 let misfits = inspection.map_or(&[][..], |one| &one.wanted.misfits[..]);
                 found.extend(file::findings(config, misfits, &self.networks, path));
                 found.extend(file::nothing(config));

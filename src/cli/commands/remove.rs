@@ -13,7 +13,11 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let store = store();
     let run = Run::begin(&store, &config, deadline())?;
     let known = store.records()?;
-    let unknown = run.remove(names)?;
+    let report = run.remove(names)?;
+    for warning in &report.warnings {
+        output::complain(&warning.to_string());
+    }
+    let unknown = report.outcome;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
         output::print(&format!("{}: closed\n", shown(name)))?;
     }
@@ -32,7 +36,10 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
             unknown.join(", ")
         );
     }
-    Ok(Exit::Done)
+    Ok(match report.warnings.is_empty() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 /// Takes every rule, gate and setting away. No config is read: a wrong one is no reason to

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use virt_forward_policy::{config::Config, sanitize::shown};
-use virt_forward_reconcile::{self as reconcile, Error, Inspection};
+use virt_forward_reconcile::{self as reconcile, Inspection};
 
 use super::{config, deadline};
 use crate::{
@@ -58,7 +58,7 @@ impl Look {
 
 /// Looks at the host.
 pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
-    let unknown = Error::unknown_ends(config, |name| networks.has(name));
+    let unknown = reconcile::unresolved_names(config, |name| networks.has(name));
     let mut inspection = reconcile::inspect(config, networks.as_active(), deadline())?;
     inspection.wanted.misfits.extend(unknown);
     let status = Status::of(&Seen {

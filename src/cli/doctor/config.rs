@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use virt_forward_policy::config::Config;
-use virt_forward_reconcile::Error;
+use virt_forward_reconcile::{ConfigConflict, Error};
 
 use super::{Finding, Root, hook::Owned, or_ok};
 use crate::networks::Networks;
@@ -21,12 +21,12 @@ pub(crate) fn wrong(why: &Error, path: &Path) -> Finding {
 /// What is wrong with one that was taken; `misfits` is what it and the networks do not agree in.
 pub(crate) fn findings(
     config: &Config,
-    misfits: &[Error],
+    misfits: &[ConfigConflict],
     networks: &Networks,
     path: &Path,
 ) -> Vec<Finding> {
     let shown = path.display();
-    let misfit = |why: &Error| {
+    let misfit = |why: &ConfigConflict| {
         Finding::wrong(CHECK, why.to_string())
             .with(format!(
                 "# put that right in {shown}, or in the network's XML, and then:"

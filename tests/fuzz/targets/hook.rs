@@ -10,7 +10,7 @@ use virt_forward_policy::{
     config::Config,
     network::{Mode, Network, read},
 };
-use virt_forward_reconcile::Error;
+use virt_forward_reconcile::config_conflicts;
 use virt_forward_ruleset::gates;
 use virt_forward_system::state::Record;
 
@@ -70,7 +70,7 @@ fn assert_words(record: &Record) {
     assert_shown(&access.to_string());
     let networks = || std::iter::once(network);
     let unused = policy::conflicts(&OURS, &[network], &[]);
-    for misfit in Error::misfits(&OURS, unused, networks()) {
+    for misfit in config_conflicts(&OURS, unused, networks()) {
         assert_shown(&misfit.to_string());
     }
     for inward in policy::inward(&OURS, network, access) {

@@ -1,0 +1,248 @@
+//! Disagreements between the configuration and the networks, which the administrator resolves.
+
+use virt_forward_policy::{
+    self as policy, Claim, Clash, Conflicts, Denied, Overlap, Rival, Stray,
+    config::{Config, Place},
+    network::{KernelName, Network, XmlError},
+    sanitize::shown,
+};
+
+/// A part of the configuration or of a network's definition that has no effect. Everything else is
+/// in effect, so this is no error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigConflict {
+    /// A peer that overlaps a network. It is ignored.
+    #[error(
+        "{place}: peers: the peer {} of group {} overlaps {} of the network {} and is not let in",
+        .overlap.peer, .overlap.group, .overlap.subnet, shown(&.overlap.network)
+    )]
+    PeerOverlap {
+        /// The position in the configuration.
+        place: Place,
+        /// The peer and the network.
+        overlap: Overlap,
+    },
+    /// A subnet as the end of a rule that both a network and something else have. It selects no
+    /// network.
+    #[error("{place}: {}", clash_text(.clash))]
+    AmbiguousEnd {
+        /// The position in the configuration.
+        place: Place,
+        /// The end and its claimants.
+        clash: Box<Clash>,
+    },
+    /// Addresses that a network's definition claims and that it does not get.
+    #[error("{}", denied_text(.denied, .place.as_ref()))]
+    DeniedClaim {
+        /// The position of the peer in the way, if there is one.
+        place: Option<Place>,
+        /// The claim.
+        denied: Box<Denied>,
+    },
+    /// A network names a group that the configuration does not define.
+    #[error(
+        "the network {} names the group {} in its metadata, which the config does not define: \
+         it is not in it", shown(&.0.network), shown(&.0.group)
+    )]
+    UnknownGroup(Stray),
+    /// An active network has an invalid definition. It is closed.
+    #[error("the network {} is closed: {why}", shown(.network))]
+    InvalidNetwork {
+        /// The network.
+        network: String,
+        /// The fault of its definition.
+        why: XmlError,
+    },
+    /// An active network has no known bridge. While it is active, nothing external is let in.
+    #[error(
+        "the bridge of the network {} is not known: {why}; peers, and rules with a subnet as an \
+         end, open nothing while it is active", shown(.network)
+    )]
+    UnknownBridge {
+        /// The network.
+        network: String,
+        /// Why its bridge is not known.
+        why: XmlError,
+    },
+    /// A network's bridge exists, and libvirt does not have the network active. It is closed.
+    #[error(
+        "libvirt does not have the network {} active, though its bridge {bridge} exists: \
+         it is closed", shown(.network)
+    )]
+    NotActive {
+        /// The network.
+        network: String,
+        /// Its bridge.
+        bridge: KernelName,
+    },
+    /// An end of a rule that names no group and no network.
+    #[error("{place}: {key}: there is no group and no network {name}; the rule opens nothing")]
+    UnresolvedName {
+        /// The position in the configuration.
+        place: Place,
+        /// `from` or `to`.
+        key: &'static str,
+        /// The name, escaped for a terminal.
+        name: String,
+    },
+}
+
+/// The conflicts between `config` and `networks`. `conflicts` are the parts of the configuration
+/// that are not in use because of the networks or the host.
+pub fn config_conflicts<'a>(
+    config: &Config,
+    conflicts: Conflicts,
+    networks: impl Iterator<Item = &'a Network> + Clone,
+) -> Vec<ConfigConflict> {
+    let mut found = Vec::new();
+    for overlap in conflicts.peers {
+        let place = config.place_of_peer(&overlap.group, &overlap.peer);
+        found.push(ConfigConflict::PeerOverlap { place, overlap });
+    }
+    for clash in conflicts.ends {
+        let place = config.place_of_end(clash.allow, clash.side);
+        let clash = Box::new(clash);
+        found.push(ConfigConflict::AmbiguousEnd { place, clash });
+    }
+    for denied in policy::denied(config, networks.clone()) {
+        let place = match &denied.claim {
+            Claim::Peer { peer, group, .. } => Some(config.place_of_peer(group, peer)),
+            Claim::Excess(_) | Claim::BroadRoutes => None,
+        };
+        let denied = Box::new(denied);
+        found.push(ConfigConflict::DeniedClaim { place, denied });
+    }
+    let strays = policy::strays(config, networks.clone());
+    found.extend(strays.into_iter().map(ConfigConflict::UnknownGroup));
+    for network in networks {
+        if let Some(why) = network.fault.clone() {
+            let network = network.name.clone();
+            found.push(ConfigConflict::InvalidNetwork { network, why });
+        }
+    }
+    found
+}
+
+/// The rules of `config` that name neither a group nor a network. `is_network` says whether libvirt
+/// has a network of that name, active or not.
+pub fn unresolved_names(config: &Config, is_network: impl Fn(&str) -> bool) -> Vec<ConfigConflict> {
+    let mut unresolved = Vec::new();
+    for (place, key, name) in config.named_ends() {
+        if !is_network(name) {
+            let name = shown(name);
+            unresolved.push(ConfigConflict::UnresolvedName { place, key, name });
+        }
+    }
+    unresolved
+}
+
+/// `allow 1: to: 192.168.0.0/24 takes in no network: it is 192.168.0.128/26 of the network n1, and …`
+fn clash_text(clash: &Clash) -> String {
+    let Clash {
+        allow,
+        side,
+        end,
+        network,
+        subnet,
+        rival,
+    } = clash;
+    let rival = match rival {
+        Rival::Network { name, subnet } => {
+            format!("{subnet} of the network {}", shown(name))
+        }
+        Rival::OwnRoute { route } => {
+            format!("the route to {route} through a guest of that network")
+        }
+        Rival::Host(host) if host.is_route => {
+            format!("the host's route to {} by {}", host.subnet, host.interface)
+        }
+        Rival::Host(host) => format!("{} of the host's interface {}", host.subnet, host.interface),
+    };
+    format!(
+        "{}: allow {allow} takes in no network by {end}, which overlaps both {subnet} of the network \
+         {} and {rival}; it holds for machines outside alone",
+        side.key(),
+        shown(network)
+    )
+}
+
+fn denied_text(denied: &Denied, place: Option<&Place>) -> String {
+    let network = shown(&denied.network);
+    match &denied.claim {
+        Claim::Excess(excess) => {
+            format!("the network {network} stays closed: {excess}")
+        }
+        Claim::BroadRoutes => format!(
+            "the <route> elements of the network {network} are ignored: with its <ip> elements they \
+             hold more than 2^25 IPv4 or 2^121 IPv6 addresses"
+        ),
+        Claim::Peer { route, peer, group } => {
+            let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+            format!(
+                "{place}peers: the peer {peer} of group {group} overlaps the route {route} of the \
+                 network {network}; the peer is let in, and guests may not send from that route"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use virt_forward_policy::{HostSubnet, conflicts, network::read};
+
+    use super::*;
+
+    const LAN: &str = "[[allow]]\nfrom='192.168.0.0/24'\nto='kube'\ntcp=[6443]";
+
+    fn nat(name: &str, address: &str, prefix: u8) -> Network {
+        let xml = format!(
+            "<network><name>{name}</name><forward mode='nat'/><bridge name='br_{name}'/>\
+             <ip address='{address}' prefix='{prefix}'/></network>"
+        );
+        read(xml.as_bytes()).unwrap()
+    }
+
+    fn lan(interface: &str, subnet: &str, is_route: bool) -> HostSubnet {
+        HostSubnet {
+            interface: interface.to_owned(),
+            subnet: subnet.parse().unwrap(),
+            is_route,
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_its_line_and_both_sides() {
+        let config = Config::read(LAN, "/etc/c.toml".to_owned()).unwrap();
+        let said = |networks: &[&Network], host: &[HostSubnet]| {
+            let found = conflicts(&config, networks, host);
+            let networks = networks.iter().copied();
+            let conflicts = config_conflicts(&config, found, networks);
+            conflicts
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        let taker = nat("n1", "192.168.0.129", 26);
+        assert_eq!(
+            said(&[&taker], &[lan("lan0", "192.168.0.0/24", false)]),
+            [
+                "/etc/c.toml, line 2: from: allow 1 takes in no network by 192.168.0.0/24, which overlaps \
+              both 192.168.0.128/26 of the network n1 and 192.168.0.0/24 of the host's interface lan0; \
+              it holds for machines outside alone"
+            ]
+        );
+        let mut other = nat("n2", "192.168.0.1", 25);
+        other.name = "n\n2".to_owned();
+        let both = said(&[&taker, &other], &[]);
+        assert!(
+            both[0].contains("192.168.0.0/25 of the network n"),
+            "{both:?}"
+        );
+        assert!(!both[0].contains('\n'), "{both:?}");
+        let by_route = said(&[&taker], &[lan("wg0", "192.168.0.0/16", true)]);
+        assert!(
+            by_route[0].contains("host's route to 192.168.0.0/16 by wg0"),
+            "{by_route:?}"
+        );
+    }
+}
