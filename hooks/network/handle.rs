@@ -147,7 +147,7 @@ impl Call<'_> {
                 return Ok(self.logged(report, config));
             }
         };
-        if run.is_held(&network)? {
+        if run.is_admin_closed(&network)? {
             return Ok(Some(Line::info("still closed (by virt-forward remove)")));
         }
         let report = run.updated(network).context("not opened")?;

@@ -17,7 +17,7 @@ use virt_forward_system::{
     libvirt::status,
     links,
     netlink::set_elements,
-    state::{Record, START_GRACE, STARTED_GRACE, Standing, Unread},
+    state::{NetworkState, Record, START_GRACE, STARTED_GRACE, Unread},
 };
 
 /// What is seen of a network that has a record.
@@ -40,23 +40,23 @@ enum Fate {
     Kept,
     /// It is forgotten.
     Forgotten,
-    /// It stays in place with that standing, beyond doubt where libvirt has it active.
-    Becomes(Standing),
+    /// It stays in place with that state, beyond doubt where libvirt has it active.
+    Becomes(NetworkState),
 }
 
 /// `age` tells how long ago a hook was called for a network that is in doubt.
-fn fate(standing: Standing, seen: Seen, age: Option<Duration>) -> Fate {
+fn fate(state: NetworkState, seen: Seen, age: Option<Duration>) -> Fate {
     let is_younger = |grace| age.is_some_and(|age| age < grace);
-    match (seen, standing) {
-        (Seen::NoBridge, Standing::Starting) if is_younger(START_GRACE) => Fate::Kept,
+    match (seen, state) {
+        (Seen::NoBridge, NetworkState::Starting) if is_younger(START_GRACE) => Fate::Kept,
         (Seen::NoBridge, _) => Fate::Forgotten,
-        (Seen::Active, Standing::Stranger) => Fate::Becomes(Standing::Stranger),
-        (Seen::Active, _) => Fate::Becomes(Standing::Active),
-        (Seen::Inactive, Standing::Active) if is_younger(STARTED_GRACE) => Fate::Kept,
-        (Seen::Inactive, Standing::Active | Standing::Stranger) => {
-            Fate::Becomes(Standing::Inactive)
+        (Seen::Active, NetworkState::Unmanaged | NetworkState::AdminClosed) => Fate::Becomes(state),
+        (Seen::Active, _) => Fate::Becomes(NetworkState::Active),
+        (Seen::Inactive, NetworkState::Active) if is_younger(STARTED_GRACE) => Fate::Kept,
+        (Seen::Inactive, NetworkState::Active | NetworkState::Unmanaged) => {
+            Fate::Becomes(NetworkState::Inactive)
         }
-        (Seen::Inactive, Standing::Starting | Standing::Inactive) | (Seen::Unsaid, _) => Fate::Kept,
+        (Seen::Inactive, _) | (Seen::Unsaid, _) => Fate::Kept,
     }
 }
 
@@ -86,7 +86,7 @@ impl Run<'_> {
         }
         let is_pending = self.store.is_pending();
         self.store.begin()?;
-        let record = Record::closed(network, Standing::Starting);
+        let record = Record::closed(network, NetworkState::Starting);
         self.store.doubt(&bridge)?;
         self.store.put(&bridge, &record)?;
         let mut changes = Changes::default();
@@ -187,14 +187,14 @@ impl Run<'_> {
             }
             let network = record.network.name.clone();
             let is_active = status::has(&network, bridge);
-            let found = match fate(record.standing, seen(bridge, is_active), Some(marker.age())) {
+            let found = match fate(record.state, seen(bridge, is_active), Some(marker.age())) {
                 Fate::Kept => continue,
                 Fate::Forgotten => Drift::NetworkGone {
                     network,
                     bridge: bridge.clone(),
                 },
-                Fate::Becomes(Standing::Inactive) => Drift::NetworkInactive { network },
-                Fate::Becomes(Standing::Active) if record.standing == Standing::Active => {
+                Fate::Becomes(NetworkState::Inactive) => Drift::NetworkInactive { network },
+                Fate::Becomes(state) if record.state == state => {
                     self.store.confirm(bridge)?;
                     continue;
                 }
@@ -225,14 +225,14 @@ impl Run<'_> {
                 .store
                 .unconfirmed_of(&bridge)?
                 .map(|marker| marker.age());
-            match fate(record.standing, seen(&bridge, is_active), age) {
+            match fate(record.state, seen(&bridge, is_active), age) {
                 Fate::Kept => {}
                 Fate::Forgotten if self.is_ending(&bridge) => {}
                 Fate::Forgotten => {
                     self.store.forget(&bridge)?;
                     continue;
                 }
-                Fate::Becomes(standing) => record.standing = standing,
+                Fate::Becomes(state) => record.state = state,
             }
             if is_active == Some(true) {
                 self.store.confirm(&bridge)?;
@@ -339,9 +339,10 @@ mod tests {
     fn what_libvirt_does_not_have_active_is_closed_once_its_start_must_be_over() {
         let (young, old) = (Some(Duration::ZERO), Some(STARTED_GRACE));
         let oldest = Some(START_GRACE);
-        let (active, inactive) = (Standing::Active, Standing::Inactive);
-        let (starting, stranger) = (Standing::Starting, Standing::Stranger);
-        for (standing, seen, age, expected) in [
+        let (active, inactive) = (NetworkState::Active, NetworkState::Inactive);
+        let (starting, unmanaged) = (NetworkState::Starting, NetworkState::Unmanaged);
+        let closed = NetworkState::AdminClosed;
+        for (state, seen, age, expected) in [
             (active, Seen::Active, young, Fate::Becomes(active)),
             (active, Seen::Active, None, Fate::Becomes(active)),
             (active, Seen::Inactive, young, Fate::Kept),
@@ -357,13 +358,16 @@ mod tests {
             (starting, Seen::NoBridge, None, Fate::Forgotten),
             (starting, Seen::Inactive, oldest, Fate::Kept),
             (starting, Seen::Active, old, Fate::Becomes(active)),
-            (stranger, Seen::Active, None, Fate::Becomes(stranger)),
-            (stranger, Seen::Inactive, None, Fate::Becomes(inactive)),
+            (unmanaged, Seen::Active, None, Fate::Becomes(unmanaged)),
+            (unmanaged, Seen::Inactive, None, Fate::Becomes(inactive)),
+            (closed, Seen::Active, young, Fate::Becomes(closed)),
+            (closed, Seen::Inactive, old, Fate::Kept),
+            (closed, Seen::NoBridge, None, Fate::Forgotten),
         ] {
             assert_eq!(
-                fate(standing, seen, age),
+                fate(state, seen, age),
                 expected,
-                "{standing:?} {seen:?} {age:?}"
+                "{state:?} {seen:?} {age:?}"
             );
         }
     }

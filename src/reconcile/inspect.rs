@@ -6,7 +6,7 @@ use super::{
     conflicts, firewalld,
     gates::{Reach, Wish, look},
     host::{Surroundings, surroundings},
-    is_any_open, is_held, members,
+    is_admin_closed, is_any_open, members,
 };
 use crate::{ConfigConflict, Result, Warning, config_conflicts};
 use virt_forward_policy::{
@@ -25,7 +25,7 @@ use virt_forward_system::{
     exec::{dry_run, nft},
     libvirt::status::Active,
     links, paths,
-    state::{Record, Standing, Store, Unread},
+    state::{NetworkState, Record, Store, Unread},
     sysctl,
 };
 
@@ -118,13 +118,13 @@ impl Inspection {
     }
 }
 
-/// What `config` wants for the networks that are active; nothing for those of them that `is_held`
+/// What `config` wants for the networks that are active; nothing for those of them that `is_closed`
 /// names. `built` is the host that a table was built for, which is to be compared; without it the
 /// table is that of the host as it is.
 pub fn preview(
     config: &Config,
     active: Active,
-    is_held: impl Fn(&Network) -> bool,
+    is_closed: impl Fn(&Network) -> bool,
     built: Option<Host>,
     deadline: Deadline,
 ) -> Result<Preview> {
@@ -138,10 +138,12 @@ pub fn preview(
     let unused = conflicts(config, &all, deadline)?;
     let usable = policy::without(config, &unused);
     let mut misfits = config_conflicts(config, unused, networks.iter());
-    let records = networks.into_iter().map(|network| match is_held(&network) {
-        true => Record::held(network),
-        false => Record::new(&usable, network),
-    });
+    let records = networks
+        .into_iter()
+        .map(|network| match is_closed(&network) {
+            true => Record::closed(network, NetworkState::AdminClosed),
+            false => Record::new(&usable, network),
+        });
     let records: Vec<_> = records.collect();
     let mut present: Vec<_> = records
         .iter()
@@ -256,7 +258,7 @@ fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
 }
 
 fn left_behind(record: &Record) -> Option<ConfigConflict> {
-    let is_left = record.standing == Standing::Inactive && is_present(record);
+    let is_left = record.state == NetworkState::Inactive && is_present(record);
     let bridge = record.network.known_bridge().filter(|_| is_left)?;
     let network = record.network.name.clone();
     Some(ConfigConflict::NotActive { network, bridge })
@@ -270,7 +272,7 @@ pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<In
             config,
             active,
             // To show it as open where that cannot be read changes nothing.
-            |network| is_held(&store, network).unwrap_or_default(),
+            |network| is_admin_closed(&store, network).unwrap_or_default(),
             store.layout().map(|built| built.host()),
             deadline,
         )?,
@@ -283,7 +285,7 @@ pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<In
 pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
     let mut with_rules = records
         .iter()
-        .filter(|record| record.standing != Standing::Starting)
+        .filter(|record| record.state != NetworkState::Starting)
         .map(|record| &record.network)
         .filter(|network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Isolated));
     with_rules.any(|network| {

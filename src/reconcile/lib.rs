@@ -42,7 +42,7 @@ pub use zones::restore_zones;
 
 use gates::{Gates, Reach, Wish};
 use host::Surroundings;
-use remove::is_held;
+use remove::is_admin_closed;
 use report::Effects;
 use settings::Part;
 
@@ -58,7 +58,7 @@ use virt_forward_system::{
     libvirt::status::{self, Active},
     links,
     netlink::{addresses, set_elements, table_fingerprint},
-    state::{Layout, Lock, Record, Standing, Store},
+    state::{Layout, Lock, NetworkState, Record, Store},
 };
 
 /// Up to that many known networks an event looks at the elements of all, and at all routes.
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
             // Closed at its `start`, it has not been held against the config before.
             let is_new = known
                 .as_ref()
-                .is_none_or(|known| known.standing != Standing::Active);
+                .is_none_or(|known| known.state != NetworkState::Active);
             is_new && policy::may_conflict(self.config(), &unused, &record.network)
         };
         let part = match self.is_built_otherwise() || may_conflict() {
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
     }
 
     /// Rebuilds everything with these networks added, or, without `others`, with no others.
-    /// `others` are active too: where they are not known yet, they are held.
+    /// `others` are active, too: those without a record become unmanaged.
     /// `unread` are active as well, by which bridge is not known.
     pub fn apply(
         &self,
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
         // What libvirt has active is better known from its status files, where there are any: they
         // tell what starts just now from what is stale.
         let only = others.is_none() && status::active().is_none();
-        self.hold_strangers(others.unwrap_or_default(), Record::held)?;
+        self.record_unmanaged(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
         let usable = self.usable();
         for network in networks {
@@ -411,8 +411,7 @@ impl<'a> Run<'a> {
         let active = status::active();
         if let Some(active) = &active {
             self.merge_unread(active)?;
-            let is_stranger = |network| Record::closed(network, Standing::Stranger);
-            self.hold_strangers(active.networks.clone(), is_stranger)?;
+            self.record_unmanaged(active.networks.clone())?;
         }
         let known = self.current(active.as_ref())?;
         let unused = self.conflicts(known.iter().map(|(_, record)| record))?;

@@ -16,7 +16,7 @@ use virt_forward_ruleset::table::{self, Batch};
 use virt_forward_system::{
     exec::nft,
     links,
-    state::{Record, Standing, Store},
+    state::{NetworkState, Record, Store},
 };
 
 /// What is known of a network that is closed.
@@ -24,8 +24,8 @@ use virt_forward_system::{
 pub(super) enum Afterwards {
     /// Nothing: it has stopped.
     Forgotten,
-    /// That it runs.
-    Held,
+    /// That the administrator closed it.
+    AdminClosed,
 }
 
 impl Run<'_> {
@@ -67,7 +67,11 @@ impl Run<'_> {
         }
         match self.store.record(&bridge)? {
             Some(known) if known.network.name == network.name => {
-                if known.standing == Standing::Active && network.fault.is_none() {
+                let runs = matches!(
+                    known.state,
+                    NetworkState::Active | NetworkState::AdminClosed
+                );
+                if runs && network.fault.is_none() {
                     return Ok(effects.report(()));
                 }
                 if !known.access.is_none() {
@@ -78,7 +82,7 @@ impl Run<'_> {
             Some(known) => effects.then(self.close(&[known], Afterwards::Forgotten)?),
             None => {}
         }
-        let record = Record::closed(network, Standing::Active);
+        let record = Record::closed(network, NetworkState::Active);
         effects.then(self.change(Some(Part::default()), &[], |changes| {
             self.store.doubt(&bridge)?;
             self.store.put(&bridge, &record)?;
@@ -100,7 +104,7 @@ impl Run<'_> {
             .collect();
         let effects = match meant.is_empty() {
             true => Effects::default(),
-            false => self.close(&meant, Afterwards::Held)?,
+            false => self.close(&meant, Afterwards::AdminClosed)?,
         };
         let unknown = names.iter().filter(|name| !found.contains(*name));
         Ok(effects.report(unknown.cloned().collect()))
@@ -114,23 +118,21 @@ impl Run<'_> {
         Ok(self.store.destroy()?)
     }
 
-    /// Whether a network was closed by hand, and has not started again since.
-    pub fn is_held(&self, network: &Network) -> Result<bool> {
-        is_held(self.store, network)
+    /// Whether the administrator closed the network, and it has not started since.
+    pub fn is_admin_closed(&self, network: &Network) -> Result<bool> {
+        is_admin_closed(self.store, network)
     }
 
-    /// Guests of networks that are active and have no record are not outside either.
-    pub(super) fn hold_strangers(
-        &self,
-        networks: Vec<Network>,
-        record: impl Fn(Network) -> Record,
-    ) -> Result<()> {
+    /// Records active networks that have no record as unmanaged, so that their guests do not count as
+    /// external.
+    pub(super) fn record_unmanaged(&self, networks: Vec<Network>) -> Result<()> {
         for network in networks {
             if let Some(bridge) = network.known_bridge()
                 && links::has_bridge(&bridge)
                 && self.store.record(&bridge)?.is_none()
             {
-                self.store.put(&bridge, &record(network))?;
+                let record = Record::closed(network, NetworkState::Unmanaged);
+                self.store.put(&bridge, &record)?;
             }
         }
         Ok(())
@@ -157,13 +159,15 @@ impl Run<'_> {
                 }
                 match afterwards {
                     Afterwards::Forgotten => self.store.forget(&bridge)?,
-                    Afterwards::Held => {
-                        let held = Record {
-                            standing: record.standing,
-                            ..Record::held(record.network.clone())
+                    Afterwards::AdminClosed => {
+                        let state = match record.state {
+                            // Its `started` hook opens it.
+                            NetworkState::Starting => NetworkState::Starting,
+                            _ => NetworkState::AdminClosed,
                         };
-                        self.store.put(&bridge, &held)?;
-                        changes.extend(member(&held));
+                        let closed = Record::closed(record.network.clone(), state);
+                        self.store.put(&bridge, &closed)?;
+                        changes.extend(member(&closed));
                     }
                 }
             }
@@ -217,11 +221,14 @@ impl Run<'_> {
     }
 }
 
-/// Whether a network was closed by hand, and has not started again since.
-pub(super) fn is_held(store: &Store, network: &Network) -> Result<bool> {
+/// Whether the administrator closed the network, and it has not started since.
+pub(super) fn is_admin_closed(store: &Store, network: &Network) -> Result<bool> {
     let Some(bridge) = network.known_bridge() else {
         return Ok(false);
     };
     let record = store.record(&bridge)?;
-    Ok(record.is_some_and(|record| record.is_held && record.network.name == network.name))
+    Ok(
+        record
+            .is_some_and(|record| record.is_admin_closed() && record.network.name == network.name),
+    )
 }

@@ -25,7 +25,7 @@ use virt_forward_system::{
     libvirt::status,
     links,
     netlink::{set_elements, table_fingerprint},
-    state::{Record, START_GRACE, STARTED_GRACE, Standing},
+    state::{NetworkState, Record, START_GRACE, STARTED_GRACE},
 };
 
 /// The result of a repair.
@@ -205,8 +205,8 @@ impl Run<'_> {
         let Some(bridge) = network.known_bridge() else {
             return Ok(None);
         };
-        // By hand it was closed, by hand or by a start it opens.
-        if self.is_held(&network)? {
+        // Only `apply` or its next start opens it.
+        if self.is_admin_closed(&network)? {
             return Ok(None);
         }
         let mut record = Record::new(&self.usable(), network);
@@ -258,13 +258,13 @@ impl Run<'_> {
                 continue;
             }
             let age = || Some(self.store.unconfirmed_of(&bridge).ok()??.age());
-            match (links::has(&bridge), record.standing) {
-                (false, Standing::Starting) if age().is_some_and(|age| age < START_GRACE) => {}
+            match (links::has(&bridge), record.state) {
+                (false, NetworkState::Starting) if age().is_some_and(|age| age < START_GRACE) => {}
                 (false, _) => drift.push(Drift::NetworkGone {
                     network: network.name.clone(),
                     bridge,
                 }),
-                (true, Standing::Active | Standing::Stranger)
+                (true, NetworkState::Active | NetworkState::Unmanaged)
                     if !is_active(network)
                         && age().is_none_or(|age| age >= STARTED_GRACE)
                         && status::has(&network.name, &bridge) == Some(false) =>

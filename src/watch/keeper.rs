@@ -19,7 +19,7 @@ use virt_forward_system::{
     links,
     netlink::monitor::{self, Changes, Transaction},
     paths,
-    state::{START_GRACE, STARTED_GRACE, Standing, Store},
+    state::{NetworkState, START_GRACE, STARTED_GRACE, Store},
     sysctl, syslog,
 };
 
@@ -204,13 +204,21 @@ impl Keeper {
         self.read_networks();
         let is_ending = self.has_status
             && !self.known.bridges().contains(&name)
-            && self.has_standing(&name, Standing::Active);
+            && self.is_recorded_as_running(&name);
         self.leaving.gone(name, is_ending, Instant::now())
     }
 
-    fn has_standing(&self, bridge: &str, standing: Standing) -> bool {
-        let record = bridge.parse().map(|bridge| self.store.record(&bridge));
-        matches!(record, Ok(Ok(Some(record))) if record.standing == standing)
+    fn is_recorded_as_running(&self, bridge: &str) -> bool {
+        let Ok(bridge) = bridge.parse() else {
+            return false;
+        };
+        let record = self.store.record(&bridge).ok().flatten();
+        record.is_some_and(|record| {
+            matches!(
+                record.state,
+                NetworkState::Active | NetworkState::AdminClosed
+            )
+        })
     }
 
     /// Whether that interface has taken the name of a bridge that the kernel had deleted.

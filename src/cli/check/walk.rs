@@ -241,7 +241,7 @@ impl Walk<'_> {
     }
 
     fn is_held(&self, network: &Network) -> bool {
-        self.record(network).is_some_and(|record| record.is_held)
+        self.record(network).is_some_and(Record::is_admin_closed)
     }
 
     fn record(&self, network: &Network) -> Option<&Record> {

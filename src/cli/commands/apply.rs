@@ -68,7 +68,7 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let held: Vec<_> = store()
         .records()?
         .into_iter()
-        .filter(|record| record.is_held)
+        .filter(Record::is_admin_closed)
         .collect();
     let is_held = |network: &Network| {
         let mut held = held.iter().map(|record| &record.network.name);
@@ -108,7 +108,7 @@ fn said(record: &Record) -> String {
         return format!("{name}: closed: {why}");
     }
     match record.access.is_none() {
-        _ if record.is_held => format!("{name}: kept closed until it starts again"),
+        _ if record.is_admin_closed() => format!("{name}: kept closed until it starts again"),
         true => format!("{name}: closed, the config names it nowhere"),
         false => format!("{name}: {}", record.access),
     }

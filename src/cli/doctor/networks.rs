@@ -24,7 +24,7 @@ pub(crate) fn findings(scene: &Scene) -> Vec<Finding> {
             Some(_) => {}
         }
     }
-    for record in scene.records().filter(|record| record.is_held) {
+    for record in scene.records().filter(|record| record.is_admin_closed()) {
         let name = shown(&record.network.name);
         let what = format!("{name} was closed by hand, and stays so until it starts again");
         let name = argument(&record.network.name);

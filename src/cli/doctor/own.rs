@@ -1,7 +1,7 @@
 //! What is ours on this host: the table, and what we know of the networks.
 
 use virt_forward_policy::{network::KernelName, sanitize::shown};
-use virt_forward_system::state::{Record, Standing, Store};
+use virt_forward_system::state::{NetworkState, Record, Store};
 
 use super::{Finding, Scene, firewalls};
 
@@ -29,7 +29,7 @@ impl Known {
         let gone = records.iter().filter(|record| {
             let is_gone = bridge(record).is_some_and(|one| !has(&one));
             // One that starts has no bridge yet.
-            let starts = record.standing == Standing::Starting;
+            let starts = record.state == NetworkState::Starting;
             is_gone && !starts && is_over(&record.network.name)
         });
         let open = store.open().unwrap_or_default();

@@ -185,12 +185,12 @@ fn network_status(record: &Record, seen: &Seen) -> NetworkStatus {
     NetworkStatus {
         name: network.name.clone(),
         state,
-        fault: match (&network.fault, record.is_held) {
+        fault: match (&network.fault, record.is_admin_closed()) {
             (Some(why), _) => Some(why.to_string()),
             (None, true) => Some("kept closed until it starts again".to_owned()),
             (None, false) => fault,
         },
-        held: record.is_held,
+        held: record.is_admin_closed(),
         is_bridge_there: seen.host.interface(&bridge).is_some(),
         bridge,
         mode: network.mode.word(),

@@ -17,11 +17,12 @@
 //! the last one left.
 
 mod lock;
+mod record;
 mod settings;
 mod waiting;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{
@@ -41,17 +42,18 @@ use rustix::fs::{Mode, OFlags, RawDir};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use lock::Lock;
+pub use record::{NetworkState, Record};
 pub use settings::{Basis, Switches};
 pub use waiting::{START_GRACE, STARTED_GRACE, Unconfirmed, Unread};
 
 use crate::{Error, Result};
 use virt_forward_policy::{
-    self as policy, Access, Conflicts,
+    Conflicts,
     config::{Config, MarkBit},
     netfilter::ChainName,
-    network::{KernelName, Network},
+    network::KernelName,
 };
-use virt_forward_ruleset::table::{Host, Ip};
+use virt_forward_ruleset::table::Host;
 
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
@@ -64,91 +66,6 @@ const PENDING: &str = "pending";
 const LAYOUT: &str = "layout.json";
 const BUILT: &str = "built";
 const FIREWALLD: &str = "firewalld.json";
-
-/// An active network, and what it is open for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// As libvirt described it.
-    pub network: Network,
-    /// As policy decided.
-    #[serde(flatten)]
-    pub access: Access,
-    /// Closed whatever the config says, until it starts again or is asked for by name.
-    #[serde(default)]
-    pub is_held: bool,
-    /// How far it is known to run.
-    #[serde(default)]
-    pub standing: Standing,
-    /// The families that its bridge forwards because of virt-forward, and for no other reason.
-    #[serde(default)]
-    pub enabled: BTreeSet<Ip>,
-}
-
-/// How far a network is known to run. All but one keep it closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// It has started; the config decides.
-    #[default]
-    Active,
-    /// It is about to start: its bridge is known before it exists.
-    Starting,
-    /// It has a bridge, but libvirt does not have it active.
-    Inactive,
-    /// libvirt has it active, but no hook was called for it, and nobody has asked for it.
-    Stranger,
-}
-
-impl Record {
-    /// A network that `config` decides about, which is [`policy::without`] what must not be used.
-    pub fn new(config: &Config, network: Network) -> Self {
-        Self {
-            access: policy::access_of(config, &network),
-            network,
-            is_held: false,
-            standing: Standing::Active,
-            enabled: BTreeSet::new(),
-        }
-    }
-
-    /// A network that is known and closed, as it does not run, or not yet.
-    pub fn closed(network: Network, standing: Standing) -> Self {
-        Self {
-            network,
-            access: Access::default(),
-            is_held: false,
-            standing,
-            enabled: BTreeSet::new(),
-        }
-    }
-
-    /// A network that is known, so as to be no "outside", and closed.
-    pub fn held(network: Network) -> Self {
-        Self {
-            network,
-            access: Access::default(),
-            is_held: true,
-            standing: Standing::Active,
-            enabled: BTreeSet::new(),
-        }
-    }
-
-    /// The record as `config` would have it now.
-    pub fn renewed(&self, config: &Config) -> Self {
-        let renewed = match (self.is_held, self.standing) {
-            (true, _) => Self {
-                standing: self.standing,
-                ..Self::held(self.network.clone())
-            },
-            (false, Standing::Active) => Self::new(config, self.network.clone()),
-            (false, standing) => Self::closed(self.network.clone(), standing),
-        };
-        Self {
-            enabled: self.enabled.clone(),
-            ..renewed
-        }
-    }
-}
 
 /// What firewalld was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -576,7 +493,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use virt_forward_policy::network::Mode;
+    use virt_forward_policy::{
+        Access,
+        network::{Mode, Network},
+    };
 
     fn record(bridge: &str, groups: &[&str]) -> (KernelName, Record) {
         let bridge: KernelName = bridge.parse().unwrap();
@@ -600,9 +520,8 @@ mod tests {
                 groups: groups.iter().map(|group| (*group).to_owned()).collect(),
                 ..Access::default()
             },
-            is_held: false,
-            standing: Standing::Active,
-            enabled: BTreeSet::new(),
+            state: NetworkState::Active,
+            enabled: std::collections::BTreeSet::new(),
         };
         (bridge, record)
     }
@@ -707,7 +626,7 @@ mod tests {
         fs::write(store.dir().join("open/virbr0.json"), text).unwrap();
         let record = store.record(&"virbr0".parse().unwrap()).unwrap().unwrap();
         assert_eq!(record.access.to_string(), "open to group all");
-        assert!(!record.is_held && record.network.groups.is_none());
+        assert!(!record.is_admin_closed() && record.network.groups.is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use virt_forward_policy::{
 };
 use virt_forward_reconcile::config_conflicts;
 use virt_forward_ruleset::gates;
-use virt_forward_system::state::Record;
+use virt_forward_system::state::{NetworkState, Record};
 
 const CONFIG: &str = include_str!("../config.toml");
 
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     assert_access(&record);
     assert_words(&record);
     assert_elements(&record);
-    assert_elements(&Record::held(record.network));
+    assert_elements(&Record::closed(record.network, NetworkState::AdminClosed));
 });
 
 /// It is in no group that neither the config nor itself names, and an isolated one in none by a
