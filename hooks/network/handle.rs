@@ -9,7 +9,7 @@ use virt_forward_policy::{
     network::{self, KernelName, Network, XmlError},
     sanitize::shown,
 };
-use virt_forward_reconcile::{Outcome, Report, Run, Warning};
+use virt_forward_reconcile::{Outcome, Report, Session, Warning};
 use virt_forward_system::{
     config_file, deadline::Deadline, exec::nft, libvirt::status, paths, state::Store, syslog,
 };
@@ -228,9 +228,14 @@ impl Call<'_> {
         }
     }
 
-    fn begin<'a>(&'a self, config: &'a Config) -> Result<Run<'a>> {
+    fn begin<'a>(&'a self, config: &'a Config) -> Result<Session<'a>> {
         let name = self.event.network.to_str();
-        Ok(Run::begin_for(name, &self.store, config, self.deadline)?)
+        Ok(Session::begin_for_event(
+            name,
+            &self.store,
+            config,
+            self.deadline,
+        )?)
     }
 
     fn name(&self) -> &[u8] {

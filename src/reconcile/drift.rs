@@ -1,7 +1,12 @@
 //! Differences between the desired state and the observed one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use virt_forward_policy::{netfilter::ChainName, network::KernelName};
-use virt_forward_ruleset::sysctls::Key;
+use virt_forward_ruleset::{
+    sysctls::Key,
+    table::{self, Host, Ip},
+};
 
 /// One difference that a repair found. It carries no text: the log of `watch` renders it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,9 +134,228 @@ impl Drift {
     }
 }
 
+impl Drift {
+    /// Whether only a rebuild repairs it; gates, sysctls and firewalld are repaired alone.
+    pub(crate) fn needs_rebuild(&self) -> bool {
+        match self {
+            Self::InterruptedRun
+            | Self::TableMissing
+            | Self::TableChanged
+            | Self::SetChanged { .. }
+            | Self::ConfigChanged
+            | Self::HostConflictsChanged
+            | Self::ForwardingChanged
+            | Self::RoutingChanged
+            | Self::FirewalldToggled
+            | Self::DockerAccessChanged
+            | Self::NetworkGone { .. }
+            | Self::NetworkInactive { .. }
+            | Self::NetworkActive { .. }
+            | Self::UnreadableNetworksChanged => true,
+            Self::GateMissing { .. }
+            | Self::StaleTable
+            | Self::StaleGate { .. }
+            | Self::Sysctl { .. }
+            | Self::FirewalldLacksPeers => false,
+        }
+    }
+}
+
+/// How exactly the host has to be what the table was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tolerance {
+    /// Any difference is drift.
+    Exact,
+    /// The host may need less. The kernel has deleted the bridge of a network that libvirt is
+    /// stopping, and with it routes and sysctls; libvirt calls the `stopped` hook next, which builds
+    /// the table for what is left.
+    MayShrink,
+}
+
+impl Tolerance {
+    fn accepts<T: Ord>(self, built: &BTreeSet<T>, observed: &BTreeSet<T>) -> bool {
+        match self {
+            Self::MayShrink => observed.is_subset(built),
+            Self::Exact => observed == built,
+        }
+    }
+
+    fn accepts_switch(self, built: bool, observed: bool) -> bool {
+        built == observed || self == Self::MayShrink && built
+    }
+}
+
+/// The families that the bridge of one network forwards because of virt-forward.
+#[derive(Clone, Debug)]
+pub(crate) struct BridgeForwarding {
+    /// According to its record.
+    pub(crate) recorded: BTreeSet<Ip>,
+    /// On the host as it is.
+    pub(crate) observed: BTreeSet<Ip>,
+}
+
+/// The drift of a table of which only the fingerprint is known.
+pub(crate) fn table_drift(built: Option<&str>, observed: Option<&str>) -> Option<Drift> {
+    if observed.is_none() {
+        return Some(Drift::TableMissing);
+    }
+    (observed != built).then_some(Drift::TableChanged)
+}
+
+/// The first set whose observed elements are not the desired ones.
+pub(crate) fn set_drift(
+    desired: &BTreeMap<String, BTreeSet<table::Key>>,
+    observed: &BTreeMap<String, BTreeSet<table::Key>>,
+) -> Option<Drift> {
+    let mut sets = desired.iter();
+    let (set, _) = sets.find(|(set, elements)| observed.get(*set) != Some(*elements))?;
+    Some(Drift::SetChanged { set: set.clone() })
+}
+
+/// The differences between the host that the table was built for and the host as it is.
+pub(crate) fn host_drift(
+    built: &Host,
+    observed: &Host,
+    bridges: &[BridgeForwarding],
+    tolerance: Tolerance,
+) -> Vec<Drift> {
+    let is_forwarding_same = bridges
+        .iter()
+        .all(|bridge| tolerance.accepts(&bridge.recorded, &bridge.observed))
+        && tolerance.accepts(&built.enabled, &observed.enabled)
+        && tolerance.accepts(&built.restricted, &observed.restricted)
+        && tolerance.accepts_switch(built.enabled_all_ipv6, observed.enabled_all_ipv6)
+        && tolerance.accepts(&built.bridged, &observed.bridged);
+    let mut drift = Vec::new();
+    if !is_forwarding_same {
+        drift.push(Drift::ForwardingChanged);
+    }
+    if !tolerance.accepts(&built.return_paths, &observed.return_paths) {
+        drift.push(Drift::RoutingChanged);
+    }
+    if built.drops_forged_peers != observed.drops_forged_peers {
+        drift.push(Drift::FirewalldToggled);
+    }
+    if !tolerance.accepts(&built.masqueraded, &observed.masqueraded) {
+        drift.push(Drift::DockerAccessChanged);
+    }
+    drift
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_missing_changed_or_as_built() {
+        assert_eq!(table_drift(Some("1"), None), Some(Drift::TableMissing));
+        assert_eq!(table_drift(None, Some("1")), Some(Drift::TableChanged));
+        assert_eq!(table_drift(Some("1"), Some("2")), Some(Drift::TableChanged));
+        assert_eq!(table_drift(Some("1"), Some("1")), None);
+    }
+
+    #[test]
+    fn the_first_set_with_other_elements_is_named() {
+        let key = |byte| table::Key {
+            from: vec![byte],
+            to: None,
+            is_end: false,
+        };
+        let sets = |bridges: &[u8], groups: &[u8]| {
+            BTreeMap::from([
+                (
+                    "bridges".to_owned(),
+                    bridges.iter().map(|byte| key(*byte)).collect(),
+                ),
+                (
+                    "group_all".to_owned(),
+                    groups
+                        .iter()
+                        .map(|byte| key(*byte))
+                        .collect::<BTreeSet<_>>(),
+                ),
+            ])
+        };
+        let desired = sets(&[1, 2], &[1]);
+        assert_eq!(set_drift(&desired, &desired), None);
+        let changed = |set: &str| {
+            Some(Drift::SetChanged {
+                set: set.to_owned(),
+            })
+        };
+        assert_eq!(set_drift(&desired, &sets(&[1], &[])), changed("bridges"));
+        assert_eq!(
+            set_drift(&desired, &sets(&[1, 2], &[1, 2])),
+            changed("group_all")
+        );
+        assert_eq!(set_drift(&desired, &BTreeMap::new()), changed("bridges"));
+    }
+
+    #[test]
+    fn each_part_of_the_host_is_a_drift_of_its_own() {
+        let built = Host::default();
+        let drift = |observed: &Host| host_drift(&built, observed, &[], Tolerance::Exact);
+        assert_eq!(drift(&built), []);
+        let forwarding = Host {
+            enabled_all_ipv6: true,
+            ..Host::default()
+        };
+        assert_eq!(drift(&forwarding), [Drift::ForwardingChanged]);
+        let firewalld = Host {
+            drops_forged_peers: true,
+            ..Host::default()
+        };
+        assert_eq!(drift(&firewalld), [Drift::FirewalldToggled]);
+        let docker = Host {
+            masqueraded: ["docker0".to_owned()].into(),
+            ..Host::default()
+        };
+        assert_eq!(drift(&docker), [Drift::DockerAccessChanged]);
+        let both = Host {
+            bridged: ["br0".to_owned()].into(),
+            ..firewalld
+        };
+        assert_eq!(
+            drift(&both),
+            [Drift::ForwardingChanged, Drift::FirewalldToggled]
+        );
+    }
+
+    #[test]
+    fn while_a_network_stops_the_host_may_need_less_and_not_more() {
+        let more = Host {
+            restricted: [Ip::V4, Ip::V6].into(),
+            enabled_all_ipv6: true,
+            ..Host::default()
+        };
+        let less = Host {
+            restricted: [Ip::V4].into(),
+            ..Host::default()
+        };
+        let drift = |built, observed, tolerance| host_drift(built, observed, &[], tolerance);
+        assert_eq!(drift(&more, &less, Tolerance::MayShrink), []);
+        assert_eq!(
+            drift(&more, &less, Tolerance::Exact),
+            [Drift::ForwardingChanged]
+        );
+        assert_eq!(
+            drift(&less, &more, Tolerance::MayShrink),
+            [Drift::ForwardingChanged]
+        );
+    }
+
+    #[test]
+    fn a_bridge_that_forwards_otherwise_than_recorded_is_drift() {
+        let host = Host::default();
+        let bridge = BridgeForwarding {
+            recorded: [Ip::V4].into(),
+            observed: BTreeSet::new(),
+        };
+        let drift = |tolerance| host_drift(&host, &host, std::slice::from_ref(&bridge), tolerance);
+        assert_eq!(drift(Tolerance::Exact), [Drift::ForwardingChanged]);
+        assert_eq!(drift(Tolerance::MayShrink), []);
+    }
+
     use virt_forward_policy::netfilter::Family;
 
     #[test]

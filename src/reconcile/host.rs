@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{
-    FEW, Run,
+use crate::{
+    Result, Warning,
+    session::{FEW, Session},
     settings::{self, Part},
 };
-use crate::{Result, Warning};
 use virt_forward_policy::{self as policy, config::Config, network::KernelName};
 use virt_forward_ruleset::{
     gates::direct,
@@ -62,7 +62,7 @@ impl Surroundings {
     }
 }
 
-impl Run<'_> {
+impl Session<'_> {
     /// Looks around, for these networks; without peers that are not used.
     pub(super) fn surroundings(&self, usable: &Config, records: &[Record]) -> Result<Surroundings> {
         let is_bridge = |name: &str| is_known(self.store, name);

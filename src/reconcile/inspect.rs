@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    conflicts, firewalld,
+use crate::{
+    ConfigConflict, Result, Warning, config_conflicts, firewalld,
     gates::{Reach, Wish, look},
     host::{Surroundings, surroundings},
-    is_admin_closed, is_any_open, members,
+    members::{is_any_open, members},
+    remove::is_admin_closed,
+    session::conflicts,
 };
-use crate::{ConfigConflict, Result, Warning, config_conflicts};
 use virt_forward_policy::{
     self as policy,
     config::Config,

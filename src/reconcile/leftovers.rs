@@ -5,11 +5,11 @@
 //! without our table is an opening for whoever can set the mark: the table is what clears it.
 //! A table that was saved opens bridges as of then.
 
-use super::{
-    Run,
+use crate::{
+    Drift, Result,
     gates::{Gates, Reach, Wish},
+    session::Session,
 };
-use crate::{Drift, Result};
 use virt_forward_policy::config::Config;
 use virt_forward_system::{deadline::Deadline, netlink::table_fingerprint};
 
@@ -23,7 +23,7 @@ pub fn leftovers(config: &Config, deadline: Deadline) -> Result<Vec<Drift>> {
     Ok(table.into_iter().chain(gates).collect())
 }
 
-impl Run<'_> {
+impl Session<'_> {
     /// Takes away what an earlier boot left, with nothing open and no table built since.
     pub(super) fn clear_leftovers(&self) -> Result<()> {
         match leftovers(self.config(), self.deadline)?.is_empty() {

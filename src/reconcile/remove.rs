@@ -3,20 +3,21 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Outcome, Report, Run, connections, firewalld,
-    gates::{Gates, Reach, Wish},
-    member, members,
-    report::Effects,
-    settings::{self, Part},
-};
-use crate::{Error, Result};
-use virt_forward_policy::network::{KernelName, Network};
+use virt_forward_policy::network::Network;
 use virt_forward_ruleset::table::{self, Batch};
 use virt_forward_system::{
     exec::nft,
     links,
     state::{NetworkState, Record, Store},
+};
+
+use crate::{
+    Error, Report, Result, connections, firewalld,
+    gates::{Gates, Reach, Wish},
+    members::{member, members},
+    report::Effects,
+    session::Session,
+    settings,
 };
 
 /// What is known of a network that is closed.
@@ -28,71 +29,7 @@ pub(super) enum Afterwards {
     AdminClosed,
 }
 
-impl Run<'_> {
-    /// The network of that name has stopped. Its bridge tells which record is its: what libvirt
-    /// hands to the hook is still the live definition. Without a bridge the name alone has to do.
-    pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Report<Outcome>> {
-        let is_anew = self.forget_unread(name)?;
-        let is_its = |record: &Record| record.network.name.as_bytes() == name;
-        let records: Vec<_> = match bridge {
-            // Another network may have the bridge now.
-            Some(bridge) => self
-                .store
-                .record(bridge)?
-                .into_iter()
-                .filter(is_its)
-                .collect(),
-            None => self.store.records()?.into_iter().filter(is_its).collect(),
-        };
-        if !records.is_empty() {
-            let effects = self.close(&records, Afterwards::Forgotten)?;
-            return Ok(effects.report(Outcome::Closed));
-        }
-        let effects = match is_anew {
-            true => self.rebuild(&[])?,
-            false => self.finish_interrupted()?,
-        };
-        Ok(effects.report(Outcome::AlreadyClosed))
-    }
-
-    /// A network has started under a config that is wrong. It is closed, and known: what the
-    /// table lets out to a subnet or in from one is not meant for it.
-    pub fn note(&self, network: Network) -> Result<Report<()>> {
-        let mut effects = Effects::default();
-        let Some(bridge) = network.known_bridge() else {
-            return Ok(effects.report(()));
-        };
-        if !links::has_bridge(&bridge) {
-            return Ok(effects.report(()));
-        }
-        match self.store.record(&bridge)? {
-            Some(known) if known.network.name == network.name => {
-                let runs = matches!(
-                    known.state,
-                    NetworkState::Active | NetworkState::AdminClosed
-                );
-                if runs && network.fault.is_none() {
-                    return Ok(effects.report(()));
-                }
-                if !known.access.is_none() {
-                    effects.then(self.close(&[known], Afterwards::Forgotten)?);
-                }
-            }
-            // No hook was called when the last network with that bridge stopped.
-            Some(known) => effects.then(self.close(&[known], Afterwards::Forgotten)?),
-            None => {}
-        }
-        let record = Record::closed(network, NetworkState::Active);
-        effects.then(self.change(Some(Part::default()), &[], |changes| {
-            self.store.doubt(&bridge)?;
-            self.store.put(&bridge, &record)?;
-            changes.extend(member(&record));
-            Ok(())
-        })?);
-        self.store.finish()?;
-        Ok(effects.report(()))
-    }
-
+impl Session<'_> {
     /// Closes the networks of these names; the names that are not known.
     pub fn remove(&self, names: &[String]) -> Result<Report<Vec<String>>> {
         let known = self.store.records()?;

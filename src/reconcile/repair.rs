@@ -5,15 +5,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Drift, Outcome, Run,
+use crate::{
+    Drift, Outcome, Result, Warning,
+    drift::{self, BridgeForwarding, Tolerance},
     gates::{Gates, Reach, Wish},
     host::Surroundings,
     inspect::is_libvirt_flushed,
     leftovers::leftovers,
-    members, outcome, settings,
+    members::members,
+    network_state::{Seen, network_drift},
+    plan::{RepairStep, plan_repair},
+    session::Session,
+    settings,
 };
-use crate::{Result, Warning};
 use virt_forward_policy::{self as policy, network::Network};
 use virt_forward_ruleset::{
     gates::Survey,
@@ -25,7 +29,7 @@ use virt_forward_system::{
     libvirt::status,
     links,
     netlink::{set_elements, table_fingerprint},
-    state::{NetworkState, Record, START_GRACE, STARTED_GRACE},
+    state::{NetworkState, Record},
 };
 
 /// The result of a repair.
@@ -49,26 +53,7 @@ pub struct RepairReport {
     pub forwards_ipv6: bool,
 }
 
-/// Whether the host may need less than the table was built for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Less {
-    /// The kernel has deleted the bridge of a network that libvirt is ending, and with it routes and
-    /// settings. libvirt calls the `stopped` hook next, and the hook builds the table for what is left.
-    IsExpected,
-    /// No network is ending.
-    IsDrift,
-}
-
-impl Less {
-    fn fits<T: Ord>(self, built: &BTreeSet<T>, now: &BTreeSet<T>) -> bool {
-        match self {
-            Self::IsExpected => now.is_subset(built),
-            Self::IsDrift => now == built,
-        }
-    }
-}
-
-impl Run<'_> {
+impl Session<'_> {
     /// Compares everything with the records and repairs what differs. `started` are networks that
     /// may have no record yet; `unread` are the names of active networks without a known bridge;
     /// `is_active` says whether libvirt has a network active, as far as the caller knows.
@@ -80,7 +65,7 @@ impl Run<'_> {
     ) -> Result<RepairReport> {
         let mut report = RepairReport::default();
         let was_built = self.store.layout().is_some();
-        let mut drift = std::mem::take(&mut self.settled);
+        let mut drift = std::mem::take(&mut self.unconfirmed);
         if self.store.is_pending() && drift.is_empty() {
             drift.push(Drift::InterruptedRun);
         }
@@ -124,13 +109,7 @@ impl Run<'_> {
         if let Some(around) = &mut around {
             report.warnings.append(&mut around.warnings);
             if drift.is_empty() {
-                let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
-                let less = if bridges.any(|bridge| self.is_ending(&bridge)) {
-                    Less::IsExpected
-                } else {
-                    Less::IsDrift
-                };
-                drift.extend(self.host_drift(around, &records, less));
+                drift.extend(self.host_drift(around, &records));
             }
         }
         let (gates, effects) = self.gates(Wish::of(self.config()), false, Reach::Near)?;
@@ -158,10 +137,9 @@ impl Run<'_> {
         records: &[Record],
         around: Option<&Surroundings>,
     ) -> Result<()> {
-        let needs_rebuild = !drift.is_empty() || !report.started.is_empty();
         report.repaired = drift;
-        let is_open = self.store.is_any_open()?;
-        if is_open {
+        let is_any_open = self.store.is_any_open()?;
+        if is_any_open {
             let missing = gates
                 .changed_chains()
                 .map(|chain| Drift::GateMissing { chain });
@@ -172,16 +150,20 @@ impl Run<'_> {
             report.untold = around.untold().cloned();
             report.forwards_ipv6 = around.host.enabled_all_ipv6;
         }
-        if needs_rebuild {
-            self.store.begin()?;
-            report.warnings.extend(self.rebuild(&[])?.warnings);
-        } else {
-            if !report.repaired.is_empty() {
-                self.repair_gates_and_sysctls(gates, around)?;
-            }
-            if is_open {
-                let failed = gates.shorten(self.deadline).err();
-                report.warnings.extend(failed.map(Warning::from));
+        let has_new_networks = !report.started.is_empty();
+        for step in plan_repair(&report.repaired, has_new_networks, is_any_open) {
+            match step {
+                RepairStep::Rebuild => {
+                    self.store.begin()?;
+                    report.warnings.extend(self.rebuild(&[])?.warnings);
+                }
+                RepairStep::RepairGatesAndSysctls => {
+                    self.repair_gates_and_sysctls(gates, around)?
+                }
+                RepairStep::InsertShortcuts => {
+                    let failed = gates.shorten(self.deadline).err();
+                    report.warnings.extend(failed.map(Warning::from));
+                }
             }
         }
         let conflicts = self.config_conflicts(records)?;
@@ -224,7 +206,10 @@ impl Run<'_> {
         self.store.begin()?;
         self.store.put(&bridge, &record)?;
         self.store.confirm(&bridge)?;
-        Ok(Some((record.network.name.clone(), outcome(&record))))
+        Ok(Some((
+            record.network.name.clone(),
+            Outcome::of_record(&record),
+        )))
     }
 
     /// What was done in the end with networks that were taken in: once all of them were looked at
@@ -236,7 +221,7 @@ impl Run<'_> {
         let records = self.store.records()?;
         for (name, done) in started {
             if let Some(record) = records.iter().find(|one| one.network.name == *name) {
-                *done = outcome(record);
+                *done = Outcome::of_record(record);
             }
         }
         Ok(())
@@ -250,36 +235,38 @@ impl Run<'_> {
     ) -> Result<Vec<Drift>> {
         let mut drift = Vec::new();
         for record in records {
-            let network = &record.network;
-            let Some(bridge) = network.known_bridge() else {
+            let Some(bridge) = record.network.known_bridge() else {
                 continue;
             };
-            if self.leaving.contains(bridge.as_str()) {
+            if self.stopping.contains(bridge.as_str()) {
                 continue;
             }
-            let age = || Some(self.store.unconfirmed_of(&bridge).ok()??.age());
-            match (links::has(&bridge), record.state) {
-                (false, NetworkState::Starting) if age().is_some_and(|age| age < START_GRACE) => {}
-                (false, _) => drift.push(Drift::NetworkGone {
-                    network: network.name.clone(),
-                    bridge,
-                }),
-                (true, NetworkState::Active | NetworkState::Unmanaged)
-                    if !is_active(network)
-                        && age().is_none_or(|age| age >= STARTED_GRACE)
-                        && status::has(&network.name, &bridge) == Some(false) =>
-                {
-                    drift.push(Drift::NetworkInactive {
-                        network: network.name.clone(),
-                    });
+            // Whether libvirt has any other network active is not in question here.
+            let may_be_open =
+                matches!(record.state, NetworkState::Active | NetworkState::Unmanaged);
+            let seen = if !links::has(&bridge) {
+                Seen::NoBridge
+            } else if may_be_open
+                && !is_active(&record.network)
+                && status::has(&record.network.name, &bridge) == Some(false)
+            {
+                Seen::Inactive
+            } else {
+                Seen::NoStatus
+            };
+            let marker = match seen {
+                Seen::NoBridge | Seen::Inactive => {
+                    self.store.unconfirmed_of(&bridge).ok().flatten()
                 }
-                _ => {}
-            }
+                Seen::Active | Seen::NoStatus => None,
+            };
+            let age = marker.map(|marker| marker.age());
+            drift.extend(network_drift(record, &bridge, seen, age));
         }
         let unused = self.unused();
         let usable = policy::without(self.config(), &unused);
         let is_other = |record: &Record| record.renewed(&usable).access != record.access;
-        if self.is_built_otherwise() || records.iter().any(is_other) {
+        if self.is_built_for_other_config() || records.iter().any(is_other) {
             drift.push(Drift::ConfigChanged);
         } else if self.store.layout().is_some()
             && !self.conflicts(records.iter())?.are_about_the_same(&unused)
@@ -289,45 +276,33 @@ impl Run<'_> {
         Ok(drift)
     }
 
-    /// The differences between the host that the table was built for and the host as it is.
-    fn host_drift(&self, around: &Surroundings, records: &[Record], less: Less) -> Vec<Drift> {
-        let host = &around.host;
+    fn host_drift(&self, around: &Surroundings, records: &[Record]) -> Vec<Drift> {
         let built = self.store.layout();
         let built = built.map(|built| built.host()).unwrap_or_default();
-        let mut networks = records.iter();
-        let is_same_forwarding = networks
-            .all(|one| less.fits(&one.enabled, &around.enabled_of(one)))
-            && less.fits(&built.enabled, &host.enabled)
-            && less.fits(&built.restricted, &host.restricted)
-            && (built.enabled_all_ipv6 == host.enabled_all_ipv6
-                || less == Less::IsExpected && built.enabled_all_ipv6)
-            && less.fits(&built.bridged, &host.bridged);
-        let mut drift = Vec::new();
-        if !is_same_forwarding {
-            drift.push(Drift::ForwardingChanged);
-        }
-        if !less.fits(&built.return_paths, &host.return_paths) {
-            drift.push(Drift::RoutingChanged);
-        }
-        if built.drops_forged_peers != host.drops_forged_peers {
-            drift.push(Drift::FirewalldToggled);
-        }
-        if !less.fits(&built.masqueraded, &host.masqueraded) {
-            drift.push(Drift::DockerAccessChanged);
-        }
-        drift
+        let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
+        let tolerance = if bridges.any(|bridge| self.is_ending(&bridge)) {
+            Tolerance::MayShrink
+        } else {
+            Tolerance::Exact
+        };
+        let forwarding: Vec<_> = records
+            .iter()
+            .map(|record| BridgeForwarding {
+                recorded: record.enabled.clone(),
+                observed: around.enabled_of(record),
+            })
+            .collect();
+        drift::host_drift(&built, &around.host, &forwarding, tolerance)
     }
 
-    /// The drift of our table.
+    /// The drift of our table and its sets.
     fn table_drift(&self, records: &[Record]) -> Result<Option<Drift>> {
-        let seen = table_fingerprint::fingerprint(self.deadline)?;
-        if seen.is_none() {
-            return Ok(Some(Drift::TableMissing));
+        let built = self.store.built();
+        let observed = table_fingerprint::fingerprint(self.deadline)?;
+        match drift::table_drift(built.as_deref(), observed.as_deref()) {
+            None => self.set_drift(records),
+            drift => Ok(drift),
         }
-        if seen != self.store.built() {
-            return Ok(Some(Drift::TableChanged));
-        }
-        self.set_drift(records)
     }
 
     /// The first set whose elements are not those of `records`.
@@ -335,11 +310,9 @@ impl Run<'_> {
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
         let layout = table::Layout::of(&self.usable(), &host);
-        let wanted = table::keys(&layout, &members(records));
-        let seen = set_elements::read(wanted.keys().map(String::as_str), self.deadline)?;
-        let mut sets = wanted.iter();
-        let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));
-        Ok(differs.map(|(set, _)| Drift::SetChanged { set: set.clone() }))
+        let desired = table::keys(&layout, &members(records));
+        let observed = set_elements::read(desired.keys().map(String::as_str), self.deadline)?;
+        Ok(drift::set_drift(&desired, &observed))
     }
 
     /// Repairs gates and sysctls, and leaves the table as it is.

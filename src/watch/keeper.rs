@@ -8,7 +8,7 @@ use std::{
 
 use virt_forward_policy::{network::Network, sanitize::shown};
 use virt_forward_reconcile::{
-    self as reconcile, Drift, Error, Outcome, RepairReport, Result, Run, Warning,
+    self as reconcile, Drift, Error, Outcome, RepairReport, Result, Session, Warning,
 };
 use virt_forward_ruleset::sysctls::{Seen, Setting};
 use virt_forward_system::{
@@ -301,7 +301,7 @@ impl Keeper {
         }
         let store = self.store.clone();
         let leaving = self.leaving.now(Instant::now());
-        let mut run = Run::begin_while(leaving, None, &store, &config, deadline)?;
+        let mut run = Session::begin_while_stopping(leaving, &store, &config, deadline)?;
         let report = self.passes(&mut run, deadline)?;
         let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.known_bridge());
@@ -314,7 +314,7 @@ impl Keeper {
     }
 
     /// Until nothing changes any more: then all up to that transaction has been seen.
-    fn passes(&mut self, run: &mut Run<'_>, deadline: Deadline) -> Result<RepairReport> {
+    fn passes(&mut self, run: &mut Session<'_>, deadline: Deadline) -> Result<RepairReport> {
         let mut all = RepairReport::default();
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;

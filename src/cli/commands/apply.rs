@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use virt_forward_policy::{network::Network, sanitize::shown};
-use virt_forward_reconcile::{self as reconcile, ConfigConflict, Preview, Run, SettingSeen};
+use virt_forward_reconcile::{self as reconcile, ConfigConflict, Preview, Session, SettingSeen};
 use virt_forward_ruleset::gates::{Site, State};
 use virt_forward_system::{libvirt::status::Active, state::Record};
 
@@ -21,7 +21,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let networks = networks.meant(names)?;
     let others = (!names.is_empty()).then_some(active.networks);
     let store = store();
-    let run = Run::begin(&store, &config, deadline())?;
+    let run = Session::begin(&store, &config, deadline())?;
     let report = run.apply(networks.clone(), others, active.unread)?;
     let is_meant = |record: &&Record| {
         let mut networks = networks.iter();

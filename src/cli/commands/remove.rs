@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use virt_forward_policy::{config::Config, sanitize::shown};
-use virt_forward_reconcile::Run;
+use virt_forward_reconcile::Session;
 
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, output};
@@ -11,7 +11,7 @@ use crate::{args::Args, exit::Exit, output};
 pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let store = store();
-    let run = Run::begin(&store, &config, deadline())?;
+    let run = Session::begin(&store, &config, deadline())?;
     let known = store.records()?;
     let report = run.remove(names)?;
     for warning in &report.warnings {
@@ -47,7 +47,7 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
 pub(crate) fn all() -> Result<Exit> {
     let store = store();
     let config = Config::closed();
-    Run::begin(&store, &config, deadline())?.remove_all()?;
+    Session::begin(&store, &config, deadline())?.remove_all()?;
     output::print("everything of virt-forward is taken off the kernel\n")?;
     Ok(Exit::Done)
 }

@@ -1,0 +1,259 @@
+//! Changes of the kernel's state: single elements, or everything from the records.
+//!
+//! Order, so that never more is open than the configuration allows: our table, which clears foreign
+//! marks, is built before the gates, which trust marks, and removed after them. A record is written
+//! before the kernel is changed, while the file `pending` exists: a run that is killed in between
+//! leaves the old rules or the new ones, and the next run rebuilds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use virt_forward_policy::{
+    self as policy,
+    network::{Network, XmlError},
+};
+use virt_forward_ruleset::table::{self, Batch, Changes};
+use virt_forward_system::{
+    exec::nft,
+    libvirt::status,
+    netlink::{set_elements, table_fingerprint},
+    state::{Layout, Record},
+};
+
+use crate::{
+    Error, Report, Result, connections, firewalld,
+    gates::{Gates, Reach, Wish},
+    host::Surroundings,
+    members::{is_any_open, members},
+    plan::{BuiltTable, EventFacts, EventPlan, plan_event},
+    report::Effects,
+    session::Session,
+    settings::{self, Part},
+};
+
+impl Session<'_> {
+    /// Rebuilds everything with these networks added, or, without `others`, with no others.
+    /// `others` are active, too: those without a record become unmanaged.
+    /// `unread` are active as well, by which bridge is not known.
+    pub fn apply(
+        &self,
+        networks: Vec<Network>,
+        others: Option<Vec<Network>>,
+        unread: Vec<(Vec<u8>, XmlError)>,
+    ) -> Result<Report<()>> {
+        self.store.begin()?;
+        for (name, why) in unread {
+            self.add_unread(&name, why)?;
+        }
+        let known = self.store.sound_records()?.into_iter();
+        let known: BTreeMap<_, _> = known
+            .filter_map(|record| Some((record.network.known_bridge()?, record)))
+            .collect();
+        // What libvirt has active is better known from its status files, where there are any: they
+        // tell what starts just now from what is stale.
+        let only = others.is_none() && status::active().is_none();
+        self.record_unmanaged(others.unwrap_or_default())?;
+        let mut named = BTreeSet::new();
+        let usable = self.usable();
+        for network in networks {
+            if let Some(bridge) = network.known_bridge() {
+                let mut record = Record::new(&usable, network);
+                let known = known.get(&bridge);
+                if let Some(known) = known {
+                    record.enabled.clone_from(&known.enabled);
+                }
+                if known != Some(&record) {
+                    self.store.put(&bridge, &record)?;
+                }
+                named.insert(bridge);
+            }
+        }
+        // After the others are in: who is cut short here leaves one too many, which the next
+        // run finds to be stale, and none too few.
+        for bridge in known.keys().filter(|one| only && !named.contains(*one)) {
+            self.store.forget(bridge)?;
+        }
+        let mut effects = self.rebuild(&[])?;
+        effects.then(self.set_firewalld_peers()?.effects);
+        effects.warn(self.config_conflicts(&self.store.records()?)?);
+        Ok(effects.report(()))
+    }
+
+    /// Sets the rules for peers in firewalld's policy object, if they differ. Last of all, as
+    /// firewalld may be busy for a while.
+    pub(super) fn set_firewalld_peers(&self) -> Result<FirewalldPeers> {
+        let mut effects = Effects::default();
+        let (usable, records) = (self.usable(), || Ok(self.store.records()?));
+        let Some(rules) = firewalld::missing(self.store, &usable, records, self.deadline)? else {
+            return Ok(FirewalldPeers {
+                were_missing: false,
+                effects,
+            });
+        };
+        let built = self.store.layout();
+        // firewalld accepts a peer by its address alone: what else has that address is dropped before.
+        if !rules.rules.is_empty() && !built.is_some_and(|built| built.host().drops_forged_peers) {
+            self.store.begin()?;
+            effects.then(self.rebuild(&[])?);
+        }
+        firewalld::set(self.store, &rules, self.deadline)?;
+        Ok(FirewalldPeers {
+            were_missing: true,
+            effects,
+        })
+    }
+
+    /// Changes elements of the table, as `elements` says after it has put that into the
+    /// records, and the settings that go with them; with the gates looked after, as nobody tells
+    /// us who else changes their chains. Builds everything anew where there is no such part,
+    /// where the last run was cut short, and where the change alone does not do. `leaving` are
+    /// the networks that it closes.
+    pub(super) fn change(
+        &self,
+        part: Option<Part>,
+        leaving: &[Record],
+        elements: impl FnOnce(&mut Changes) -> Result<()>,
+    ) -> Result<Effects> {
+        let is_whole = || !self.store.is_pending() && self.is_table_as_built();
+        let part = part.filter(|_| is_whole());
+        self.store.begin()?;
+        let mut changes = Changes::default();
+        elements(&mut changes)?;
+        let built = self.store.layout();
+        let wish = built.as_ref().and_then(wish_of);
+        let facts = EventFacts {
+            is_local: part.is_some(),
+            is_any_open: self.store.is_any_open()?,
+            table: match (&built, &wish) {
+                (None, _) => BuiltTable::None,
+                (Some(_), Some(_)) => BuiltTable::Known,
+                (Some(_), None) => BuiltTable::Unknown,
+            },
+        };
+        let (part, wish) = match (plan_event(facts), part, wish) {
+            (EventPlan::ClearLeftovers, ..) => {
+                self.clear_leftovers()?;
+                return Ok(Effects::default());
+            }
+            (EventPlan::ChangeElements, Some(part), Some(wish)) => (part, wish),
+            _ => return self.rebuild(leaving),
+        };
+        let (gates, mut effects) = self.gates(wish, false, Reach::Near)?;
+        let given_back = part.give_back();
+        let remembered = part.remember(self.store);
+        match self.carry_out(&changes, &gates) {
+            Ok(()) => {
+                let outcomes = [
+                    gates.by_program(self.deadline),
+                    given_back,
+                    remembered.and_then(|()| part.set()),
+                ];
+                effects.warn(gates.shorten(self.deadline).err());
+                Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
+                Ok(effects)
+            }
+            // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
+            Err(_) => self.rebuild(leaving),
+        }
+    }
+
+    /// Changes elements and those gates that nft puts in: by the kernel's own messages, or, where
+    /// there are such gates, by nft in one transaction.
+    fn carry_out(&self, changes: &Changes, gates: &Gates) -> Result<()> {
+        if !gates.need_nft() {
+            return Ok(set_elements::change(&changes.elements(), self.deadline)?);
+        }
+        let mut batch = Batch::default();
+        changes.in_batch(&mut batch);
+        gates.in_batch(&mut batch);
+        Ok(nft::apply(&batch, self.deadline)?)
+    }
+
+    /// Finishes what an interrupted run left half done.
+    pub(super) fn finish_interrupted(&self) -> Result<Effects> {
+        match self.store.is_pending() {
+            true => self.rebuild(&[]),
+            false => Ok(Effects::default()),
+        }
+    }
+
+    /// Everything anew, from the records of networks whose bridges are there. `leaving` are
+    /// networks that may still run, but are closed by this.
+    pub(super) fn rebuild(&self, leaving: &[Record]) -> Result<Effects> {
+        let active = status::active();
+        if let Some(active) = &active {
+            self.merge_unread(active)?;
+            self.record_unmanaged(active.networks.clone())?;
+        }
+        let known = self.current(active.as_ref())?;
+        let unused = self.conflicts(known.iter().map(|(_, record)| record))?;
+        let usable = policy::without(self.config(), &unused);
+        let mut records = self.renew_all(known, &usable)?;
+        if !is_any_open(&records) {
+            self.tear_down(&[&records, leaving].concat())?;
+            self.store.finish()?;
+            return Ok(Effects::default());
+        }
+        let wish = Wish::of(self.config());
+        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
+        let (gates, mut effects) = self.gates(wish, !same_mark, Reach::Everywhere)?;
+        let around = self.surroundings(&usable, &records)?;
+        self.note_enabled(&mut records, &around)?;
+        let host = around.host;
+        // What goes back goes while the table that is there restricts it still.
+        let given_back = settings::give_back(&around.plan);
+        let remembered = settings::remember(self.store, &around.plan);
+        let mut batch = Batch::default();
+        let layout = table::Layout::of(&usable, &host);
+        table::whole(&mut batch, &layout, &members(&records));
+        gates.in_batch(&mut batch);
+        nft::apply(&batch, self.deadline)?;
+        self.store
+            .set_layout(&Layout::of(self.config(), &unused, &host))?;
+        self.store.set_basis(&around.basis)?;
+        if let Some(built) = table_fingerprint::fingerprint(self.deadline)? {
+            self.store.set_built(&built)?;
+        }
+        // Each goes without the others.
+        let outcomes = [
+            connections::end_disallowed(&usable, &records, self.deadline),
+            gates.by_program(self.deadline),
+            given_back,
+            remembered.and_then(|()| settings::set(&around.plan)),
+        ];
+        effects.warn(gates.shorten(self.deadline).err());
+        effects.warn(around.warnings);
+        Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
+        self.store.finish()?;
+        Ok(effects)
+    }
+
+    /// Puts into the records which bridges forward because of virt-forward.
+    fn note_enabled(&self, records: &mut [Record], around: &Surroundings) -> Result<()> {
+        for record in records {
+            let enabled = around.enabled_of(record);
+            if record.enabled != enabled
+                && let Some(bridge) = record.network.known_bridge()
+            {
+                record.enabled = enabled;
+                self.store.put(&bridge, record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The result of [`Session::set_firewalld_peers`].
+pub(super) struct FirewalldPeers {
+    /// Whether firewalld lacked rules.
+    pub(super) were_missing: bool,
+    pub(super) effects: Effects,
+}
+
+/// What the gates of a table that is there are for. That of the table, not of the config: a
+/// network stops under a wrong one too.
+fn wish_of(built: &Layout) -> Option<Wish> {
+    Some(Wish {
+        mark: built.mark()?,
+        extra: built.extra(),
+    })
+}
