@@ -48,7 +48,7 @@ pub struct RepairReport {
     /// Some network is open.
     pub is_any_open: bool,
     /// A sysctl that is in use and whose changes the kernel does not announce, so it has to be polled.
-    pub untold: Option<Setting>,
+    pub polled_sysctl: Option<Setting>,
     /// All IPv6 interfaces forward because of open networks: a new interface may need `accept_ra`.
     pub forwards_ipv6: bool,
 }
@@ -147,7 +147,7 @@ impl Session<'_> {
         }
         if let Some(around) = around {
             report.repaired.extend(settings::drift(&around.plan)?);
-            report.untold = around.untold().cloned();
+            report.polled_sysctl = around.untold().cloned();
             report.forwards_ipv6 = around.host.enabled_all_ipv6;
         }
         let has_new_networks = !report.started.is_empty();

@@ -1,4 +1,4 @@
-//! One look at everything, and what there is to say about it.
+//! The check of everything, the repair of drift, and the log of both.
 
 use std::{
     collections::BTreeSet,
@@ -23,45 +23,48 @@ use virt_forward_system::{
     sysctl, syslog,
 };
 
-use super::{alarms::Alarms, known::Known, leaving::Leaving, libvirt::Deputy, repairs::Repairs};
+use crate::{
+    blocking_chains::BlockingChains, libvirt_repair::LibvirtRepair,
+    network_tracker::NetworkTracker, repair_log::RepairLog, stopping_networks::StoppingNetworks,
+};
 
-/// As the hook's: who holds the lock longer is in trouble of its own.
-const PATIENCE: Duration = Duration::from_secs(9);
+/// As the hook's: a run that holds the lock for longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(9);
 
-/// How long after the end of a grace is looked.
+/// A check follows the end of a grace period by this time.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// How often a look is taken again that changed something, or that somebody disturbed.
+/// The number of passes of a check that changed rules, or during which rules changed.
 const PASSES: usize = 3;
 
-pub(super) struct Keeper {
+pub(super) struct Reconciler {
     config: PathBuf,
     store: Store,
-    known: Known,
-    /// Networks that have started, until they are taken in.
+    tracker: NetworkTracker,
+    /// Networks that have started and have no record yet.
     started: Vec<Network>,
-    /// Bridges that the records name.
+    /// The bridges of recorded networks.
     bridges: BTreeSet<String>,
-    /// Whether libvirt keeps status files here.
-    has_status: bool,
+    /// Whether libvirt keeps status files on this host.
+    has_status_files: bool,
     /// The names of active networks whose bridge is not known.
     unread: BTreeSet<Vec<u8>>,
-    leaving: Leaving,
-    /// The last transaction of nf_tables that has been looked at.
-    settled: Option<u32>,
-    /// Who has changed something since.
-    by: Vec<String>,
-    /// A setting that the kernel tells nobody of.
-    untold: Option<Setting>,
-    /// The config names subnets, and some network is open.
+    stopping: StoppingNetworks,
+    /// The last transaction of nf_tables that a check has seen.
+    checked_generation: Option<u32>,
+    /// The processes that have changed rules since.
+    actors: Vec<String>,
+    /// A sysctl whose changes the kernel does not announce.
+    polled_sysctl: Option<Setting>,
+    /// The configuration names subnets, and some network is open.
     follows_routing: bool,
     /// All of IPv6 is forwarded because of open networks.
     forwards_ipv6: bool,
     /// Some network is open.
     is_any_open: bool,
-    deputy: Deputy,
-    alarms: Alarms,
-    repairs: Repairs,
+    libvirt_repair: LibvirtRepair,
+    blocking_chains: BlockingChains,
+    repairs: RepairLog,
     logged: Logged,
 }
 
@@ -76,46 +79,46 @@ struct Logged {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckFailed;
 
-impl Keeper {
-    /// Knows what libvirt left on disk: its daemon may be down.
+impl Reconciler {
+    /// Starts with what libvirt's status files say: its daemon may not run.
     pub(super) fn new(config: &Path) -> Self {
-        let mut keeper = Self {
+        let mut reconciler = Self {
             config: config.to_owned(),
             store: Store::at(paths::STATE),
-            known: Known::default(),
+            tracker: NetworkTracker::default(),
             started: Vec::new(),
             bridges: BTreeSet::new(),
-            has_status: false,
+            has_status_files: false,
             unread: BTreeSet::new(),
-            leaving: Leaving::default(),
-            settled: None,
-            by: Vec::new(),
-            untold: None,
+            stopping: StoppingNetworks::default(),
+            checked_generation: None,
+            actors: Vec::new(),
+            polled_sysctl: None,
             follows_routing: false,
             forwards_ipv6: false,
             is_any_open: false,
-            deputy: Deputy::default(),
-            alarms: Alarms::default(),
-            repairs: Repairs::default(),
+            libvirt_repair: LibvirtRepair::default(),
+            blocking_chains: BlockingChains::default(),
+            repairs: RepairLog::default(),
             logged: Logged::default(),
         };
-        keeper.read_networks();
-        keeper
+        reconciler.read_networks();
+        reconciler
     }
 
-    /// Which networks libvirt has now. Until when the hook may still come for those that end.
+    /// Reads libvirt's status files. Returns when to check networks that are stopping, if any.
     pub(super) fn read_networks(&mut self) -> Option<Instant> {
         let active = status::active();
-        self.has_status = active.is_some();
+        self.has_status_files = active.is_some();
         let active = active.unwrap_or_default();
         self.unread = active.unread.into_iter().map(|(name, _)| name).collect();
-        let ended = self.known.are(active.networks);
-        self.leaving.are_active(&self.known.bridges());
-        self.leaving.end(ended, Instant::now())
+        let ended = self.tracker.set_active(active.networks);
+        self.stopping.set_active(&self.tracker.bridges());
+        self.stopping.stopped(ended, Instant::now())
     }
 
-    /// When something that is in doubt has to be looked at again, if there is anything.
-    pub(super) fn in_doubt(&self) -> Option<Instant> {
+    /// When an unconfirmed network has to be checked, if there is any.
+    pub(super) fn unconfirmed_due(&self) -> Option<Instant> {
         let markers = self.store.unconfirmed().unwrap_or_default().into_iter();
         let left = markers.filter_map(|marker| {
             let mut graces = [STARTED_GRACE, START_GRACE].into_iter();
@@ -124,88 +127,88 @@ impl Keeper {
         left.min().map(|left| Instant::now() + left + MARGIN)
     }
 
-    /// When something has to be checked that no notification tells of, if there is anything.
+    /// When checks are due that no notification triggers.
     pub(super) fn checks_due(&self) -> Vec<Instant> {
-        let zones = self.deputy.due().filter(|_| self.is_any_open);
+        let zones = self.libvirt_repair.due().filter(|_| self.is_any_open);
         let all = [
-            self.in_doubt(),
+            self.unconfirmed_due(),
             zones,
-            self.alarms.due(),
+            self.blocking_chains.due(),
             self.repairs.due(),
         ];
         all.into_iter().flatten().collect()
     }
 
-    /// Takes every network for a new one.
-    pub(super) fn forget(&mut self) {
-        self.known.forget();
+    /// Makes all networks new for the next check.
+    pub(super) fn mark_all_new(&mut self) {
+        self.tracker.mark_all_new();
     }
 
-    /// How many of these changes of rules need a check.
-    pub(super) fn news_in(&mut self, changes: Changes) -> usize {
+    /// The number of changes of rules that need a check.
+    pub(super) fn count_relevant(&mut self, changes: Changes) -> usize {
         let Changes::Made(made) = changes else {
-            // More than fit into a queue.
+            // More than the receive buffer holds.
             return usize::MAX;
         };
-        let settled = self.settled;
-        // The numbers go round.
+        let settled = self.checked_generation;
+        // The numbers wrap around.
         let is_later = |one: &Transaction| {
             settled.is_none_or(|settled| one.generation.wrapping_sub(settled).cast_signed() > 0)
         };
         let news = made.into_iter().filter(|one| one.matters && is_later(one));
-        let before = self.by.len();
-        self.by.extend(news.map(|one| one.by));
-        self.by.len() - before
+        let before = self.actors.len();
+        self.actors.extend(news.map(|one| one.by));
+        self.actors.len() - before
     }
 
-    /// Whether something may have changed that nobody told of: a message was lost, or the rules
-    /// are iptables-legacy's.
-    pub(super) fn may_have_missed_something(&self) -> bool {
-        let generation = monitor::generation(Deadline::after(PATIENCE));
-        iptables::is_legacy_in_use() || generation.ok() != self.settled
+    /// Whether rules may have changed without a notification: one was lost, or the rules are those of
+    /// iptables-legacy.
+    pub(super) fn may_have_missed_changes(&self) -> bool {
+        let generation = monitor::generation(Deadline::after(TIMEOUT));
+        iptables::is_legacy_in_use() || generation.ok() != self.checked_generation
     }
 
-    /// Whether there is a setting that has to be looked at now and then.
-    pub(super) fn has_untold(&self) -> bool {
-        self.untold.is_some()
+    /// Whether a sysctl has to be polled.
+    pub(super) fn needs_fast_poll(&self) -> bool {
+        self.polled_sysctl.is_some()
     }
 
-    /// Whether changes of rules and routes matter.
+    /// Whether changes of routing matter.
     pub(super) fn follows_routing(&self) -> bool {
         self.follows_routing
     }
 
-    /// Whether that setting is another now. One of them stands for all: what is known to change
-    /// it without a word changes all at once.
-    pub(super) fn is_untold_wrong(&self) -> bool {
-        self.untold.as_ref().is_some_and(|wanted| {
+    /// Whether the polled sysctl has changed. One represents all, as the kernel resets all of them at
+    /// once.
+    pub(super) fn has_silent_drift(&self) -> bool {
+        self.polled_sysctl.as_ref().is_some_and(|wanted| {
             let value = sysctl::Kernel.value(&wanted.key).ok().flatten();
             value.as_ref() != Some(&wanted.value)
         })
     }
 
-    /// Whether the bridge of that name has an open network, as far as we know.
+    /// Whether a recorded network has that bridge.
     pub(super) fn is_ours(&self, name: &str) -> bool {
         self.bridges.contains(name)
     }
 
-    /// Whether a change of that interface needs a check: libvirt has a network with that bridge,
-    /// and we have none; or it may be a new uplink, which has to go on accepting router
-    /// advertisements. A bridge changes with each guest that starts: those that are known are of no
-    /// interest.
+    /// Whether a change of that interface needs a check: libvirt has a network with that bridge that
+    /// has no record; or it may be a new uplink, which has to keep accepting router advertisements. The
+    /// bridges of recorded networks change with each guest that starts, and need none.
     pub(super) fn is_of_interest(&self, name: &str) -> bool {
         let is_possible_uplink = || self.forwards_ipv6 && !sysctl::Kernel.is_port(name);
-        !self.is_ours(name) && (self.known.bridges().contains(name) || is_possible_uplink())
+        !self.is_ours(name) && (self.tracker.bridges().contains(name) || is_possible_uplink())
     }
 
-    /// The bridge of that name is gone. Until when the hook may still come.
-    pub(super) fn leaves(&mut self, name: String) -> Instant {
-        // The note of its network's end comes first, and may not have been read yet.
+    /// The bridge was removed. Returns when to check its network.
+    pub(super) fn bridge_removed(&mut self, name: String) -> Instant {
+        // libvirt deletes the status file first, and that event may not have been handled yet.
         self.read_networks();
-        let is_ending = self.has_status
-            && !self.known.bridges().contains(&name)
+        let is_ending = self.has_status_files
+            && !self.tracker.bridges().contains(&name)
             && self.is_recorded_as_running(&name);
-        self.leaving.gone(name, is_ending, Instant::now())
+        self.stopping
+            .bridge_removed(name, is_ending, Instant::now())
     }
 
     fn is_recorded_as_running(&self, bridge: &str) -> bool {
@@ -221,29 +224,32 @@ impl Keeper {
         })
     }
 
-    /// Whether that interface has taken the name of a bridge that the kernel had deleted.
-    pub(super) fn is_another(&mut self, name: &str) -> bool {
-        self.leaving.is_there(name)
+    /// Whether that interface replaces a bridge that was removed.
+    pub(super) fn is_replaced_bridge(&mut self, name: &str) -> bool {
+        self.stopping.is_replaced(name)
     }
 
-    /// Notifications of interfaces were lost: each bridge that is not there has just gone. Until
-    /// when the hook may still come.
-    pub(super) fn missed_interfaces(&mut self) -> Option<Instant> {
+    /// Notifications of interfaces were lost: each bridge that does not exist was removed just now.
+    /// Returns when to check their networks.
+    pub(super) fn lost_interface_events(&mut self) -> Option<Instant> {
         let gone = |name: &&String| !name.parse().is_ok_and(|bridge| links::has(&bridge));
         let gone: Vec<_> = self.bridges.iter().filter(gone).cloned().collect();
-        gone.into_iter().map(|name| self.leaves(name)).max()
+        gone.into_iter().map(|name| self.bridge_removed(name)).max()
     }
 
     /// Checks everything and repairs drift; returns the drift that it repaired. `quiet` keeps repairs
     /// out of the log.
-    pub(super) fn look(&mut self, quiet: bool) -> std::result::Result<Vec<Drift>, CheckFailed> {
-        let by = std::mem::take(&mut self.by);
-        let outcome = self.try_to_look();
+    pub(super) fn reconcile(
+        &mut self,
+        quiet: bool,
+    ) -> std::result::Result<Vec<Drift>, CheckFailed> {
+        let by = std::mem::take(&mut self.actors);
+        let outcome = self.try_to_reconcile();
         if let Ok(report) = &outcome {
-            self.say(report, &by, quiet);
+            self.log_report(report, &by, quiet);
         }
         if self.is_any_open {
-            self.deputy.keep_zones(self.known.all());
+            self.libvirt_repair.repair_zones(self.tracker.all());
         }
         match outcome {
             Ok(report) => {
@@ -277,51 +283,52 @@ impl Keeper {
         self.logged.warnings = warnings;
     }
 
-    fn try_to_look(&mut self) -> Result<RepairReport> {
+    fn try_to_reconcile(&mut self) -> Result<RepairReport> {
         let config = config_file::load(&self.config).map_err(Error::from)?;
         let has_bridge = |network: &Network| {
             let bridge = network.known_bridge();
             bridge.is_some_and(|bridge| links::has_bridge(&bridge))
         };
-        self.started.extend(self.known.new_ones(has_bridge));
-        let deadline = Deadline::after(PATIENCE);
+        self.started.extend(self.tracker.take_new(has_bridge));
+        let deadline = Deadline::after(TIMEOUT);
         if !self.store.is_there()
             && self.started.is_empty()
             && self.unread.is_empty()
             && reconcile::leftovers(&config, deadline)?.is_empty()
         {
-            // Nothing is wanted: nothing was ever opened, or all was taken away.
+            // No network was ever opened, or everything was removed.
             self.bridges.clear();
-            self.untold = None;
+            self.polled_sysctl = None;
             self.follows_routing = false;
             self.forwards_ipv6 = false;
             self.is_any_open = false;
-            self.settled = Some(monitor::generation(deadline)?);
+            self.checked_generation = Some(monitor::generation(deadline)?);
             return Ok(RepairReport::default());
         }
         let store = self.store.clone();
-        let leaving = self.leaving.now(Instant::now());
-        let mut run = Session::begin_while_stopping(leaving, &store, &config, deadline)?;
+        let stopping = self.stopping.pending(Instant::now());
+        let mut run = Session::begin_while_stopping(stopping, &store, &config, deadline)?;
         let report = self.passes(&mut run, deadline)?;
         let records = store.records()?.into_iter();
         let bridges = records.filter_map(|record| record.network.known_bridge());
         self.bridges = bridges.map(String::from).collect();
-        self.untold.clone_from(&report.untold);
+        self.polled_sysctl.clone_from(&report.polled_sysctl);
         self.follows_routing = config.names_subnets() && report.is_any_open;
         self.forwards_ipv6 = report.forwards_ipv6;
         self.is_any_open = report.is_any_open;
         Ok(report)
     }
 
-    /// Until nothing changes any more: then all up to that transaction has been seen.
+    /// Repeats the repair until no rules change during it: then it has seen all transactions up to that
+    /// one.
     fn passes(&mut self, run: &mut Session<'_>, deadline: Deadline) -> Result<RepairReport> {
         let mut all = RepairReport::default();
         for _ in 0..PASSES {
             let before = monitor::generation(deadline)?;
-            let is_active = |network: &Network| !self.has_status || self.known.has(network);
+            let is_active = |network: &Network| !self.has_status_files || self.tracker.has(network);
             let mut report = run.repair(self.started.clone(), &self.unread, is_active)?;
             self.started.clear();
-            self.settled = Some(before);
+            self.checked_generation = Some(before);
             report.started.splice(0..0, all.started);
             report.repaired.splice(0..0, all.repaired);
             all = report;
@@ -333,7 +340,7 @@ impl Keeper {
         Ok(all)
     }
 
-    fn say(&mut self, report: &RepairReport, by: &[String], quiet: bool) {
+    fn log_report(&mut self, report: &RepairReport, by: &[String], quiet: bool) {
         if self.logged.error.take().is_some() {
             syslog::info("recovered: all checks succeed again");
         }
@@ -351,18 +358,18 @@ impl Keeper {
         }
         if !quiet {
             let now = Instant::now();
-            let said = self.repairs.made(now, &report.repaired, by);
+            let said = self.repairs.record(now, &report.repaired, by);
             said.iter().for_each(|line| syslog::warning(line));
         }
-        self.deputy.keep_rules(report.is_libvirt_flushed);
-        self.say_of_obstacles(report);
+        self.libvirt_repair.repair_rules(report.is_libvirt_flushed);
+        self.warn_of_blocking_chains(report);
     }
 
-    fn say_of_obstacles(&mut self, report: &RepairReport) {
+    fn warn_of_blocking_chains(&mut self, report: &RepairReport) {
         let obstacles = report.survey.obstacles.iter();
         let certain = obstacles.filter(|obstacle| obstacle.is_certain && report.is_any_open);
         let now: BTreeSet<_> = certain.map(|obstacle| obstacle.chain.clone()).collect();
-        for chain in self.alarms.see(Instant::now(), now) {
+        for chain in self.blocking_chains.update(Instant::now(), now) {
             syslog::warning(&format!(
                 "chain {chain} blocks allowed traffic (see virt-forward status)"
             ));

@@ -1,4 +1,4 @@
-//! Which repairs to log, as values: while a program reloads its rules, one object may need several
+//! Which repairs to log, without a clock of its own: while a program reloads its rules, one object may need several
 //! repairs, which make one line and a summary.
 
 use std::{
@@ -11,11 +11,11 @@ use virt_forward_reconcile::{Drift, Subject};
 use crate::log_text;
 
 /// A repair belongs to the one before it if it follows within this time.
-const TOGETHER: Duration = Duration::from_secs(1);
+const SERIES_GAP: Duration = Duration::from_secs(1);
 
 /// A series of repairs.
 #[derive(Debug, Default)]
-pub(super) struct Repairs {
+pub(super) struct RepairLog {
     latest: Option<Instant>,
     /// The objects that a line has named.
     logged: BTreeSet<Subject>,
@@ -25,12 +25,17 @@ pub(super) struct Repairs {
     actors: Vec<String>,
 }
 
-impl Repairs {
+impl RepairLog {
     /// Takes note of the repair of `drift`, which may be none, after changes of rules by `actors`.
     /// Returns the lines to log now.
-    pub(super) fn made(&mut self, now: Instant, drift: &[Drift], actors: &[String]) -> Vec<String> {
+    pub(super) fn record(
+        &mut self,
+        now: Instant,
+        drift: &[Drift],
+        actors: &[String],
+    ) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.latest.is_none_or(|latest| now - latest >= TOGETHER) {
+        if self.latest.is_none_or(|latest| now - latest >= SERIES_GAP) {
             lines.extend(self.end());
         }
         if drift.is_empty() {
@@ -52,7 +57,7 @@ impl Repairs {
     /// When the series may end with a summary, if it needs one.
     pub(super) fn due(&self) -> Option<Instant> {
         let latest = self.latest.filter(|_| self.more > 0)?;
-        Some(latest + TOGETHER)
+        Some(latest + SERIES_GAP)
     }
 
     /// Ends the series; the summary of what no line has named.
@@ -77,8 +82,8 @@ mod tests {
     #[test]
     fn one_line_for_one_repair_and_one_for_all_that_follow() {
         let start = Instant::now();
-        let mut repairs = Repairs::default();
-        let lines = repairs.made(start, &[Drift::TableMissing], &["nft[1]".to_owned()]);
+        let mut repairs = RepairLog::default();
+        let lines = repairs.record(start, &[Drift::TableMissing], &["nft[1]".to_owned()]);
         assert_eq!(
             lines,
             ["restored table inet virt_forward (removed by nft[1])"]
@@ -90,31 +95,31 @@ mod tests {
             .cycle()
             .take(4)
         {
-            now += TOGETHER / 2;
-            let lines = repairs.made(now, &[drift], &["libvirtd[7]".to_owned()]);
+            now += SERIES_GAP / 2;
+            let lines = repairs.record(now, &[drift], &["libvirtd[7]".to_owned()]);
             assert!(lines.is_empty());
         }
-        assert!(repairs.made(now + TOGETHER / 2, &[], &[]).is_empty());
+        assert!(repairs.record(now + SERIES_GAP / 2, &[], &[]).is_empty());
         let due = repairs.due().unwrap();
-        assert_eq!(due, now + TOGETHER);
-        let lines = repairs.made(due, &[], &[]);
+        assert_eq!(due, now + SERIES_GAP);
+        let lines = repairs.record(due, &[], &[]);
         let expected =
             "repaired 4 more times: table inet virt_forward; rules changed by libvirtd[7]";
         assert_eq!(lines, [expected]);
         assert_eq!(repairs.due(), None);
-        assert!(repairs.made(due + TOGETHER, &[], &[]).is_empty());
-        let lines = repairs.made(due + TOGETHER, &[Drift::TableMissing], &[]);
+        assert!(repairs.record(due + SERIES_GAP, &[], &[]).is_empty());
+        let lines = repairs.record(due + SERIES_GAP, &[Drift::TableMissing], &[]);
         assert_eq!(lines, ["restored table inet virt_forward (removed)"]);
     }
 
     #[test]
     fn the_repair_of_another_object_is_logged_at_once() {
         let start = Instant::now();
-        let mut repairs = Repairs::default();
+        let mut repairs = RepairLog::default();
         let first = [Drift::ConfigChanged];
         let both = [Drift::ConfigChanged, Drift::RoutingChanged];
-        assert_eq!(repairs.made(start, &first, &[]).len(), 1);
-        let lines = repairs.made(start, &both, &[]);
+        assert_eq!(repairs.record(start, &first, &[]).len(), 1);
+        let lines = repairs.record(start, &both, &[]);
         assert_eq!(
             lines,
             [
@@ -122,6 +127,6 @@ mod tests {
                  virt_forward (the host's routes changed)"
             ]
         );
-        assert!(repairs.made(start, &both[1..], &[]).is_empty());
+        assert!(repairs.record(start, &both[1..], &[]).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What libvirt's daemon would do, were it running: its rules, and the zones of its bridges.
+//! Repairs in place of libvirt's daemon while it does not run: its rules, and the zones of its bridges.
 
 use std::time::{Duration, Instant};
 
@@ -12,22 +12,22 @@ use virt_forward_system::{
 };
 
 use super::{
-    rules::{Rules, Step},
-    zones::{Checked, Zones},
+    firewalld_zones::{Checked, ZoneChecks},
+    libvirt_rules::{Action, LibvirtRules},
 };
 
-/// firewalld answers within milliseconds, or is just starting.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// firewalld replies within milliseconds, unless it is just starting.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What was done in place of libvirt's daemon.
+/// The state of libvirt's rules and of the zones of its bridges.
 #[derive(Debug, Default)]
-pub(super) struct Deputy {
-    zones: Zones,
-    rules: Rules,
+pub(super) struct LibvirtRepair {
+    zones: ZoneChecks,
+    rules: LibvirtRules,
 }
 
-impl Deputy {
-    /// When to check again, if anything has to be.
+impl LibvirtRepair {
+    /// When the next check is due, if any.
     pub(super) fn due(&self) -> Option<Instant> {
         [self.zones.due(), self.rules.due()]
             .into_iter()
@@ -35,20 +35,20 @@ impl Deputy {
             .min()
     }
 
-    /// Puts the bridges of these networks back into their zones, after firewalld has lost them.
-    pub(super) fn keep_zones<'a>(&mut self, networks: impl Iterator<Item = &'a Network>) {
-        let Ok(table) = firewalld::table(Deadline::after(PATIENCE)) else {
+    /// Restores the zones of these networks' bridges after a restart or reload of firewalld.
+    pub(super) fn repair_zones<'a>(&mut self, networks: impl Iterator<Item = &'a Network>) {
+        let Ok(table) = firewalld::table(Deadline::after(TIMEOUT)) else {
             return;
         };
         let now = Instant::now();
         let is_running = || daemon::find().state == State::Running;
-        self.zones.see(table, now, is_running);
+        self.zones.set_table(table, now, is_running);
         if self.zones.due().is_none_or(|due| due > now) {
             return;
         }
-        let restored = reconcile::restore_zones(networks, Deadline::after(PATIENCE));
+        let restored = reconcile::restore_zones(networks, Deadline::after(TIMEOUT));
         let found = match &restored {
-            Ok(bridges) if bridges.is_empty() => Checked::Right,
+            Ok(bridges) if bridges.is_empty() => Checked::InOrder,
             Ok(_) => Checked::Restored,
             Err(_) => Checked::Failed,
         };
@@ -62,12 +62,12 @@ impl Deputy {
                     names.join(", ")
                 );
                 match is_running() {
-                    // It would have, a while later: on a slow host.
+                    // libvirt would have, a moment later, on a slow host.
                     true => syslog::info(&what),
                     false => syslog::warning(&what),
                 }
             }
-            // It may be starting; what is wrong with it is said once.
+            // It may be starting, so only the last failure is logged.
             Err(why) if self.zones.due().is_none() => {
                 syslog::error(&format!(
                     "cannot check the firewalld zones of libvirt's bridges: {why}"
@@ -77,20 +77,21 @@ impl Deputy {
         }
     }
 
-    /// Starts an idle daemon whose rules are gone, to set them again. Warns where only the administrator
-    /// can: a daemon that runs would have to be restarted, and one that is stopped is so by choice.
-    pub(super) fn keep_rules(&mut self, are_gone: bool) {
-        if !are_gone {
-            if self.rules.are_there() {
+    /// Starts an idle daemon whose rules are missing, so that it sets them again. Warns if only the
+    /// administrator can do that: a running daemon has to be restarted, and a stopped one was stopped on
+    /// purpose.
+    pub(super) fn repair_rules(&mut self, are_missing: bool) {
+        if !are_missing {
+            if self.rules.found() {
                 syslog::info("libvirt's rules are back");
             }
             return;
         }
         let daemon = daemon::find();
         let name = daemon.name;
-        match self.rules.are_gone(daemon.state, Instant::now()) {
-            Step::Wait => {}
-            Step::Start => match daemon.wake() {
+        match self.rules.missing(daemon.state, Instant::now()) {
+            Action::Wait => {}
+            Action::Start => match daemon.wake() {
                 Ok(()) => syslog::warning(&format!(
                     "started {name}, which was idle, to restore libvirt's rules (flushed)"
                 )),
@@ -98,7 +99,7 @@ impl Deputy {
                     "cannot start {name}, which is idle, to restore libvirt's rules (flushed): {why}"
                 )),
             },
-            Step::Warn => syslog::warning(&format!(
+            Action::Warn => syslog::warning(&format!(
                 "libvirt's rules were flushed; libvirt cannot start a network until {name} restarts \
                  (systemctl restart {name})"
             )),
