@@ -21,13 +21,13 @@ use virt_forward_system::{
 
 use crate::{
     Error, Report, Result, connections, firewalld,
-    gates::{Gates, Reach, Wish},
-    host::Surroundings,
+    gates::{GateSpec, Gates, ScanScope},
+    host::HostState,
     members::{is_any_open, members},
     plan::{BuiltTable, EventFacts, EventPlan, plan_event},
     report::Effects,
     session::Session,
-    settings::{self, Part},
+    sysctls::{self, BridgeSysctls},
 };
 
 impl Session<'_> {
@@ -48,8 +48,8 @@ impl Session<'_> {
         let known: BTreeMap<_, _> = known
             .filter_map(|record| Some((record.network.known_bridge()?, record)))
             .collect();
-        // What libvirt has active is better known from its status files, where there are any: they
-        // tell what starts just now from what is stale.
+        // libvirt's status files, if there are any, say better what is active: they distinguish networks
+        // that are just starting from stale records.
         let only = others.is_none() && status::active().is_none();
         self.record_unmanaged(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
@@ -67,8 +67,8 @@ impl Session<'_> {
                 named.insert(bridge);
             }
         }
-        // After the others are in: who is cut short here leaves one too many, which the next
-        // run finds to be stale, and none too few.
+        // After the records of the others: an interrupted run leaves a stale record, which the next run
+        // removes, and loses none.
         for bridge in known.keys().filter(|one| only && !named.contains(*one)) {
             self.store.forget(bridge)?;
         }
@@ -90,7 +90,7 @@ impl Session<'_> {
             });
         };
         let built = self.store.layout();
-        // firewalld accepts a peer by its address alone: what else has that address is dropped before.
+        // firewalld accepts a peer by its address alone, so our table has to drop forged ones first.
         if !rules.rules.is_empty() && !built.is_some_and(|built| built.host().drops_forged_peers) {
             self.store.begin()?;
             effects.then(self.rebuild(&[])?);
@@ -102,14 +102,13 @@ impl Session<'_> {
         })
     }
 
-    /// Changes elements of the table, as `elements` says after it has put that into the
-    /// records, and the settings that go with them; with the gates looked after, as nobody tells
-    /// us who else changes their chains. Builds everything anew where there is no such part,
-    /// where the last run was cut short, and where the change alone does not do. `leaving` are
-    /// the networks that it closes.
+    /// Handles an event: changes elements of the table and the sysctls in `part`, and repairs gates, as
+    /// an event is the only chance to do so while `watch` does not run. `elements` writes the records
+    /// and returns the changes of elements. Rebuilds everything without a `part`, after an interrupted
+    /// run, and where the change fails. `leaving` are the networks that the event closes.
     pub(super) fn change(
         &self,
-        part: Option<Part>,
+        part: Option<BridgeSysctls>,
         leaving: &[Record],
         elements: impl FnOnce(&mut Changes) -> Result<()>,
     ) -> Result<Effects> {
@@ -119,45 +118,45 @@ impl Session<'_> {
         let mut changes = Changes::default();
         elements(&mut changes)?;
         let built = self.store.layout();
-        let wish = built.as_ref().and_then(wish_of);
+        let spec = built.as_ref().and_then(spec_of_table);
         let facts = EventFacts {
             is_local: part.is_some(),
             is_any_open: self.store.is_any_open()?,
-            table: match (&built, &wish) {
+            table: match (&built, &spec) {
                 (None, _) => BuiltTable::None,
                 (Some(_), Some(_)) => BuiltTable::Known,
                 (Some(_), None) => BuiltTable::Unknown,
             },
         };
-        let (part, wish) = match (plan_event(facts), part, wish) {
+        let (part, spec) = match (plan_event(facts), part, spec) {
             (EventPlan::ClearLeftovers, ..) => {
                 self.clear_leftovers()?;
                 return Ok(Effects::default());
             }
-            (EventPlan::ChangeElements, Some(part), Some(wish)) => (part, wish),
+            (EventPlan::ChangeElements, Some(part), Some(spec)) => (part, spec),
             _ => return self.rebuild(leaving),
         };
-        let (gates, mut effects) = self.gates(wish, false, Reach::Near)?;
+        let (gates, mut effects) = self.gates(spec, false, ScanScope::KnownChains)?;
         let given_back = part.give_back();
         let remembered = part.remember(self.store);
         match self.carry_out(&changes, &gates) {
             Ok(()) => {
                 let outcomes = [
-                    gates.by_program(self.deadline),
+                    gates.apply_iptables(self.deadline),
                     given_back,
                     remembered.and_then(|()| part.set()),
                 ];
-                effects.warn(gates.shorten(self.deadline).err());
+                effects.warn(gates.insert_shortcuts(self.deadline).err());
                 Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
                 Ok(effects)
             }
-            // Flushed, or of another making. If nft itself is at fault, rebuilding says so.
+            // The table was flushed or replaced. If nft itself fails, the rebuild reports it.
             Err(_) => self.rebuild(leaving),
         }
     }
 
-    /// Changes elements and those gates that nft puts in: by the kernel's own messages, or, where
-    /// there are such gates, by nft in one transaction.
+    /// Changes elements, and gates of nftables: by netlink messages, or, if such gates change, by nft in
+    /// one transaction.
     fn carry_out(&self, changes: &Changes, gates: &Gates) -> Result<()> {
         if !gates.need_nft() {
             return Ok(set_elements::change(&changes.elements(), self.deadline)?);
@@ -176,8 +175,8 @@ impl Session<'_> {
         }
     }
 
-    /// Everything anew, from the records of networks whose bridges are there. `leaving` are
-    /// networks that may still run, but are closed by this.
+    /// Rebuilds everything from the records of networks whose bridges exist. `leaving` are networks
+    /// that may still run, and that this run closes.
     pub(super) fn rebuild(&self, leaving: &[Record]) -> Result<Effects> {
         let active = status::active();
         if let Some(active) = &active {
@@ -189,19 +188,19 @@ impl Session<'_> {
         let usable = policy::without(self.config(), &unused);
         let mut records = self.renew_all(known, &usable)?;
         if !is_any_open(&records) {
-            self.tear_down(&[&records, leaving].concat())?;
+            self.remove_everything(&[&records, leaving].concat())?;
             self.store.finish()?;
             return Ok(Effects::default());
         }
-        let wish = Wish::of(self.config());
-        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(wish.mark);
-        let (gates, mut effects) = self.gates(wish, !same_mark, Reach::Everywhere)?;
-        let around = self.surroundings(&usable, &records)?;
-        self.note_enabled(&mut records, &around)?;
-        let host = around.host;
-        // What goes back goes while the table that is there restricts it still.
-        let given_back = settings::give_back(&around.plan);
-        let remembered = settings::remember(self.store, &around.plan);
+        let spec = GateSpec::of(self.config());
+        let same_mark = self.store.layout().and_then(|built| built.mark()) == Some(spec.mark);
+        let (gates, mut effects) = self.gates(spec, !same_mark, ScanScope::AllChains)?;
+        let host_state = self.host_state(&usable, &records)?;
+        self.note_enabled(&mut records, &host_state)?;
+        let host = host_state.host;
+        // Sysctls are restored while the present table still restricts forwarding.
+        let given_back = sysctls::give_back(&host_state.plan);
+        let remembered = sysctls::remember(self.store, &host_state.plan);
         let mut batch = Batch::default();
         let layout = table::Layout::of(&usable, &host);
         table::whole(&mut batch, &layout, &members(&records));
@@ -209,28 +208,28 @@ impl Session<'_> {
         nft::apply(&batch, self.deadline)?;
         self.store
             .set_layout(&Layout::of(self.config(), &unused, &host))?;
-        self.store.set_basis(&around.basis)?;
+        self.store.set_basis(&host_state.basis)?;
         if let Some(built) = table_fingerprint::fingerprint(self.deadline)? {
             self.store.set_built(&built)?;
         }
-        // Each goes without the others.
+        // Independent of each other: all are tried.
         let outcomes = [
             connections::end_disallowed(&usable, &records, self.deadline),
-            gates.by_program(self.deadline),
+            gates.apply_iptables(self.deadline),
             given_back,
-            remembered.and_then(|()| settings::set(&around.plan)),
+            remembered.and_then(|()| sysctls::set(&host_state.plan)),
         ];
-        effects.warn(gates.shorten(self.deadline).err());
-        effects.warn(around.warnings);
+        effects.warn(gates.insert_shortcuts(self.deadline).err());
+        effects.warn(host_state.warnings);
         Error::all(outcomes.into_iter().filter_map(Result::err).collect())?;
         self.store.finish()?;
         Ok(effects)
     }
 
-    /// Puts into the records which bridges forward because of virt-forward.
-    fn note_enabled(&self, records: &mut [Record], around: &Surroundings) -> Result<()> {
+    /// Records which bridges forward because of virt-forward.
+    fn note_enabled(&self, records: &mut [Record], host_state: &HostState) -> Result<()> {
         for record in records {
-            let enabled = around.enabled_of(record);
+            let enabled = host_state.enabled_of(record);
             if record.enabled != enabled
                 && let Some(bridge) = record.network.known_bridge()
             {
@@ -249,10 +248,9 @@ pub(super) struct FirewalldPeers {
     pub(super) effects: Effects,
 }
 
-/// What the gates of a table that is there are for. That of the table, not of the config: a
-/// network stops under a wrong one too.
-fn wish_of(built: &Layout) -> Option<Wish> {
-    Some(Wish {
+/// The gates of the table that was built. The configuration may be invalid when a network stops.
+fn spec_of_table(built: &Layout) -> Option<GateSpec> {
+    Some(GateSpec {
         mark: built.mark()?,
         extra: built.extra(),
     })

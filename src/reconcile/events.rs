@@ -20,18 +20,18 @@ use virt_forward_system::{
 use crate::{
     Outcome, Report, Result, config_conflicts,
     members::{is_less_of, member},
-    remove::Afterwards,
+    remove::RecordAfterClose,
     report::Effects,
     session::Session,
-    settings::Part,
+    sysctls::BridgeSysctls,
 };
 
 /// A run that took longer has used up much of [`virt_forward_system::state::STARTED_GRACE`].
 const SLOW_RUN: Duration = Duration::from_millis(250);
 
 impl Session<'_> {
-    /// A network is about to start: its bridge is known, and closed, before it exists. If it
-    /// exists already, libvirt refuses to start the network, and the bridge may be another's.
+    /// Handles `start`: records the network, closed, before its bridge exists. If the bridge exists
+    /// already, libvirt refuses to start the network, and the bridge may be another network's.
     pub fn starting(&self, network: Network) -> Result<Report<()>> {
         let bridge = network.known_bridge().filter(|bridge| !links::has(bridge));
         let Some(bridge) = bridge else {
@@ -42,7 +42,7 @@ impl Session<'_> {
             && !(known.access.is_none() && known.network.name == network.name)
         {
             // No hook was called when the last network with that bridge stopped.
-            effects.then(self.close(&[known], Afterwards::Forgotten)?);
+            effects.then(self.close(&[known], RecordAfterClose::Forgotten)?);
         }
         let is_pending = self.store.is_pending();
         self.store.begin()?;
@@ -62,7 +62,7 @@ impl Session<'_> {
         Ok(effects.report(()))
     }
 
-    /// A network has started, or its definition has changed.
+    /// Handles `started`: opens the network as the configuration says.
     pub fn started(&self, network: Network) -> Result<Report<Outcome>> {
         let Some(bridge) = network.known_bridge() else {
             return Ok(self.finish_interrupted()?.report(Outcome::NotRouted));
@@ -80,7 +80,7 @@ impl Session<'_> {
         let known = self.store.record(&bridge)?;
         let is_listed = status::has(&record.network.name, &bridge);
         let may_conflict = || {
-            // Closed at its `start`, it has not been held against the config before.
+            // A network that is starting was not compared with the configuration.
             let is_new = known
                 .as_ref()
                 .is_none_or(|known| known.state != NetworkState::Active);
@@ -99,7 +99,7 @@ impl Session<'_> {
             .as_ref()
             .is_none_or(|known| is_less_of(known, &record));
         let mut effects = self.change(part.filter(|_| is_more), &[], |changes| {
-            // First, so that no record of a network that starts is without.
+            // Before the record, so that the record of a starting network always has a marker.
             match is_listed {
                 Some(false) => self.store.doubt(&bridge)?,
                 _ => self.store.confirm(&bridge)?,
@@ -108,7 +108,7 @@ impl Session<'_> {
             changes.extend(member(&record));
             Ok(())
         })?;
-        // If everything was rebuilt, it may be open for less than it seemed at first.
+        // A rebuild compares all networks, and may have granted less.
         let record = self.store.record(&bridge)?.unwrap_or(record);
         self.store.finish()?;
         effects.then(self.set_firewalld_peers()?.effects);
@@ -122,7 +122,7 @@ impl Session<'_> {
         Ok(effects.report(Outcome::of_record(&record)))
     }
 
-    /// The definition of a network has changed. libvirt says so of those that are not active, too.
+    /// Handles `updated`. libvirt calls the hook for networks that are not active, too.
     pub fn updated(&self, network: Network) -> Result<Report<Outcome>> {
         let Some(bridge) = network.known_bridge() else {
             return Ok(self.finish_interrupted()?.report(Outcome::NotRouted));
@@ -137,18 +137,19 @@ impl Session<'_> {
         self.started(network)
     }
 
-    /// A network is about to start whose definition tells no bridge: nothing is outside until it
-    /// has ended.
+    /// Handles `start` of a network without a known bridge: nothing external is let in until it has
+    /// stopped.
     pub fn starting_unread(&self, name: &[u8], why: XmlError) -> Result<Report<Outcome>> {
         match status::of(name).flatten().is_some() {
-            // libvirt does not start what is active.
+            // libvirt does not start a network that is active.
             true => Ok(self.finish_interrupted()?.report(Outcome::NotActive)),
-            false => self.shut(name, why),
+            false => self.close_external(name, why),
         }
     }
 
-    /// A network runs or has changed whose definition tells no bridge. If libvirt or a
-    /// record tells it, the network is closed; if not, nothing is outside until it ends.
+    /// Handles `started` (`starts`) and `updated` of a network whose definition tells no bridge. If
+    /// libvirt's status file or a record has the bridge, the network is closed; if not, nothing external
+    /// is let in until it has stopped.
     pub fn unreadable(&self, name: &[u8], why: XmlError, starts: bool) -> Result<Report<Outcome>> {
         let of_status = status::of(name).flatten().and_then(|network| network.ok());
         let known = match of_status {
@@ -171,39 +172,41 @@ impl Session<'_> {
                 let fault = Some(why);
                 self.started(Network { fault, ..network })
             }
-            None if starts || status::of(name).flatten().is_some() => self.shut(name, why),
+            None if starts || status::of(name).flatten().is_some() => {
+                self.close_external(name, why)
+            }
             None => Ok(self.finish_interrupted()?.report(Outcome::NotActive)),
         }
     }
 
-    /// The network of that name has stopped. Its bridge tells which record is its: what libvirt
-    /// hands to the hook is still the live definition. Without a bridge the name alone has to do.
+    /// Handles `stopped`: closes the network. The record is found by the bridge, as libvirt passes the
+    /// live definition to the hook, and without a bridge by the name alone.
     pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Report<Outcome>> {
-        let is_anew = self.forget_unread(name)?;
-        let is_its = |record: &Record| record.network.name.as_bytes() == name;
+        let was_unreadable = self.forget_unread(name)?;
+        let has_name = |record: &Record| record.network.name.as_bytes() == name;
         let records: Vec<_> = match bridge {
             // Another network may have the bridge now.
             Some(bridge) => self
                 .store
                 .record(bridge)?
                 .into_iter()
-                .filter(is_its)
+                .filter(has_name)
                 .collect(),
-            None => self.store.records()?.into_iter().filter(is_its).collect(),
+            None => self.store.records()?.into_iter().filter(has_name).collect(),
         };
         if !records.is_empty() {
-            let effects = self.close(&records, Afterwards::Forgotten)?;
+            let effects = self.close(&records, RecordAfterClose::Forgotten)?;
             return Ok(effects.report(Outcome::Closed));
         }
-        let effects = match is_anew {
+        let effects = match was_unreadable {
             true => self.rebuild(&[])?,
             false => self.finish_interrupted()?,
         };
         Ok(effects.report(Outcome::AlreadyClosed))
     }
 
-    /// A network has started under a config that is wrong. It is closed, and known: what the
-    /// table lets out to a subnet or in from one is not meant for it.
+    /// Handles `started` under an invalid configuration: records the network, closed, so that it does
+    /// not count as external.
     pub fn note(&self, network: Network) -> Result<Report<()>> {
         let mut effects = Effects::default();
         let Some(bridge) = network.known_bridge() else {
@@ -222,15 +225,15 @@ impl Session<'_> {
                     return Ok(effects.report(()));
                 }
                 if !known.access.is_none() {
-                    effects.then(self.close(&[known], Afterwards::Forgotten)?);
+                    effects.then(self.close(&[known], RecordAfterClose::Forgotten)?);
                 }
             }
             // No hook was called when the last network with that bridge stopped.
-            Some(known) => effects.then(self.close(&[known], Afterwards::Forgotten)?),
+            Some(known) => effects.then(self.close(&[known], RecordAfterClose::Forgotten)?),
             None => {}
         }
         let record = Record::closed(network, NetworkState::Active);
-        effects.then(self.change(Some(Part::default()), &[], |changes| {
+        effects.then(self.change(Some(BridgeSysctls::default()), &[], |changes| {
             self.store.doubt(&bridge)?;
             self.store.put(&bridge, &record)?;
             changes.extend(member(&record));

@@ -1,11 +1,11 @@
-//! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
+//! The desired and the observed state, for `--dry-run` and `status`. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ConfigConflict, Result, Warning, config_conflicts, firewalld,
-    gates::{Reach, Wish, look},
-    host::{Surroundings, surroundings},
+    gates::{GateSpec, ScanScope, scan},
+    host::{HostState, host_state},
     members::{is_any_open, members},
     remove::is_admin_closed,
     session::conflicts,
@@ -30,64 +30,64 @@ use virt_forward_system::{
     sysctl,
 };
 
-/// What is wanted for some networks.
+/// The desired state for some networks, with the observations that it depends on.
 #[derive(Debug)]
 pub struct Preview {
-    /// Each with what the config opens it for.
+    /// The networks, each with its access.
     pub records: Vec<Record>,
-    /// The config without what must not be used: what records, table and verdicts are made from.
+    /// The configuration without conflicts, from which records, table and verdicts follow.
     pub usable: Config,
-    /// nft's text of our table; nothing where no network is open.
+    /// The desired table in nft's syntax; none if no network is open.
     pub table: Option<String>,
-    /// What the table has to know of the host.
+    /// The host that the table depends on.
     pub host: Host,
-    /// What the table that is there knows of the host is out of date.
+    /// The host has changed since the present table was built.
     pub is_host_changed: bool,
     /// Docker's rules about packets to containers' own addresses.
     pub direct_access: Vec<direct::Rule>,
-    /// The firewalls of this host: gates that are wanted, and what stands in the way.
+    /// The firewalls of this host, with gates and blocking chains.
     pub survey: Survey,
     /// A part of the observed state that could not be read.
     pub trouble: Option<Warning>,
-    /// libvirt's own rules are gone, though it has networks that need them.
+    /// libvirt has networks that need rules of its own, and those rules are gone.
     pub is_libvirt_flushed: bool,
-    /// Bridges that firewalld refuses, or may.
+    /// Bridges that firewalld has in no zone of libvirt's.
     pub outsiders: Vec<Outsider>,
-    /// firewalld keeps peers out.
+    /// firewalld's policy object lacks the rules for peers.
     pub is_firewalld_closed: bool,
-    /// What the config and the networks do not agree in.
+    /// The conflicts between the configuration and the networks.
     pub misfits: Vec<ConfigConflict>,
-    /// Every setting that is wanted, and what it is now.
+    /// The desired sysctls with their observed values.
     pub settings: Vec<SettingSeen>,
 }
 
-/// A setting that open networks need.
+/// A sysctl that open networks need.
 #[derive(Clone, Debug)]
 pub struct SettingSeen {
-    /// Which, and what it should be.
+    /// The sysctl and its desired value.
     pub wanted: Setting,
-    /// What it is; nothing where the bridge is gone.
+    /// Its observed value; none if its interface does not exist.
     pub value: Option<String>,
 }
 
 impl SettingSeen {
-    /// Whether it is as it should be.
+    /// Whether it has the desired value.
     pub fn is_right(&self) -> bool {
         self.value.as_ref() == Some(&self.wanted.value)
     }
 }
 
-/// What is there, beside what is wanted.
+/// The desired state beside the observed table.
 #[derive(Debug)]
 pub struct Inspection {
-    /// What is wanted.
+    /// The desired state.
     pub wanted: Preview,
-    /// nft's text of our table as it is.
+    /// The observed table in nft's syntax.
     pub table: Option<String>,
 }
 
 impl Inspection {
-    /// Whether our table is what it should be, to the letter.
+    /// Whether the observed table is the desired one.
     pub fn is_table_right(&self) -> bool {
         match (&self.table, &self.wanted.table) {
             (Some(seen), Some(wanted)) => table::same(seen, wanted) && !self.wanted.is_host_changed,
@@ -96,7 +96,7 @@ impl Inspection {
         }
     }
 
-    /// Whether everything is.
+    /// Whether there is no drift at all.
     pub fn is_all_right(&self) -> bool {
         let open = self.wanted.table.is_some();
         let survey = &self.wanted.survey;
@@ -119,9 +119,9 @@ impl Inspection {
     }
 }
 
-/// What `config` wants for the networks that are active; nothing for those of them that `is_closed`
-/// names. `built` is the host that a table was built for, which is to be compared; without it the
-/// table is that of the host as it is.
+/// The desired state for active networks under `config`. `is_closed` selects networks that the
+/// administrator closed. `built` is the host that the present table was built for, to be compared with
+/// the host as it is; without it the desired table is for the host as it is.
 pub fn preview(
     config: &Config,
     active: Active,
@@ -162,13 +162,13 @@ pub fn preview(
             .filter_map(|record| record.network.known_bridge());
         bridges.any(|bridge| bridge.as_str() == name)
     };
-    let around = surroundings(&store, config, &present, is_bridge, deadline)?;
-    // What is there is held against what it was built for: what has changed of the host since is
-    // another finding.
+    let state = host_state(&store, config, &present, is_bridge, deadline)?;
+    // The present table is compared with the one for the host that it was built for: changes of the
+    // host since then are a finding of their own.
     let is_forwarding_changed = match &built {
-        Some(_) => has_other_enabled(&store, &mut present, &around)?,
+        Some(_) => has_other_enabled(&store, &mut present, &state)?,
         None => {
-            let enable = |one: &mut Record| one.enabled = around.enabled_of(one);
+            let enable = |one: &mut Record| one.enabled = state.enabled_of(one);
             present.iter_mut().for_each(enable);
             false
         }
@@ -178,35 +178,35 @@ pub fn preview(
         false => None,
         true => {
             let mut batch = Batch::default();
-            let layout = table::Layout::of(config, built.as_ref().unwrap_or(&around.host));
+            let layout = table::Layout::of(config, built.as_ref().unwrap_or(&state.host));
             table::whole(&mut batch, &layout, &members);
             dry_run::listed(&batch, TABLE, deadline)?
         }
     };
-    let settings = around.wanted.into_iter();
+    let settings = state.wanted.into_iter();
     let settings = settings.map(|wanted| {
         let value = sysctl::Kernel.value(&wanted.key)?;
         Ok(SettingSeen { wanted, value })
     });
     let settings = settings.collect::<Result<Vec<_>>>()?;
-    // Settings that are not as wanted change what the host is: one finding, not two.
+    // A sysctl without its desired value changes the host, too: that is one finding, not two.
     let is_host_changed = settings.iter().all(SettingSeen::is_right)
-        && (is_forwarding_changed || built.is_some_and(|built| built != around.host));
-    let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
+        && (is_forwarding_changed || built.is_some_and(|built| built != state.host));
+    let seen = scan(&GateSpec::of(config), ScanScope::AllChains, deadline)?;
     let survey = seen.survey;
     Ok(Preview {
         table,
-        host: around.host,
+        host: state.host,
         is_host_changed,
-        direct_access: around.direct_access,
+        direct_access: state.direct_access,
         is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
         survey,
         trouble: seen
-            .trouble
+            .failure
             .map(Warning::from)
-            .or_else(|| around.warnings.into_iter().next()),
-        // A firewalld that does not answer is no reason to show nothing.
-        outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
+            .or_else(|| state.warnings.into_iter().next()),
+        // A firewalld that does not reply hides nothing else.
+        outsiders: firewalld::unzoned_bridges(&present, deadline).unwrap_or_default(),
         is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
         misfits,
         settings,
@@ -215,27 +215,27 @@ pub fn preview(
     })
 }
 
-/// Takes which bridges forward because of virt-forward from the records; whether they do not say
-/// what is so now.
-fn has_other_enabled(store: &Store, present: &mut [Record], around: &Surroundings) -> Result<bool> {
+/// Copies from the records which bridges forward because of virt-forward; returns whether that differs
+/// from the host as it is.
+fn has_other_enabled(store: &Store, present: &mut [Record], state: &HostState) -> Result<bool> {
     let mut is_other = false;
     for record in present {
         if let Some(bridge) = record.network.known_bridge() {
             let known = store.record(&bridge)?;
             record.enabled = known.map(|known| known.enabled).unwrap_or_default();
-            is_other |= record.enabled != around.enabled_of(record);
+            is_other |= record.enabled != state.enabled_of(record);
         }
     }
     Ok(is_other)
 }
 
-/// A network without its bridge is nothing to be opened.
+/// Whether the bridge of the network exists.
 fn is_present(record: &Record) -> bool {
     let bridge = record.network.known_bridge();
     bridge.is_some_and(|bridge| links::has(&bridge))
 }
 
-/// Networks whose bridge is not known, as libvirt tells now and as events told before.
+/// Networks whose bridge is not known, according to libvirt's status files and to earlier events.
 fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<ConfigConflict>> {
     let known = store.unread()?.into_iter();
     let mut all: BTreeMap<_, _> = known.map(|one| (one.name.clone(), one)).collect();
@@ -246,8 +246,8 @@ fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<ConfigC
     Ok(all.into_values().map(ConfigConflict::from).collect())
 }
 
-/// Networks that are known and closed, beside these: they start just now, or libvirt does not have
-/// them active, or their bridges have gone since.
+/// Recorded networks beside these that are closed: they are starting, or libvirt does not have them
+/// active, or their bridges do not exist any more.
 fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
     let bridges = records.iter().map(|record| record.network.known_bridge());
     let bridges: BTreeSet<_> = bridges.collect();
@@ -265,14 +265,14 @@ fn left_behind(record: &Record) -> Option<ConfigConflict> {
     Some(ConfigConflict::NotActive { network, bridge })
 }
 
-/// What is there, for the networks that are active.
+/// Inspects the host for the networks that are active.
 pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<Inspection> {
     let store = Store::at(paths::STATE);
     Ok(Inspection {
         wanted: preview(
             config,
             active,
-            // To show it as open where that cannot be read changes nothing.
+            // If the record cannot be read, the network is shown as the configuration has it.
             |network| is_admin_closed(&store, network).unwrap_or_default(),
             store.layout().map(|built| built.host()),
             deadline,
@@ -281,8 +281,8 @@ pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<In
     })
 }
 
-/// Whether there are networks that libvirt makes rules for, and no rules of libvirt's. libvirt
-/// makes those of a network that starts after its `start` hook.
+/// Whether libvirt has networks that need rules of its own, and those rules are missing. libvirt creates
+/// the rules of a network after its `start` hook.
 pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
     let mut with_rules = records
         .iter()

@@ -25,7 +25,7 @@ mod remove;
 mod repair;
 mod report;
 mod session;
-mod settings;
+mod sysctls;
 mod unreadable;
 mod zones;
 

@@ -15,27 +15,27 @@ use virt_forward_system::{
 
 use crate::{Drift, Result, session::Session};
 
-/// What is seen of a network that has a record.
+/// The observed state of a recorded network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Its bridge is not there.
+    /// Its bridge does not exist.
     NoBridge,
     /// libvirt has it active.
     Active,
-    /// Its bridge is there, and libvirt does not have it active.
+    /// Its bridge exists, and libvirt does not have it active.
     Inactive,
-    /// Its bridge is there, and libvirt keeps no status files.
+    /// Its bridge exists, and no status file says whether libvirt has it active.
     NoStatus,
 }
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It stays as it is, and in doubt if it was.
+    /// It stays as it is, confirmed or not.
     Kept,
-    /// It is forgotten.
+    /// It is removed.
     Forgotten,
-    /// It stays in place with that state, beyond doubt where libvirt has it active.
+    /// It gets that state, and is confirmed if libvirt has the network active.
     Becomes(NetworkState),
 }
 
@@ -77,14 +77,14 @@ fn fate(state: NetworkState, seen: Seen, age: Option<Duration>) -> Fate {
 }
 
 impl Session<'_> {
-    /// Whether the kernel has deleted the bridge of a network that libvirt is ending. The `stopped`
-    /// hook is still to come.
+    /// Whether the bridge of a network that libvirt is stopping has been deleted. The `stopped` hook
+    /// follows.
     pub(super) fn is_ending(&self, bridge: &KernelName) -> bool {
         self.stopping.contains(bridge.as_str()) && !links::has(bridge)
     }
 
-    /// Compares the records of networks in doubt, except the one that the run is about, with what
-    /// libvirt has active. Every drift that it returns leaves the run pending, so that a rebuild follows.
+    /// Compares the records of unconfirmed networks, except the one that the event is about, with what
+    /// libvirt has active. The run is pending then if there is any drift, so that a rebuild follows.
     pub(super) fn unconfirmed_drift(&self, event: Option<&str>) -> Result<Vec<Drift>> {
         let mut drift = Vec::new();
         for marker in self.store.unconfirmed()? {
@@ -115,8 +115,8 @@ impl Session<'_> {
         Ok(drift)
     }
 
-    /// The records, each as it is written and as it has to stand by what libvirt has active. Those
-    /// of networks whose bridges are gone are forgotten.
+    /// All records, each as it is stored and with the state that follows from what libvirt has active.
+    /// Removes the records of networks without a bridge.
     pub(super) fn current(&self, active: Option<&Active>) -> Result<Vec<(Record, Record)>> {
         let mut records = Vec::new();
         for written in self.store.sound_records()? {
@@ -146,7 +146,7 @@ impl Session<'_> {
         Ok(records)
     }
 
-    /// Makes the records what `usable` would have them now.
+    /// Renews the records under `usable`.
     pub(super) fn renew_all(
         &self,
         current: Vec<(Record, Record)>,
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libvirt_does_not_have_active_is_closed_once_its_start_must_be_over() {
+    fn a_network_that_libvirt_does_not_have_active_is_closed_after_a_grace_period() {
         let (young, old) = (Some(Duration::ZERO), Some(STARTED_GRACE));
         let oldest = Some(START_GRACE);
         let (active, inactive) = (NetworkState::Active, NetworkState::Inactive);

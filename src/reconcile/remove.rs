@@ -1,5 +1,5 @@
-//! Networks that are closed: that have stopped, that the administrator closed by hand, that are not
-//! to be opened. What runs and is closed stays known: its guests are not outside.
+//! Closing of networks that have stopped or that the administrator closes, and removal of everything.
+//! A closed network that runs stays recorded, so that its guests do not count as external.
 
 use std::collections::BTreeSet;
 
@@ -13,24 +13,24 @@ use virt_forward_system::{
 
 use crate::{
     Error, Report, Result, connections, firewalld,
-    gates::{Gates, Reach, Wish},
+    gates::{GateSpec, Gates, ScanScope},
     members::{member, members},
     report::Effects,
     session::Session,
-    settings,
+    sysctls,
 };
 
-/// What is known of a network that is closed.
+/// The record of a network after it was closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    /// Nothing: it has stopped.
+pub(super) enum RecordAfterClose {
+    /// None: the network has stopped.
     Forgotten,
-    /// That the administrator closed it.
+    /// The administrator closed it.
     AdminClosed,
 }
 
 impl Session<'_> {
-    /// Closes the networks of these names; the names that are not known.
+    /// Closes the networks of these names. The outcome is the names without a record.
     pub fn remove(&self, names: &[String]) -> Result<Report<Vec<String>>> {
         let known = self.store.records()?;
         let is_meant = |record: &Record| names.contains(&record.network.name);
@@ -41,17 +41,17 @@ impl Session<'_> {
             .collect();
         let effects = match meant.is_empty() {
             true => Effects::default(),
-            false => self.close(&meant, Afterwards::AdminClosed)?,
+            false => self.close(&meant, RecordAfterClose::AdminClosed)?,
         };
         let unknown = names.iter().filter(|name| !found.contains(*name));
         Ok(effects.report(unknown.cloned().collect()))
     }
 
-    /// Takes everything of ours out of the kernel and off the disk, known or not.
+    /// Removes everything from the kernel and the state folder, recorded or not.
     pub fn remove_all(&self) -> Result<()> {
         self.store.begin()?;
-        // What cannot be read is no reason to keep anything.
-        self.tear_down(&self.store.records().unwrap_or_default())?;
+        // Records that cannot be read do not prevent the removal.
+        self.remove_everything(&self.store.records().unwrap_or_default())?;
         Ok(self.store.destroy()?)
     }
 
@@ -75,11 +75,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Some networks less; what their bridges' settings were comes back, where the bridges
-    /// are still there.
-    pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<Effects> {
-        // One of them may have been what kept a peer out, or networks out of a rule; or may have
-        // needed a setting that the table knows of.
+    /// Closes networks, and restores the sysctls of those bridges that still exist.
+    pub(super) fn close(
+        &self,
+        records: &[Record],
+        afterwards: RecordAfterClose,
+    ) -> Result<Effects> {
+        // A peer or a rule may be in use without these networks that conflicted with them, and a sysctl
+        // that the table depends on may be restored. Both need a rebuild.
         let unused = self.unused();
         let mut networks = records.iter().map(|record| &record.network);
         let part = match networks.any(|network| unused.concern(network)) {
@@ -95,8 +98,8 @@ impl Session<'_> {
                     changes.remove(member);
                 }
                 match afterwards {
-                    Afterwards::Forgotten => self.store.forget(&bridge)?,
-                    Afterwards::AdminClosed => {
+                    RecordAfterClose::Forgotten => self.store.forget(&bridge)?,
+                    RecordAfterClose::AdminClosed => {
                         let state = match record.state {
                             // Its `started` hook opens it.
                             NetworkState::Starting => NetworkState::Starting,
@@ -116,38 +119,42 @@ impl Session<'_> {
         Ok(effects)
     }
 
-    /// Ends the connections of networks that are closed now. Their packets are dropped already.
+    /// Deletes the connections of networks that are closed now. Their packets are dropped already.
     fn end_connections_of(&self, records: &[Record]) -> Result<()> {
         let open = records.iter().filter(|record| !record.access.is_none());
         let networks: Vec<_> = open.map(|record| &record.network).collect();
         connections::end_of(&networks, self.deadline)
     }
 
-    /// The gates, then the table, then the settings; each as far as it goes. `records` are
-    /// networks that may still run, closed.
-    pub(super) fn tear_down(&self, records: &[Record]) -> Result<()> {
+    /// Removes the gates, then the table, then the changes of sysctls; a failure stops none of the
+    /// others. `records` are networks that may still run, closed.
+    pub(super) fn remove_everything(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = Gates::to_close(Wish::of(self.config()), Reach::Everywhere, self.deadline);
+        let gates = Gates::to_close(
+            GateSpec::of(self.config()),
+            ScanScope::AllChains,
+            self.deadline,
+        );
         let mut batch = Batch::default();
         match gates {
             Ok(mut gates) => {
-                errors.extend(gates.take_trouble());
-                errors.extend(gates.by_program(self.deadline).err());
+                errors.extend(gates.take_failure());
+                errors.extend(gates.apply_iptables(self.deadline).err());
                 gates.in_batch(&mut batch);
             }
             Err(error) => errors.push(error),
         }
-        // While the table still drops forged peers, which the rules of firewalld let in.
+        // Before the table, which drops forged peers that the rules of firewalld accept.
         errors.extend(firewalld::clear(self.store, self.deadline).err());
-        // The last table. Without one, libvirt would accept the rest of the connections that were
-        // open until the kernel has forgotten them, and what was switched on would let others pass
-        // until the settings are back.
+        // A table that drops everything. Without it, libvirt would accept packets of open connections
+        // until conntrack entries are deleted, and other packets would be forwarded until sysctls are
+        // restored.
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
         table::closing(&mut batch, &host, &members(records));
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));
         errors.extend(connections::end_all(self.deadline).err());
-        errors.extend(settings::restore_all(self.store, records).err());
+        errors.extend(sysctls::restore_all(self.store, records).err());
         let mut batch = Batch::default();
         table::none(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));

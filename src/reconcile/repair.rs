@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use crate::{
     Drift, Outcome, Result, Warning,
     drift::{self, BridgeForwarding, Tolerance},
-    gates::{Gates, Reach, Wish},
-    host::Surroundings,
+    gates::{GateSpec, Gates, ScanScope},
+    host::HostState,
     inspect::is_libvirt_flushed,
     leftovers::leftovers,
     members::members,
     network_state::{Seen, network_drift},
     plan::{RepairStep, plan_repair},
     session::Session,
-    settings,
+    sysctls,
 };
 use virt_forward_policy::{self as policy, network::Network};
 use virt_forward_ruleset::{
@@ -83,7 +83,7 @@ impl Session<'_> {
             Vec::new()
         };
         if !stale.is_empty() {
-            self.tear_down(&records)?;
+            self.remove_everything(&records)?;
         }
         let is_idle = records.is_empty() && self.store.unread()?.is_empty();
         if is_idle && self.store.layout().is_none() && drift.is_empty() {
@@ -101,21 +101,22 @@ impl Session<'_> {
         if drift.is_empty() && is_open {
             drift.extend(self.table_drift(&records)?);
         }
-        let mut around = if is_open {
-            Some(self.surroundings(&self.usable(), &records)?)
+        let mut host_state = if is_open {
+            Some(self.host_state(&self.usable(), &records)?)
         } else {
             None
         };
-        if let Some(around) = &mut around {
-            report.warnings.append(&mut around.warnings);
+        if let Some(host_state) = &mut host_state {
+            report.warnings.append(&mut host_state.warnings);
             if drift.is_empty() {
-                drift.extend(self.host_drift(around, &records));
+                drift.extend(self.host_drift(host_state, &records));
             }
         }
-        let (gates, effects) = self.gates(Wish::of(self.config()), false, Reach::Near)?;
+        let (gates, effects) =
+            self.gates(GateSpec::of(self.config()), false, ScanScope::KnownChains)?;
         let of_gates = effects.warnings;
         report.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
-        self.repair_all(&mut report, drift, &gates, &records, around.as_ref())?;
+        self.repair_all(&mut report, drift, &gates, &records, host_state.as_ref())?;
         self.renew_outcomes(&mut report.started)?;
         if !was_built {
             // A table that was never built is no drift.
@@ -135,7 +136,7 @@ impl Session<'_> {
         drift: Vec<Drift>,
         gates: &Gates,
         records: &[Record],
-        around: Option<&Surroundings>,
+        host_state: Option<&HostState>,
     ) -> Result<()> {
         report.repaired = drift;
         let is_any_open = self.store.is_any_open()?;
@@ -145,10 +146,10 @@ impl Session<'_> {
                 .map(|chain| Drift::GateMissing { chain });
             report.repaired.extend(missing);
         }
-        if let Some(around) = around {
-            report.repaired.extend(settings::drift(&around.plan)?);
-            report.polled_sysctl = around.untold().cloned();
-            report.forwards_ipv6 = around.host.enabled_all_ipv6;
+        if let Some(host_state) = host_state {
+            report.repaired.extend(sysctls::drift(&host_state.plan)?);
+            report.polled_sysctl = host_state.untold().cloned();
+            report.forwards_ipv6 = host_state.host.enabled_all_ipv6;
         }
         let has_new_networks = !report.started.is_empty();
         for step in plan_repair(&report.repaired, has_new_networks, is_any_open) {
@@ -158,10 +159,10 @@ impl Session<'_> {
                     report.warnings.extend(self.rebuild(&[])?.warnings);
                 }
                 RepairStep::RepairGatesAndSysctls => {
-                    self.repair_gates_and_sysctls(gates, around)?
+                    self.repair_gates_and_sysctls(gates, host_state)?
                 }
                 RepairStep::InsertShortcuts => {
-                    let failed = gates.shorten(self.deadline).err();
+                    let failed = gates.insert_shortcuts(self.deadline).err();
                     report.warnings.extend(failed.map(Warning::from));
                 }
             }
@@ -182,7 +183,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A network that is not known as it is now.
+    /// Records a network that has no record, or another one.
     fn take_in(&self, network: Network) -> Result<Option<(String, Outcome)>> {
         let Some(bridge) = network.known_bridge() else {
             return Ok(None);
@@ -199,7 +200,7 @@ impl Session<'_> {
         if !links::has_bridge(&bridge) || known.as_ref() == Some(&record) {
             return Ok(None);
         }
-        // libvirt may have ended it meanwhile.
+        // libvirt may have stopped it meanwhile.
         if status::has(&record.network.name, &bridge) == Some(false) {
             return Ok(None);
         }
@@ -212,8 +213,8 @@ impl Session<'_> {
         )))
     }
 
-    /// What was done in the end with networks that were taken in: once all of them were looked at
-    /// together, one may be open for less than it seemed.
+    /// Updates the outcomes of new networks after the rebuild, which compares all networks and may grant
+    /// less.
     fn renew_outcomes(&self, started: &mut [(String, Outcome)]) -> Result<()> {
         if started.is_empty() {
             return Ok(());
@@ -276,7 +277,7 @@ impl Session<'_> {
         Ok(drift)
     }
 
-    fn host_drift(&self, around: &Surroundings, records: &[Record]) -> Vec<Drift> {
+    fn host_drift(&self, host_state: &HostState, records: &[Record]) -> Vec<Drift> {
         let built = self.store.layout();
         let built = built.map(|built| built.host()).unwrap_or_default();
         let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
@@ -289,10 +290,10 @@ impl Session<'_> {
             .iter()
             .map(|record| BridgeForwarding {
                 recorded: record.enabled.clone(),
-                observed: around.enabled_of(record),
+                observed: host_state.enabled_of(record),
             })
             .collect();
-        drift::host_drift(&built, &around.host, &forwarding, tolerance)
+        drift::host_drift(&built, &host_state.host, &forwarding, tolerance)
     }
 
     /// The drift of our table and its sets.
@@ -316,14 +317,20 @@ impl Session<'_> {
     }
 
     /// Repairs gates and sysctls, and leaves the table as it is.
-    fn repair_gates_and_sysctls(&self, gates: &Gates, around: Option<&Surroundings>) -> Result<()> {
+    fn repair_gates_and_sysctls(
+        &self,
+        gates: &Gates,
+        host_state: Option<&HostState>,
+    ) -> Result<()> {
         let mut batch = Batch::default();
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
-        gates.by_program(self.deadline)?;
-        let Some(around) = around else { return Ok(()) };
-        settings::give_back(&around.plan)?;
-        settings::remember(self.store, &around.plan)?;
-        settings::set(&around.plan)
+        gates.apply_iptables(self.deadline)?;
+        let Some(host_state) = host_state else {
+            return Ok(());
+        };
+        sysctls::give_back(&host_state.plan)?;
+        sysctls::remember(self.store, &host_state.plan)?;
+        sysctls::set(&host_state.plan)
     }
 }

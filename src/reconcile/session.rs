@@ -14,7 +14,7 @@ use virt_forward_system::{
 
 use crate::{
     ConfigConflict, Drift, Error, Result, config_conflicts,
-    gates::{Gates, Reach, Wish},
+    gates::{GateSpec, Gates, ScanScope},
     report::Effects,
 };
 
@@ -168,12 +168,12 @@ impl<'a> Session<'a> {
     /// gates for another mark have to be replaced.
     pub(crate) fn gates(
         &self,
-        wish: Wish,
+        spec: GateSpec,
         replaces: bool,
-        reach: Reach,
+        reach: ScanScope,
     ) -> Result<(Gates, Effects)> {
-        let mut gates = Gates::to_open(wish, replaces, reach, self.deadline)?;
-        let failure = gates.take_trouble();
+        let mut gates = Gates::to_open(spec, replaces, reach, self.deadline)?;
+        let failure = gates.take_failure();
         let effects = Effects::of_survey(gates.survey(), failure);
         Ok((gates, effects))
     }

@@ -21,8 +21,8 @@ impl From<Unread> for ConfigConflict {
 }
 
 impl Session<'_> {
-    /// Notes a network whose bridge is not known.
-    pub(super) fn shut(&self, name: &[u8], why: XmlError) -> Result<Report<Outcome>> {
+    /// Records a network whose bridge is not known.
+    pub(super) fn close_external(&self, name: &[u8], why: XmlError) -> Result<Report<Outcome>> {
         self.add_unread(name, why.clone())?;
         let effects = match self.is_built_for_other_config() {
             true => self.rebuild(&[])?,
@@ -31,7 +31,7 @@ impl Session<'_> {
         Ok(effects.report(Outcome::UnknownBridge(why)))
     }
 
-    /// Takes note of all active networks whose bridge is not known.
+    /// Records all active networks whose bridge is not known.
     pub(super) fn merge_unread(&self, active: &Active) -> Result<()> {
         for (name, why) in &active.unread {
             self.add_unread(name, why.clone())?;
@@ -39,7 +39,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Whether not all networks of these names are noted.
+    /// Whether some network of these names is not recorded.
     pub(super) fn lacks_unread(&self, names: &BTreeSet<Vec<u8>>) -> Result<bool> {
         let known = self.store.unread()?;
         Ok(names
@@ -57,7 +57,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Whether a network of that name was one of them.
+    /// Removes the network of that name; returns whether it was recorded.
     pub(super) fn forget_unread(&self, name: &[u8]) -> Result<bool> {
         let unread = self.store.unread()?;
         let left: Vec<_> = unread
@@ -74,7 +74,7 @@ impl Session<'_> {
         Ok(is_one)
     }
 
-    /// Forgets those of them that libvirt does not have active, or that can be read now. Whether
+    /// Removes networks that libvirt does not have active, or that can be read now; returns whether
     /// there were any.
     pub(super) fn drop_unread(&self, unread: Vec<Unread>) -> Result<bool> {
         let is_unread = |one: &Unread| match status::of(&one.name) {

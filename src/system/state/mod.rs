@@ -1,20 +1,19 @@
-//! /run/virt-forward: what we know of the running host.
+//! /run/virt-forward: the state of the running host.
 //!
 //! ```text
 //!  lock            held by every run that changes anything
-//!  pending         there while a run is under way; if found, that run did not end well
+//!  pending         exists while a run changes anything; if it is found, that run was interrupted
 //!  layout.json     the config that the table was built for
-//!  built           the kernel's numbers for what was built then
-//!  firewalld.json  rules that firewalld's policy object has for us
-//!  open/BRIDGE.json, closed/BRIDGE.json    a network each, with its access
+//!  built           the kernel's handles of what was built then
+//!  firewalld.json  the rules that were set in firewalld's policy object
+//!  open/BRIDGE.json, closed/BRIDGE.json    one network each, with its access
 //!  unconfirmed/BRIDGE.json, unread.json    see [`waiting`]
 //!  settings/INTERFACE.json, basis.json     see [`settings`]
 //! ```
 //!
-//! One file a network, so that an event costs the same with 3 of them and with 1000. By
-//! bridge, not by network: a bridge's name is checked to be a file name, and two networks
-//! never share one; if a stop was missed, the next network with that bridge replaces what
-//! the last one left.
+//! There is one file for each network, so that the cost of an event does not depend on their number.
+//! Files are named by bridge and not by network: a bridge's name is valid as a file name, and no two
+//! networks share one. If a stop was missed, the next network with that bridge replaces the record.
 
 mod lock;
 mod record;
@@ -57,7 +56,7 @@ use virt_forward_ruleset::table::Host;
 
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
-/// The bytes of names that are asked for at a time: enough for some fifty.
+/// The size of the buffer for file names: enough for some fifty.
 const NAMES: usize = 2048;
 /// `S_IWGRP`, `S_IWOTH`
 const OTHERS_WRITE: u32 = 0o022;
@@ -67,12 +66,12 @@ const LAYOUT: &str = "layout.json";
 const BUILT: &str = "built";
 const FIREWALLD: &str = "firewalld.json";
 
-/// What firewalld was told.
+/// The rules that were set in firewalld's policy object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewalldRules {
-    /// The kernel's number for the table that it had then.
+    /// The kernel's handle of firewalld's table at that time.
     pub table: u64,
-    /// Its rich rules.
+    /// The rich rules.
     pub rules: Vec<String>,
 }
 
@@ -83,22 +82,22 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folder at `dir`, which need not be there yet.
+    /// The folder at `dir`, which need not exist yet.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// The folder itself.
+    /// The path of the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Whether there is one.
+    /// Whether the folder exists.
     pub fn is_there(&self) -> bool {
         self.dir.exists()
     }
 
-    /// Makes the folder, with all that is in it from the start. Whoever holds its lock may.
+    /// Creates the folder and its subfolders. The caller holds the lock.
     pub fn create(&self) -> Result<()> {
         make(self.dir.clone())?;
         make(self.dir.join(OPEN))?;
@@ -107,44 +106,44 @@ impl Store {
         self.create_settings()
     }
 
-    /// Says that a run begins to change things.
+    /// Marks the beginning of a run's changes.
     pub fn begin(&self) -> Result<()> {
         self.write(PENDING, "")
     }
 
-    /// Says that all is as the records say.
+    /// Marks the end of a run's changes.
     pub fn finish(&self) -> Result<()> {
         self.delete(PENDING)
     }
 
-    /// Whether a run was cut short, or failed.
+    /// Whether a run was interrupted, or failed.
     pub fn is_pending(&self) -> bool {
         self.dir.join(PENDING).exists()
     }
 
-    /// The config that the table was built for; nothing where there is no table.
+    /// The configuration and the host that the table was built for; none without a table.
     pub fn layout(&self) -> Option<Layout> {
         let text = fs::read_to_string(self.dir.join(LAYOUT));
         text.ok().map(Layout::from)
     }
 
-    /// Remembers the config that the table is built for.
+    /// Stores the configuration and the host that the table is built for.
     pub fn set_layout(&self, layout: &Layout) -> Result<()> {
         self.write(LAYOUT, &layout.0)
     }
 
-    /// What the kernel calls the chains and rules of the table.
+    /// The fingerprint of the table that was built.
     pub fn built(&self) -> Option<String> {
         fs::read_to_string(self.dir.join(BUILT)).ok()
     }
 
-    /// Remembers it.
+    /// Stores the fingerprint.
     pub fn set_built(&self, built: &str) -> Result<()> {
         self.write(BUILT, built)
     }
 
-    /// The network with that bridge. A file that makes no sense is as none: what it said is
-    /// lost, and the next network with that bridge replaces it.
+    /// The network with that bridge. An invalid file counts as none: the next network with that bridge
+    /// replaces it.
     pub fn record(&self, bridge: &KernelName) -> Result<Option<Record>> {
         match self.read(&file(OPEN, bridge))? {
             None => self.read(&file(CLOSED, bridge)),
@@ -152,7 +151,7 @@ impl Store {
         }
     }
 
-    /// All networks, by bridge.
+    /// All networks, ordered by bridge.
     pub fn records(&self) -> Result<Vec<Record>> {
         let mut names = self.names(OPEN)?;
         names.extend(self.names(CLOSED)?);
@@ -166,12 +165,12 @@ impl Store {
         self.are_more_in_than(&[OPEN], 0)
     }
 
-    /// Whether more than so many networks are known.
+    /// Whether more than `count` networks are recorded.
     pub fn are_more_known_than(&self, count: usize) -> Result<bool> {
         self.are_more_in_than(&[OPEN, CLOSED], count)
     }
 
-    /// No more files are looked for than it takes, as an event asks.
+    /// Lists no more files than necessary, as this is part of each event.
     fn are_more_in_than(&self, folders: &[&'static str], count: usize) -> Result<bool> {
         let mut seen = 0;
         for folder in folders {
@@ -183,7 +182,7 @@ impl Store {
         Ok(seen > count)
     }
 
-    /// An open network that `is_it` says of. Records are read until there is one.
+    /// The first open network for which `is_it` is true.
     pub fn find_open(&self, mut is_it: impl FnMut(&Record) -> bool) -> Result<Option<Record>> {
         let mut found = Ok(None);
         self.each_name(OPEN, &mut |name| {
@@ -196,31 +195,29 @@ impl Store {
         found
     }
 
-    /// The files of the networks that are open.
+    /// The files of open networks.
     pub fn open(&self) -> Result<Vec<PathBuf>> {
         self.names(OPEN)
     }
 
-    /// Remembers a network, in place of what was known of its bridge.
+    /// Stores a network in place of any record of the same bridge.
     pub fn put(&self, bridge: &KernelName, record: &Record) -> Result<()> {
         let folder = folder_of(record);
         let other = if folder == OPEN { CLOSED } else { OPEN };
-        // Who is killed in between leaves the old record where the new one belongs, and not two
-        // of which nobody could tell the right one.
+        // A run that is killed in between leaves the old record in the new place, and not two records.
         self.rename(&file(other, bridge), &file(folder, bridge))?;
         self.write(file(folder, bridge), &json(record))
     }
 
-    /// Forgets the network with that bridge.
+    /// Removes the record of the network with that bridge.
     pub fn forget(&self, bridge: &KernelName) -> Result<()> {
         self.confirm(bridge)?;
         self.delete(file(OPEN, bridge))?;
         self.delete(file(CLOSED, bridge))
     }
 
-    /// As [`records`](Self::records), for who builds everything anew. What makes no sense, or is in
-    /// another bridge's file, is forgotten: nobody would come for it. What a run that was cut
-    /// short left in the wrong folder goes to the right one.
+    /// As [`records`](Self::records), for a rebuild. Removes invalid files and those of another bridge,
+    /// which no event would remove, and moves records that an interrupted run left in the wrong folder.
     pub fn sound_records(&self) -> Result<Vec<Record>> {
         let mut sound: BTreeMap<KernelName, (PathBuf, Record)> = BTreeMap::new();
         for name in [self.names(CLOSED)?, self.names(OPEN)?].concat() {
@@ -246,12 +243,12 @@ impl Store {
         sound.collect()
     }
 
-    /// What firewalld was told last.
+    /// The rules that were set in firewalld's policy object last.
     pub fn firewalld(&self) -> Result<Option<FirewalldRules>> {
         self.read(Path::new(FIREWALLD))
     }
 
-    /// Remembers it; nothing where it was told to forget us.
+    /// Stores those rules; none if they were removed.
     pub fn set_firewalld(&self, told: Option<&FirewalldRules>) -> Result<()> {
         match told {
             Some(told) => self.write(FIREWALLD, &json(told)),
@@ -259,16 +256,16 @@ impl Store {
         }
     }
 
-    /// Forgets what the table and its settings were; the networks stay known.
+    /// Removes what is stored of the table and of sysctls; the records of networks stay.
     pub fn forget_kernel(&self) -> Result<()> {
         self.delete(LAYOUT)?;
         self.delete(BUILT)?;
         self.forget_settings()
     }
 
-    /// Takes the folder away, the lock with it: whoever waits for it makes a new one. The lock
-    /// goes last, so that nobody else begins while half of the rest is there still; who then is
-    /// quicker than the folder goes has it, and it stays.
+    /// Removes the folder and the lock in it: a process that waits for the lock creates a new folder.
+    /// The lock is removed last, so that no other run begins before. If another run takes a new lock
+    /// before the folder is removed, the folder stays.
     pub fn destroy(&self) -> Result<()> {
         let failed = |why| state("remove", self.dir.clone(), why);
         if self.dir.is_symlink() {
@@ -298,8 +295,8 @@ impl Store {
         Ok(names)
     }
 
-    /// Hands the records in a folder to `each` until that has enough. A run that was killed may
-    /// have left half a file of another name.
+    /// Passes the names of records in a folder to `each` until it returns false. Skips the temporary
+    /// files of killed runs.
     fn each_name(&self, folder: &'static str, each: &mut dyn FnMut(PathBuf) -> bool) -> Result<()> {
         let dir = self.dir.join(folder);
         let is_record = |name: &OsStr| Path::new(name).extension().is_some_and(|ext| ext == "json");
@@ -310,9 +307,8 @@ impl Store {
         }
     }
 
-    /// Nothing where there is no such file, or it makes no sense. One that cannot be read just
-    /// now is an error, and not as none: a network would be closed, or a setting never be given
-    /// back.
+    /// The value of a file; none if there is no such file or it is invalid. A file that cannot be read
+    /// is an error: as none, it would close a network, or leave a sysctl changed forever.
     fn read<T: DeserializeOwned>(&self, name: &Path) -> Result<Option<T>> {
         let path = self.dir.join(name);
         match fs::read(&path) {
@@ -322,7 +318,7 @@ impl Store {
         }
     }
 
-    /// Whole or not at all, for who reads it meanwhile and for who is killed.
+    /// Writes a file atomically.
     fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<()> {
         let path = self.dir.join(name);
         let new = path.with_extension("new");
@@ -334,7 +330,7 @@ impl Store {
         write().map_err(|why| state("write", path.clone(), why))
     }
 
-    /// Does nothing where there is no such file.
+    /// Renames a file, if it exists.
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let from = self.dir.join(from);
         match fs::rename(&from, self.dir.join(to)) {
@@ -352,11 +348,11 @@ impl Store {
     }
 }
 
-/// What a table was built for, as text to compare: same text, same table.
+/// The input that a table was built from, in a text form: equal texts make equal tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout(String);
 
-/// As it was written; of another version's, or of nobody's, nothing is known.
+/// The text as stored. Nothing can be read from that of an incompatible version.
 impl From<String> for Layout {
     fn from(text: String) -> Self {
         Self(text)
@@ -364,7 +360,7 @@ impl From<String> for Layout {
 }
 
 impl Layout {
-    /// Of `config` but for what of it is not used, as this version builds it on this host.
+    /// The input for this version: `config` without its `unused` parts, on this host.
     pub fn of(config: &Config, unused: &Conflicts, host: &Host) -> Self {
         #[derive(Serialize)]
         struct Built<'a> {
@@ -381,12 +377,12 @@ impl Layout {
         }))
     }
 
-    /// What of its config is not used.
+    /// The unused parts of its configuration.
     pub fn unused(&self) -> Conflicts {
         self.value("/unused").unwrap_or_default()
     }
 
-    /// What the table knows of the host.
+    /// The host.
     pub fn host(&self) -> Host {
         self.value("/host").unwrap_or_default()
     }
@@ -396,7 +392,7 @@ impl Layout {
         MarkBit::new(self.value("/config/mark")?)
     }
 
-    /// The admin's own chains that have gates.
+    /// The administrator's own chains that have gates.
     pub fn extra(&self) -> Vec<ChainName> {
         self.value("/config/extra").unwrap_or_default()
     }
@@ -418,12 +414,12 @@ fn file(folder: &str, bridge: &KernelName) -> PathBuf {
     Path::new(folder).join(format!("{}.json", bridge.file_stem()))
 }
 
-/// Our own types: plain maps, lists and texts always have a JSON form.
+/// The types of this module are maps, lists and texts, which always have a JSON form.
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Only root may look into it: names of networks are nobody's business.
+/// Creates a folder that only root can read, as it contains the names of networks.
 fn make(dir: PathBuf) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(&dir) {
         Err(why) if why.kind() == AlreadyExists => trust(&dir),
@@ -431,32 +427,32 @@ fn make(dir: PathBuf) -> Result<()> {
     }
 }
 
-/// That it is a folder in which nobody else can have put anything: what is read there goes into
-/// rules, and what is written there goes nowhere else.
+/// Checks that only this user can write to a folder: its content becomes rules, and writes must not be
+/// redirected.
 fn trust(dir: &Path) -> Result<()> {
     let failed = |why| state("use", dir.to_owned(), why);
     let found = match fs::symlink_metadata(dir) {
-        // Whoever had the lock has taken it away just now.
+        // The run that held the lock has just removed it.
         Err(why) if why.kind() == NotFound => return Ok(()),
         found => found.map_err(failed)?,
     };
     let fault = if found.is_symlink() {
-        "it is a link"
+        "is a symbolic link"
     } else if !found.is_dir() {
-        "it is no folder"
+        "is not a directory"
     } else if found.uid() != rustix::process::geteuid().as_raw() {
-        "it belongs to another user"
+        "is not owned by root"
     } else if found.mode() & OTHERS_WRITE != 0 {
-        "others may write to it"
+        "is group- or world-writable"
     } else {
         return Ok(());
     };
-    let what = format!("{fault}. Take it away (rm -r), and run: virt-forward apply");
+    let what = format!("it {fault}. hint: remove it, and run virt-forward apply");
     Err(failed(io::Error::other(what)))
 }
 
-/// Hands the names in a folder to `each` until that has enough. Unlike `std::fs::read_dir`, which
-/// asks the kernel for a thousand names at a time, this asks for some dozens.
+/// Passes the names in a folder to `each` until it returns false. Reads some dozens of names at a time,
+/// and not a thousand as `std::fs::read_dir`.
 fn each_entry(dir: &Path, each: &mut dyn FnMut(&OsStr) -> bool) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(dir, flags, Mode::empty())?;
@@ -534,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_comes_back_until_it_is_forgotten() {
+    fn a_record_is_stored_until_it_is_removed() {
         let (_dir, store) = store();
         let (bridge, open) = record("virbr.new", &["all"]);
         store.put(&bridge, &open).unwrap();
@@ -550,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_as_none() {
+    fn an_invalid_file_counts_as_none() {
         let (_dir, store) = store();
         let (bridge, open) = record("virbr0", &["all"]);
         store.put(&bridge, &open).unwrap();
@@ -571,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_known_once_wherever_a_run_was_cut_short() {
+    fn a_network_has_one_record_wherever_a_run_was_interrupted() {
         let (_dir, store) = store();
         let (bridge, open) = record("virbr0", &["all"]);
         let (_, closed) = record("virbr0", &[]);
@@ -598,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_we_would_have_written() {
+    fn a_file_with_unsafe_content_is_invalid() {
         let (_dir, store) = store();
         let (bridge, open) = record("virbr0", &["a\"; flush ruleset"]);
         store.put(&bridge, &open).unwrap();
@@ -630,7 +626,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_have_made_is_not_used() {
+    fn a_folder_that_others_can_write_to_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = dir.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
@@ -639,14 +635,14 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
         for refused in [Store::at(&link).create(), Store::at(&link).destroy()] {
             let why = refused.unwrap_err().to_string();
-            assert!(why.contains("it is a link"), "{why}");
+            assert!(why.contains("is a symbolic link"), "{why}");
         }
         assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
         let open = dir.path().join("open-to-all");
         DirBuilder::new().create(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
         let why = Store::at(&open).create().unwrap_err().to_string();
-        assert!(why.contains("others may write to it"), "{why}");
+        assert!(why.contains("group- or world-writable"), "{why}");
     }
 
     #[test]
@@ -661,7 +657,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_is_no_network() {
+    fn a_temporary_file_is_not_a_network() {
         let (_dir, store) = store();
         fs::write(store.dir().join("open/virbr0.new"), "{").unwrap();
         assert!(!store.is_any_open().unwrap());
@@ -669,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_tells_another_policy_and_another_mark() {
+    fn a_layout_differs_by_policy_and_has_the_mark() {
         let one = Layout::of(&Config::default(), &Conflicts::default(), &Host::default());
         let mut config = Config::default();
         config.groups.clear();

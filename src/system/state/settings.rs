@@ -1,11 +1,11 @@
-//! Settings that were changed, to be given back.
+//! Sysctls that were changed, with their original values.
 //!
 //! ```text
-//!  settings/INTERFACE.json   those of one interface, or of `all` of them
-//!  basis.json                what an event takes for granted of the others
+//!  settings/INTERFACE.json   those of one interface, or of `all`
+//!  basis.json                facts that concern all networks
 //! ```
 //!
-//! One file an interface, so that an event reads and writes no more than those of its own bridge.
+//! There is one file for each interface, so that an event reads and writes only that of its own bridge.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,24 +23,23 @@ use virt_forward_policy::network::KernelName;
 use virt_forward_ruleset::sysctls::Changed;
 
 const SETTINGS: &str = "settings";
-/// The folder while it is filled for the first time.
+/// The temporary name of the folder while it is created.
 const NEW: &str = "settings.new";
 const BASIS: &str = "basis.json";
-/// Where earlier versions kept the settings of all interfaces.
+/// The file for all interfaces of earlier versions.
 const SINGLE_FILE: &str = "sysctls.json";
 
-/// What was seen of the host when the table was built, and concerns all networks alike. While it
-/// holds, an event need not look at networks other than its own.
+/// Facts about the host when the table was built that concern all networks. While they hold, an event
+/// depends only on its own network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basis {
-    /// What forwards whatever interface a packet comes in by; nothing where no setting was changed.
+    /// The switches that forward packets of any interface; none if no sysctl was changed.
     pub switches: Option<Switches>,
-    /// Interfaces with changed settings that serve several networks: uplinks, and `all`.
+    /// Interfaces with changed sysctls that serve several networks: uplinks, and `all`.
     pub shared: BTreeSet<String>,
-    /// The subnets outside whose routes were looked up.
+    /// The external subnets whose routes were read.
     pub outside: BTreeSet<IpNet>,
-    /// Some rule of routing asks where packets come from, so the ways of one network may not be
-    /// those of another.
+    /// Some routing rule depends on the source address, so networks may have different routes.
     pub is_by_source: bool,
 }
 
@@ -54,14 +53,14 @@ pub struct Switches {
 }
 
 impl Basis {
-    /// Whether the ways to these subnets were looked up, for replies of any network.
+    /// Whether the routes to these subnets were read, for replies of any network.
     pub fn has_ways_to<'a>(&self, mut outside: impl Iterator<Item = &'a IpNet>) -> bool {
         !self.is_by_source && outside.all(|net| self.outside.contains(net))
     }
 }
 
 impl Store {
-    /// Makes the folder of settings; from the file of an earlier version where there is one.
+    /// Creates the folder, from the file of an earlier version if there is one.
     pub(super) fn create_settings(&self) -> Result<()> {
         let dir = self.dir.join(SETTINGS);
         if dir.symlink_metadata().is_ok() {
@@ -71,7 +70,7 @@ impl Store {
         let Some(changed) = single else {
             return make(dir);
         };
-        // Who is killed before the folder has its name leaves the old file as it was.
+        // A run that is killed before the folder is renamed leaves the old file.
         let new = self.dir.join(NEW);
         match fs::remove_dir_all(&new) {
             Err(why) if why.kind() != NotFound => return Err(state("remove", new, why)),
@@ -85,8 +84,8 @@ impl Store {
         self.delete(SINGLE_FILE)
     }
 
-    /// All settings that were changed. Those of `all` come last, as they are changed last, and
-    /// given back first.
+    /// All sysctls that were changed. Those of `all` come last, as they are changed last and restored
+    /// first.
     pub fn changed(&self) -> Result<Vec<Changed>> {
         let mut names = self.names(SETTINGS)?;
         let rank = |name: &PathBuf| name.file_stem().is_some_and(|stem| stem == "all");
@@ -103,8 +102,7 @@ impl Store {
         Ok(self.read(&file_of(interface))?.unwrap_or_default())
     }
 
-    /// Remembers which settings were changed, and that no others were; before they are, so that
-    /// none is forgotten.
+    /// Stores all changed sysctls with their original values, before the changes, so that none is lost.
     pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
         let wanted = by_interface(changed);
         let files: BTreeSet<_> = wanted.keys().map(|interface| file_of(interface)).collect();
@@ -121,7 +119,7 @@ impl Store {
         Ok(())
     }
 
-    /// The same of one interface.
+    /// Stores those of one interface.
     pub fn set_changed_of(&self, interface: &str, changed: &[Changed]) -> Result<()> {
         match changed {
             [] => self.delete(file_of(interface)),
@@ -130,17 +128,17 @@ impl Store {
         }
     }
 
-    /// What the table was built on; nothing where an earlier version built it.
+    /// The facts that the table was built on; none if an earlier version built it.
     pub fn basis(&self) -> Result<Option<Basis>> {
         self.read(Path::new(BASIS))
     }
 
-    /// Remembers it.
+    /// Stores those facts.
     pub fn set_basis(&self, basis: &Basis) -> Result<()> {
         self.write(BASIS, &json(basis))
     }
 
-    /// Forgets both.
+    /// Removes both.
     pub(super) fn forget_settings(&self) -> Result<()> {
         self.delete(BASIS)?;
         self.set_changed(&[])
@@ -249,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_basis_says_for_whom_ways_were_looked_up() {
+    fn a_basis_says_whose_routes_were_read() {
         let (_dir, store) = store();
         assert_eq!(store.basis().unwrap(), None);
         let lan: IpNet = "192.168.0.0/24".parse().unwrap();
