@@ -44,7 +44,7 @@ impl Session<'_> {
         for (name, why) in unread {
             self.add_unread(&name, why)?;
         }
-        let known = self.store.sound_records()?.into_iter();
+        let known = self.store.load_and_repair_records()?.into_iter();
         let known: BTreeMap<_, _> = known
             .filter_map(|record| Some((record.network.known_bridge()?, record)))
             .collect();
@@ -62,7 +62,7 @@ impl Session<'_> {
                     record.enabled.clone_from(&known.enabled);
                 }
                 if known != Some(&record) {
-                    self.store.put(&bridge, &record)?;
+                    self.store.write_record(&bridge, &record)?;
                 }
                 named.insert(bridge);
             }
@@ -70,7 +70,7 @@ impl Session<'_> {
         // After the records of the others: an interrupted run leaves a stale record, which the next run
         // removes, and loses none.
         for bridge in known.keys().filter(|one| only && !named.contains(*one)) {
-            self.store.forget(bridge)?;
+            self.store.remove_record(bridge)?;
         }
         let mut effects = self.rebuild(&[])?;
         effects.then(self.set_firewalld_peers()?.effects);
@@ -210,7 +210,7 @@ impl Session<'_> {
             .set_layout(&Layout::of(self.config(), &unused, &host))?;
         self.store.set_basis(&host_state.basis)?;
         if let Some(built) = table_fingerprint::fingerprint(self.deadline)? {
-            self.store.set_built(&built)?;
+            self.store.set_table_fingerprint(&built)?;
         }
         // Independent of each other: all are tried.
         let outcomes = [
@@ -234,7 +234,7 @@ impl Session<'_> {
                 && let Some(bridge) = record.network.known_bridge()
             {
                 record.enabled = enabled;
-                self.store.put(&bridge, record)?;
+                self.store.write_record(&bridge, record)?;
             }
         }
         Ok(())

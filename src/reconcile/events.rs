@@ -47,8 +47,8 @@ impl Session<'_> {
         let is_pending = self.store.is_pending();
         self.store.begin()?;
         let record = Record::closed(network, NetworkState::Starting);
-        self.store.doubt(&bridge)?;
-        self.store.put(&bridge, &record)?;
+        self.store.mark_unconfirmed(&bridge)?;
+        self.store.write_record(&bridge, &record)?;
         let mut changes = Changes::default();
         changes.extend(member(&record));
         let is_built = self.store.layout().is_some();
@@ -101,10 +101,10 @@ impl Session<'_> {
         let mut effects = self.change(part.filter(|_| is_more), &[], |changes| {
             // Before the record, so that the record of a starting network always has a marker.
             match is_listed {
-                Some(false) => self.store.doubt(&bridge)?,
-                _ => self.store.confirm(&bridge)?,
+                Some(false) => self.store.mark_unconfirmed(&bridge)?,
+                _ => self.store.mark_confirmed(&bridge)?,
             }
-            self.store.put(&bridge, &record)?;
+            self.store.write_record(&bridge, &record)?;
             changes.extend(member(&record));
             Ok(())
         })?;
@@ -114,7 +114,7 @@ impl Session<'_> {
         effects.then(self.set_firewalld_peers()?.effects);
         if is_listed == Some(false) && began.elapsed() > SLOW_RUN {
             // libvirt writes the status file after this run, however long the run took.
-            self.store.doubt(&bridge)?;
+            self.store.mark_unconfirmed(&bridge)?;
         }
         let unused = self.unused().of(&record.network);
         let networks = std::iter::once(&record.network);
@@ -234,8 +234,8 @@ impl Session<'_> {
         }
         let record = Record::closed(network, NetworkState::Active);
         effects.then(self.change(Some(BridgeSysctls::default()), &[], |changes| {
-            self.store.doubt(&bridge)?;
-            self.store.put(&bridge, &record)?;
+            self.store.mark_unconfirmed(&bridge)?;
+            self.store.write_record(&bridge, &record)?;
             changes.extend(member(&record));
             Ok(())
         })?);

@@ -90,7 +90,7 @@ impl Session<'_> {
         for marker in self.store.unconfirmed()? {
             let bridge = &marker.bridge;
             let Some(record) = self.store.record(bridge)? else {
-                self.store.confirm(bridge)?;
+                self.store.mark_confirmed(bridge)?;
                 continue;
             };
             if event == Some(&record.network.name) || self.is_ending(bridge) {
@@ -103,7 +103,7 @@ impl Session<'_> {
                     self.store.begin()?;
                     drift.push(found);
                 }
-                None if seen == Seen::Active => self.store.confirm(bridge)?,
+                None if seen == Seen::Active => self.store.mark_confirmed(bridge)?,
                 None => {}
             }
         }
@@ -119,7 +119,7 @@ impl Session<'_> {
     /// Removes the records of networks without a bridge.
     pub(super) fn current(&self, active: Option<&Active>) -> Result<Vec<(Record, Record)>> {
         let mut records = Vec::new();
-        for written in self.store.sound_records()? {
+        for written in self.store.load_and_repair_records()? {
             let Some(bridge) = written.network.known_bridge() else {
                 continue;
             };
@@ -133,13 +133,13 @@ impl Session<'_> {
                 Fate::Kept => {}
                 Fate::Forgotten if self.is_ending(&bridge) => {}
                 Fate::Forgotten => {
-                    self.store.forget(&bridge)?;
+                    self.store.remove_record(&bridge)?;
                     continue;
                 }
                 Fate::Becomes(state) => record.state = state,
             }
             if is_active == Some(true) {
-                self.store.confirm(&bridge)?;
+                self.store.mark_confirmed(&bridge)?;
             }
             records.push((written, record));
         }
@@ -158,7 +158,7 @@ impl Session<'_> {
             if record != written
                 && let Some(bridge) = record.network.known_bridge()
             {
-                self.store.put(&bridge, &record)?;
+                self.store.write_record(&bridge, &record)?;
             }
             records.push(record);
         }

@@ -69,7 +69,7 @@ impl Session<'_> {
                 && self.store.record(&bridge)?.is_none()
             {
                 let record = Record::closed(network, NetworkState::Unmanaged);
-                self.store.put(&bridge, &record)?;
+                self.store.write_record(&bridge, &record)?;
             }
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Session<'_> {
                     changes.remove(member);
                 }
                 match afterwards {
-                    RecordAfterClose::Forgotten => self.store.forget(&bridge)?,
+                    RecordAfterClose::Forgotten => self.store.remove_record(&bridge)?,
                     RecordAfterClose::AdminClosed => {
                         let state = match record.state {
                             // Its `started` hook opens it.
@@ -106,7 +106,7 @@ impl Session<'_> {
                             _ => NetworkState::AdminClosed,
                         };
                         let closed = Record::closed(record.network.clone(), state);
-                        self.store.put(&bridge, &closed)?;
+                        self.store.write_record(&bridge, &closed)?;
                         changes.extend(member(&closed));
                     }
                 }
@@ -159,7 +159,7 @@ impl Session<'_> {
         table::none(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));
         if errors.is_empty() {
-            self.store.forget_kernel()?;
+            self.store.reset_kernel_state()?;
         }
         Error::all(errors)
     }

@@ -205,8 +205,8 @@ impl Session<'_> {
             return Ok(None);
         }
         self.store.begin()?;
-        self.store.put(&bridge, &record)?;
-        self.store.confirm(&bridge)?;
+        self.store.write_record(&bridge, &record)?;
+        self.store.mark_confirmed(&bridge)?;
         Ok(Some((
             record.network.name.clone(),
             Outcome::of_record(&record),
@@ -298,7 +298,7 @@ impl Session<'_> {
 
     /// The drift of our table and its sets.
     fn table_drift(&self, records: &[Record]) -> Result<Option<Drift>> {
-        let built = self.store.built();
+        let built = self.store.table_fingerprint();
         let observed = table_fingerprint::fingerprint(self.deadline)?;
         match drift::table_drift(built.as_deref(), observed.as_deref()) {
             None => self.set_drift(records),

@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
     /// Whether the table is as it was built, if it was. Set elements are only compared while there are
     /// few networks, so that the cost of an event does not grow with their number.
     pub(crate) fn is_table_as_built(&self) -> bool {
-        let built = self.store.built();
+        let built = self.store.table_fingerprint();
         if built.is_none() {
             return true;
         }

@@ -60,7 +60,7 @@ pub(super) fn plan(
     records: &[Record],
     ways: &BTreeSet<(String, Ip)>,
 ) -> Result<(Vec<Setting>, Plan)> {
-    let known = store.changed()?;
+    let known = store.saved_sysctls()?;
     let wanted = wanted(records, ways, &known)?;
     let libvirts = libvirt_routes_ipv6(records);
     let plan = sysctls::plan(&wanted, &known, libvirts, &sysctl::Kernel)?;
@@ -101,11 +101,11 @@ impl BridgeSysctls {
         };
         let bridge = bridge.as_str();
         let records = std::slice::from_ref(record);
-        let mut known = store.changed_of(bridge)?;
-        let mut others = store.changed_of(ALL)?;
+        let mut known = store.saved_sysctls_of(bridge)?;
+        let mut others = store.saved_sysctls_of(ALL)?;
         let uplinks: BTreeSet<_> = ways.iter().map(|(interface, _)| interface).collect();
         for uplink in uplinks {
-            others.extend(store.changed_of(uplink)?);
+            others.extend(store.saved_sysctls_of(uplink)?);
         }
         let wanted = wanted(records, ways, &others)?;
         let is_libvirts = libvirt_routes_ipv6(records);
@@ -147,7 +147,7 @@ impl BridgeSysctls {
         let mut known = Vec::new();
         for record in leaving {
             if let Some(bridge) = record.network.routed_bridge() {
-                known.extend(store.changed_of(bridge.as_str())?);
+                known.extend(store.saved_sysctls_of(bridge.as_str())?);
                 part.bridges.insert(bridge.as_str().to_owned());
             }
         }
@@ -173,7 +173,7 @@ impl BridgeSysctls {
         for bridge in &self.bridges {
             let of_bridge = self.plan.changed.iter();
             let of_bridge = of_bridge.filter(|changed| changed.key.interface() == bridge);
-            store.set_changed_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
+            store.save_sysctls_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -245,9 +245,9 @@ pub(super) fn give_back(plan: &Plan) -> Result<()> {
 /// Records the original values of the sysctls that are changed afterwards. A sysctl must not be changed
 /// before, or it would never be restored.
 pub(super) fn remember(store: &Store, plan: &Plan) -> Result<()> {
-    match store.changed()? == plan.changed {
+    match store.saved_sysctls()? == plan.changed {
         true => Ok(()),
-        false => Ok(store.set_changed(&plan.changed)?),
+        false => Ok(store.save_sysctls(&plan.changed)?),
     }
 }
 
@@ -274,7 +274,7 @@ fn write(key: &sysctls::Key, value: &str) -> Result<()> {
 
 /// Restores all sysctls. `records` are networks that may still run.
 pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
-    let known = store.changed()?;
+    let known = store.saved_sysctls()?;
     let plan = sysctls::plan(&[], &known, libvirt_routes_ipv6(records), &sysctl::Kernel)?;
     let outcomes = [give_back(&plan), remember(store, &plan)];
     Error::all(outcomes.into_iter().filter_map(Result::err).collect())

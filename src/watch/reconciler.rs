@@ -291,7 +291,7 @@ impl Reconciler {
         };
         self.started.extend(self.tracker.take_new(has_bridge));
         let deadline = Deadline::after(TIMEOUT);
-        if !self.store.is_there()
+        if !self.store.exists()
             && self.started.is_empty()
             && self.unread.is_empty()
             && reconcile::leftovers(&config, deadline)?.is_empty()

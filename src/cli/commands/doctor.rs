@@ -98,9 +98,9 @@ impl<'a> Patient<'a> {
         wait_for_others(&store);
         let mut found = Vec::new();
         for _ in 0..TRIES {
-            let before = (store.is_pending(), store.built());
+            let before = (store.is_pending(), store.table_fingerprint());
             found = self.look();
-            if (store.is_pending(), store.built()) == before {
+            if (store.is_pending(), store.table_fingerprint()) == before {
                 break;
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::{LOCK, Store, make};
+use super::store::{LOCK, Store, make};
 use crate::{Error, Result, deadline::Deadline};
 
 /// The interval of attempts: flock(2) has no timeout, and a run takes some 10 ms.
@@ -101,7 +101,7 @@ mod tests {
             scope.spawn(destroy_often);
             scope.spawn(destroy_often);
         });
-        assert!(!store.is_there());
+        assert!(!store.exists());
     }
 
     #[test]

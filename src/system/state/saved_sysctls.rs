@@ -17,7 +17,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, json, make, state, trust};
+use super::store::{Store, json, make, state, trust};
 use crate::Result;
 use virt_forward_policy::network::KernelName;
 use virt_forward_ruleset::sysctls::Changed;
@@ -86,7 +86,7 @@ impl Store {
 
     /// All sysctls that were changed. Those of `all` come last, as they are changed last and restored
     /// first.
-    pub fn changed(&self) -> Result<Vec<Changed>> {
+    pub fn saved_sysctls(&self) -> Result<Vec<Changed>> {
         let mut names = self.names(SETTINGS)?;
         let rank = |name: &PathBuf| name.file_stem().is_some_and(|stem| stem == "all");
         names.sort_unstable_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
@@ -98,12 +98,12 @@ impl Store {
     }
 
     /// Those of one interface.
-    pub fn changed_of(&self, interface: &str) -> Result<Vec<Changed>> {
+    pub fn saved_sysctls_of(&self, interface: &str) -> Result<Vec<Changed>> {
         Ok(self.read(&file_of(interface))?.unwrap_or_default())
     }
 
     /// Stores all changed sysctls with their original values, before the changes, so that none is lost.
-    pub fn set_changed(&self, changed: &[Changed]) -> Result<()> {
+    pub fn save_sysctls(&self, changed: &[Changed]) -> Result<()> {
         let wanted = by_interface(changed);
         let files: BTreeSet<_> = wanted.keys().map(|interface| file_of(interface)).collect();
         for name in self.names(SETTINGS)? {
@@ -112,7 +112,7 @@ impl Store {
             }
         }
         for (interface, changed) in wanted {
-            if self.changed_of(interface)? != changed {
+            if self.saved_sysctls_of(interface)? != changed {
                 self.write(file_of(interface), &json(&changed))?;
             }
         }
@@ -120,10 +120,10 @@ impl Store {
     }
 
     /// Stores those of one interface.
-    pub fn set_changed_of(&self, interface: &str, changed: &[Changed]) -> Result<()> {
+    pub fn save_sysctls_of(&self, interface: &str, changed: &[Changed]) -> Result<()> {
         match changed {
             [] => self.delete(file_of(interface)),
-            _ if self.changed_of(interface)? == changed => Ok(()),
+            _ if self.saved_sysctls_of(interface)? == changed => Ok(()),
             _ => self.write(file_of(interface), &json(&changed)),
         }
     }
@@ -139,9 +139,9 @@ impl Store {
     }
 
     /// Removes both.
-    pub(super) fn forget_settings(&self) -> Result<()> {
+    pub(super) fn remove_settings(&self) -> Result<()> {
         self.delete(BASIS)?;
-        self.set_changed(&[])
+        self.save_sysctls(&[])
     }
 }
 
@@ -201,24 +201,24 @@ mod tests {
         ];
         let odd = changed("a%\u{e9}", "ipv4", "forwarding");
         let set = [&[all.clone(), uplink.clone(), odd.clone()], &bridge[..]].concat();
-        store.set_changed(&set).unwrap();
+        store.save_sysctls(&set).unwrap();
         assert_eq!(
             files(&store),
             ["a%25%c3%a9.json", "all.json", "br.5.json", "eth0.json"]
         );
-        assert_eq!(store.changed_of("br.5").unwrap(), bridge);
-        let got = store.changed().unwrap();
+        assert_eq!(store.saved_sysctls_of("br.5").unwrap(), bridge);
+        let got = store.saved_sysctls().unwrap();
         assert_eq!((got.len(), got.last()), (5, Some(&all)));
-        store.set_changed_of("br.5", &bridge[..1]).unwrap();
-        store.set_changed_of("eth0", &[]).unwrap();
-        store.set_changed_of("eth0", &[]).unwrap();
+        store.save_sysctls_of("br.5", &bridge[..1]).unwrap();
+        store.save_sysctls_of("eth0", &[]).unwrap();
+        store.save_sysctls_of("eth0", &[]).unwrap();
         assert_eq!(
-            store.changed().unwrap(),
+            store.saved_sysctls().unwrap(),
             [odd, bridge[0].clone(), all.clone()]
         );
-        store.set_changed(std::slice::from_ref(&all)).unwrap();
+        store.save_sysctls(std::slice::from_ref(&all)).unwrap();
         assert_eq!(files(&store), ["all.json"]);
-        store.forget_kernel().unwrap();
+        store.reset_kernel_state().unwrap();
         assert!(files(&store).is_empty());
     }
 
@@ -237,13 +237,13 @@ mod tests {
         fs::write(store.dir().join(NEW).join("gone.json"), "[").unwrap();
         fs::write(&single, json(&old)).unwrap();
         store.create().unwrap();
-        assert_eq!(store.changed().unwrap(), old);
+        assert_eq!(store.saved_sysctls().unwrap(), old);
         assert_eq!(files(&store), ["all.json", "br0.json"]);
         assert!(!single.exists() && !store.dir().join(NEW).exists());
         // What an earlier version leaves after that is not believed: its table is gone.
         fs::write(&single, "[]").unwrap();
         store.create().unwrap();
-        assert_eq!(store.changed().unwrap(), old);
+        assert_eq!(store.saved_sysctls().unwrap(), old);
     }
 
     #[test]

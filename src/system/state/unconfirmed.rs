@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, json};
+use super::store::{Store, json};
 use crate::{Result, clock};
 use virt_forward_policy::network::{KernelName, XmlError};
 
@@ -78,7 +78,7 @@ impl Unread {
 
 impl Store {
     /// Marks a network as starting or running without a status file of libvirt's.
-    pub fn doubt(&self, bridge: &KernelName) -> Result<()> {
+    pub fn mark_unconfirmed(&self, bridge: &KernelName) -> Result<()> {
         let marker = Unconfirmed {
             bridge: bridge.clone(),
             since: now(),
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Removes the marker: libvirt has the network active, or its record is removed.
-    pub fn confirm(&self, bridge: &KernelName) -> Result<()> {
+    pub fn mark_confirmed(&self, bridge: &KernelName) -> Result<()> {
         self.delete(marker_of(bridge))
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let names = ["virbr0", "br@ev2", "virbr*"];
         let bridges = names.map(|name| name.parse::<KernelName>().unwrap());
         for bridge in &bridges {
-            store.doubt(bridge).unwrap();
+            store.mark_unconfirmed(bridge).unwrap();
         }
         fs::write(store.dir().join("unconfirmed/x.json"), "{").unwrap();
         let seen: Vec<_> = store.unconfirmed().unwrap();
@@ -158,7 +158,7 @@ mod tests {
         assert!(seen.iter().all(|one| one.age() < STARTED_GRACE));
         assert!(!store.dir().join("unconfirmed/x.json").exists());
         for bridge in &bridges {
-            store.confirm(bridge).unwrap();
+            store.mark_confirmed(bridge).unwrap();
         }
         assert!(store.unconfirmed().unwrap().is_empty());
     }
