@@ -49,8 +49,8 @@ pub(crate) fn outcome(report: &Report<Outcome>, config: &Config) -> Option<Line>
 /// The fault of a network whose bridge is not known.
 pub(crate) fn unknown_bridge(why: &XmlError) -> String {
     format!(
-        "its bridge is not known: {why}; peers, and rules with a subnet as an end, open nothing \
-         while it is active"
+        "its bridge is not known: {why}; peers and rules with a subnet have no effect while it is \
+         active"
     )
 }
 

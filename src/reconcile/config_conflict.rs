@@ -13,7 +13,7 @@ use virt_forward_policy::{
 pub enum ConfigConflict {
     /// A peer that overlaps a network. It is ignored.
     #[error(
-        "{place}: peers: the peer {} of group {} overlaps {} of the network {} and is not let in",
+        "{place}: peers: peer {} of group {} overlaps {} of network {}; ignoring the peer",
         .overlap.peer, .overlap.group, .overlap.subnet, shown(&.overlap.network)
     )]
     PeerOverlap {
@@ -41,12 +41,12 @@ pub enum ConfigConflict {
     },
     /// A network names a group that the configuration does not define.
     #[error(
-        "the network {} names the group {} in its metadata, which the config does not define: \
-         it is not in it", shown(&.0.network), shown(&.0.group)
+        "network {}: its metadata names group {}, which the configuration does not define; \
+         ignoring it", shown(&.0.network), shown(&.0.group)
     )]
     UnknownGroup(Stray),
     /// An active network has an invalid definition. It is closed.
-    #[error("the network {} is closed: {why}", shown(.network))]
+    #[error("network {} is closed: {why}", shown(.network))]
     InvalidNetwork {
         /// The network.
         network: String,
@@ -55,8 +55,8 @@ pub enum ConfigConflict {
     },
     /// An active network has no known bridge. While it is active, nothing external is let in.
     #[error(
-        "the bridge of the network {} is not known: {why}; peers, and rules with a subnet as an \
-         end, open nothing while it is active", shown(.network)
+        "the bridge of network {} is not known: {why}; peers and rules with a subnet have no effect \
+         while it is active", shown(.network)
     )]
     UnknownBridge {
         /// The network.
@@ -66,8 +66,7 @@ pub enum ConfigConflict {
     },
     /// A network's bridge exists, and libvirt does not have the network active. It is closed.
     #[error(
-        "libvirt does not have the network {} active, though its bridge {bridge} exists: \
-         it is closed", shown(.network)
+        "network {} is closed: its bridge {bridge} exists, but libvirt does not have it active", shown(.network)
     )]
     NotActive {
         /// The network.
@@ -76,7 +75,7 @@ pub enum ConfigConflict {
         bridge: KernelName,
     },
     /// An end of a rule that names no group and no network.
-    #[error("{place}: {key}: there is no group and no network {name}; the rule opens nothing")]
+    #[error("{place}: {key}: no group or network is named {name}; the rule has no effect")]
     UnresolvedName {
         /// The position in the configuration.
         place: Place,
@@ -136,7 +135,7 @@ pub fn unresolved_names(config: &Config, is_network: impl Fn(&str) -> bool) -> V
     unresolved
 }
 
-/// `allow 1: to: 192.168.0.0/24 takes in no network: it is 192.168.0.128/26 of the network n1, and …`
+/// `to: allow 1: 192.168.0.0/24 selects no network, because it overlaps both 192.168.0.128/26 of …`
 fn clash_text(clash: &Clash) -> String {
     let Clash {
         allow,
@@ -148,19 +147,19 @@ fn clash_text(clash: &Clash) -> String {
     } = clash;
     let rival = match rival {
         Rival::Network { name, subnet } => {
-            format!("{subnet} of the network {}", shown(name))
+            format!("{subnet} of network {}", shown(name))
         }
         Rival::OwnRoute { route } => {
             format!("the route to {route} through a guest of that network")
         }
         Rival::Host(host) if host.is_route => {
-            format!("the host's route to {} by {}", host.subnet, host.interface)
+            format!("the host's route to {} via {}", host.subnet, host.interface)
         }
         Rival::Host(host) => format!("{} of the host's interface {}", host.subnet, host.interface),
     };
     format!(
-        "{}: allow {allow} takes in no network by {end}, which overlaps both {subnet} of the network \
-         {} and {rival}; it holds for machines outside alone",
+        "{}: allow {allow}: {end} selects no network, because it overlaps both {subnet} of network \
+         {} and {rival}; it applies to external hosts only",
         side.key(),
         shown(network)
     )
@@ -170,17 +169,17 @@ fn denied_text(denied: &Denied, place: Option<&Place>) -> String {
     let network = shown(&denied.network);
     match &denied.claim {
         Claim::Excess(excess) => {
-            format!("the network {network} stays closed: {excess}")
+            format!("network {network} stays closed: {excess}")
         }
         Claim::BroadRoutes => format!(
-            "the <route> elements of the network {network} are ignored: with its <ip> elements they \
-             hold more than 2^25 IPv4 or 2^121 IPv6 addresses"
+            "network {network}: ignoring its <route> elements: with its <ip> elements they contain more \
+             than 2^25 IPv4 or 2^121 IPv6 addresses"
         ),
         Claim::Peer { route, peer, group } => {
             let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
             format!(
-                "{place}peers: the peer {peer} of group {group} overlaps the route {route} of the \
-                 network {network}; the peer is let in, and guests may not send from that route"
+                "{place}peers: peer {peer} of group {group} overlaps route {route} of network {network}; \
+                 the peer is allowed, and guests must not send from that route"
             )
         }
     }
@@ -226,22 +225,19 @@ mod tests {
         assert_eq!(
             said(&[&taker], &[lan("lan0", "192.168.0.0/24", false)]),
             [
-                "/etc/c.toml, line 2: from: allow 1 takes in no network by 192.168.0.0/24, which overlaps \
-              both 192.168.0.128/26 of the network n1 and 192.168.0.0/24 of the host's interface lan0; \
-              it holds for machines outside alone"
+                "/etc/c.toml, line 2: from: allow 1: 192.168.0.0/24 selects no network, because it overlaps \
+              both 192.168.0.128/26 of network n1 and 192.168.0.0/24 of the host's interface lan0; it \
+              applies to external hosts only"
             ]
         );
         let mut other = nat("n2", "192.168.0.1", 25);
         other.name = "n\n2".to_owned();
         let both = said(&[&taker, &other], &[]);
-        assert!(
-            both[0].contains("192.168.0.0/25 of the network n"),
-            "{both:?}"
-        );
+        assert!(both[0].contains("192.168.0.0/25 of network n"), "{both:?}");
         assert!(!both[0].contains('\n'), "{both:?}");
         let by_route = said(&[&taker], &[lan("wg0", "192.168.0.0/16", true)]);
         assert!(
-            by_route[0].contains("host's route to 192.168.0.0/16 by wg0"),
+            by_route[0].contains("host's route to 192.168.0.0/16 via wg0"),
             "{by_route:?}"
         );
     }

@@ -18,9 +18,7 @@ pub enum Error {
     #[error(transparent)]
     System(#[from] SystemError),
     /// A gate that was inserted is not where it belongs.
-    #[error(
-        "the gate in {chain} does not stay where it belongs: another program changes that chain"
-    )]
+    #[error("the gate in {chain} keeps being displaced by another program")]
     GateDisplaced {
         /// The chain.
         chain: ChainName,

@@ -25,8 +25,8 @@ pub enum Warning {
     Conflict(#[from] ConfigConflict),
     /// The host has more routes to external subnets than the table holds.
     #[error(
-        "this host has more routes to the subnets of the config than virt-forward can hold ({}): \
-         a peer is let in by the interface of the kernel's own reverse path check alone",
+        "this host has more routes to the subnets of the configuration than the table holds ({}); \
+         peers are only checked by the kernel's reverse path lookup",
         virt_forward_ruleset::routing::MOST
     )]
     TooManyRoutes,

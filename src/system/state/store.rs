@@ -219,9 +219,9 @@ impl Store {
     }
 
     /// Stores those rules; none if they were removed.
-    pub fn set_firewalld(&self, told: Option<&FirewalldRules>) -> Result<()> {
-        match told {
-            Some(told) => self.write(FIREWALLD, &json(told)),
+    pub fn set_firewalld(&self, rules: Option<&FirewalldRules>) -> Result<()> {
+        match rules {
+            Some(rules) => self.write(FIREWALLD, &json(rules)),
             None => self.delete(FIREWALLD),
         }
     }
