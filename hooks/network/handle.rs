@@ -1,4 +1,4 @@
-//! One event: what the config wants of it, done.
+//! The handling of one event.
 
 use std::{io, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
@@ -9,24 +9,27 @@ use virt_forward_policy::{
     network::{self, KernelName, Network, XmlError},
     sanitize::escape,
 };
-use virt_forward_reconcile::{Error, Outcome, Run};
+use virt_forward_reconcile::{Outcome, Report, Session, Warning};
 use virt_forward_system::{
     config_file, deadline::Deadline, exec::nft, libvirt::status, paths, state::Store, syslog,
 };
 
-/// What we wait for ends a second before the hook does, so that there is time to say so.
-const PATIENCE: Duration = Duration::from_secs(9);
+use crate::log::{self, Line};
 
-/// What is to be said of the event, if anything was done.
-pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
+/// A second less than the hook's own limit, which leaves time to log the failure.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+/// Handles an event. Returns the line to log, if anything was done; an error means that the event
+/// could not be handled, and for `start` that the network must not start.
+pub(crate) fn handle(event: &Event) -> Result<Option<Line>> {
     let call = Call {
         event,
         config: config_file::load(Path::new(paths::CONFIG)),
         store: Store::at(paths::STATE),
-        deadline: Deadline::after(PATIENCE),
+        deadline: Deadline::after(DEADLINE),
     };
     match event.operation {
-        Operation::Start => call.start(),
+        Operation::Start => call.start().map(|()| None),
         Operation::Started => call.started(),
         Operation::Updated => call.updated(),
         Operation::Stopped => call.stopped(),
@@ -34,7 +37,7 @@ pub(crate) fn handle(event: &Event) -> Result<Option<String>> {
     }
 }
 
-/// The hook, called.
+/// A call of the hook.
 struct Call<'a> {
     event: &'a Event,
     config: Result<Config, ConfigError>,
@@ -44,133 +47,161 @@ struct Call<'a> {
 
 /// The network on stdin.
 enum Described {
-    /// Known by name and bridge, or not routed by this host.
+    /// Its name and bridge are known, or this host does not route it.
     Known(Network),
-    /// One that the host may route, by which bridge is not known.
+    /// The host may route it, but its bridge is not known.
     Unread(XmlError),
 }
 
 impl Call<'_> {
-    fn start(&self) -> Result<Option<String>> {
+    fn start(&self) -> Result<()> {
         let on_error = match &self.config {
             Ok(config) => config.on_error,
-            Err(why) => why.on_error(),
+            Err(error) => error.on_error(),
         };
-        if let Err(why) = &self.config
-            && on_error == OnError::Refuse
-        {
-            bail!("{why}");
-        }
-        let described = self.described();
-        if on_error == OnError::Ignore {
-            // Its guests would pass for machines outside until `started` comes, which tries again.
-            if let Err(why) = described.and_then(|described| self.expect(described)) {
-                syslog::error(&format!("network {}: {why:#}", self.event.shown()));
+        match on_error {
+            OnError::Ignore => {
+                // Until `started` comes, which tries again, its guests would count as external.
+                if let Err(error) = self.described().and_then(|network| self.expect(network)) {
+                    syslog::error(&format!("network {}: {error:#}", self.event.shown()));
+                }
+                Ok(())
             }
-            return Ok(None);
+            OnError::Refuse => self.start_or_refuse(),
         }
-        let described = described?;
-        match &described {
-            Described::Known(Network {
-                fault: Some(why), ..
-            })
-            | Described::Unread(why) => bail!("{why}"),
-            Described::Known(_) => {}
-        }
-        nft::check(self.deadline)?;
-        self.expect(described)?;
-        Ok(None)
     }
 
-    /// Knows the bridge before it exists.
+    /// An error refuses the start.
+    fn start_or_refuse(&self) -> Result<()> {
+        if let Err(error) = &self.config {
+            bail!("{error}");
+        }
+        let described = self.described()?;
+        if let Described::Known(Network {
+            fault: Some(error), ..
+        })
+        | Described::Unread(error) = &described
+        {
+            bail!("{error}");
+        }
+        nft::check(self.deadline)?;
+        self.expect(described)
+    }
+
+    /// Records the bridge before it exists. A warning is an error here, as the record may not be in
+    /// effect.
     fn expect(&self, described: Described) -> Result<()> {
         let closed = Config::closed();
         let run = self.begin(self.config.as_ref().unwrap_or(&closed))?;
-        match described {
-            Described::Known(network) => Ok(run.starting(network)?),
+        let warnings = match described {
+            Described::Known(network) => run.starting(network)?.warnings,
             Described::Unread(why) => {
-                let outcome = run.starting_unread(self.name(), why)?;
-                Self::said_of_unread(&run, &outcome).map(drop)
+                let report = run.starting_unread(self.name(), why)?;
+                if let Outcome::UnknownBridge(why) = &report.outcome {
+                    bail!("{}", log::unknown_bridge(why));
+                }
+                report.warnings
             }
+        };
+        if !warnings.is_empty() {
+            let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+            bail!("{}", texts.join("; "));
         }
+        Ok(())
     }
 
-    fn started(&self) -> Result<Option<String>> {
+    fn started(&self) -> Result<Option<Line>> {
         let described = self.described()?;
         let config = match &self.config {
             Ok(config) => config,
-            Err(why) => {
-                let why = anyhow!("{why}").context("nothing was opened");
-                return Err(match self.note(described) {
-                    Ok(()) => why,
-                    Err(also) => why.context(format!("{also:#}")),
-                });
-            }
+            Err(error) => return Err(self.invalid_config(error, self.note(described))),
         };
         let run = self.begin(config)?;
         let network = match described {
             Described::Known(network) => network,
-            Described::Unread(why) => return self.unreadable(&run, why, true),
+            Described::Unread(why) => {
+                let report = run.unreadable(self.name(), why, true)?;
+                return Ok(self.logged(report, config));
+            }
         };
-        let outcome = run.started(network).map_err(not_opened)?;
-        // By hand, that is; libvirtd calls when the bridge is there.
-        if outcome == Outcome::NotActive {
-            return Ok(Some("not opened: it is not active".to_owned()));
+        let report = run.started(network).context("not opened")?;
+        // An administrator called the hook; when libvirtd does, the bridge exists.
+        if report.outcome == Outcome::NotActive {
+            self.log_warnings(&report.warnings);
+            return Ok(Some(Line::info("not opened: not active in libvirt")));
         }
-        Ok(said_under(config, &run, &outcome))
+        Ok(self.logged(report, config))
     }
 
-    fn updated(&self) -> Result<Option<String>> {
+    fn updated(&self) -> Result<Option<Line>> {
         let described = self.described()?;
         let config = match &self.config {
             Ok(config) => config,
-            Err(why) => {
-                let why = anyhow!("{why}").context("nothing was opened");
-                return Err(match self.note_update(described) {
-                    Ok(()) => why,
-                    Err(also) => why.context(format!("{also:#}")),
-                });
-            }
+            Err(error) => return Err(self.invalid_config(error, self.note_update(described))),
         };
         let run = self.begin(config)?;
         let network = match described {
             Described::Known(network) => network,
-            Described::Unread(why) => return self.unreadable(&run, why, false),
+            Described::Unread(why) => {
+                let report = run.unreadable(self.name(), why, false)?;
+                return Ok(self.logged(report, config));
+            }
         };
-        if run.is_held(&network)? {
-            return Ok(Some("stays closed, as it was closed by hand".to_owned()));
+        if run.is_admin_closed(&network)? {
+            return Ok(Some(Line::info("still closed (by virt-forward remove)")));
         }
-        let outcome = run.updated(network).map_err(not_opened)?;
-        Ok(said_under(config, &run, &outcome))
+        let report = run.updated(network).context("not opened")?;
+        Ok(self.logged(report, config))
     }
 
-    fn stopped(&self) -> Result<Option<String>> {
+    fn stopped(&self) -> Result<Option<Line>> {
         let bridge = match self.described()? {
             Described::Known(network) => match network.known_bridge() {
                 Some(bridge) => Some(bridge),
                 None => return Ok(None),
             },
-            // Whatever its definition is, it runs no more.
+            // It has stopped, whatever its definition is.
             Described::Unread(_) => None,
         };
         let closed = Config::closed();
-        let run = self.begin(self.config.as_ref().unwrap_or(&closed))?;
-        let outcome = run.stopped(self.name(), bridge.as_ref());
-        Ok(said(&run, &outcome.context("not closed")?))
+        let config = self.config.as_ref().unwrap_or(&closed);
+        let run = self.begin(config)?;
+        let report = run.stopped(self.name(), bridge.as_ref());
+        Ok(self.logged(report.context("not closed")?, config))
     }
 
-    /// Remembers a network that cannot be opened.
-    fn note(&self, described: Described) -> Result<()> {
-        let closed = Config::closed();
-        let run = self.begin(&closed)?;
-        match described {
-            Described::Known(network) => Ok(run.note(network)?),
-            Described::Unread(why) => self.unreadable(&run, why, true).map(drop),
+    /// The error for an event under an invalid configuration. `noted` is the outcome of recording
+    /// the network, closed.
+    fn invalid_config(&self, error: &ConfigError, noted: Result<Vec<Warning>>) -> anyhow::Error {
+        let error = anyhow!("{error}").context("nothing was opened");
+        match noted {
+            Ok(warnings) => {
+                self.log_warnings(&warnings);
+                error
+            }
+            Err(also) => error.context(format!("{also:#}")),
         }
     }
 
-    /// The same where libvirt has it active; it says so of those that are not, too.
-    fn note_update(&self, described: Described) -> Result<()> {
+    /// Records a network that cannot be opened.
+    fn note(&self, described: Described) -> Result<Vec<Warning>> {
+        let closed = Config::closed();
+        let run = self.begin(&closed)?;
+        match described {
+            Described::Known(network) => Ok(run.note(network)?.warnings),
+            Described::Unread(why) => {
+                let report = run.unreadable(self.name(), why, true)?;
+                if let Outcome::UnknownBridge(why) = &report.outcome {
+                    bail!("{}", log::unknown_bridge(why));
+                }
+                Ok(report.warnings)
+            }
+        }
+    }
+
+    /// As [`note`](Self::note), if libvirt has the network active: it calls the hook for updates of
+    /// inactive networks, too.
+    fn note_update(&self, described: Described) -> Result<Vec<Warning>> {
         let bridge = match &described {
             Described::Known(network) => network.known_bridge(),
             Described::Unread(_) => None,
@@ -181,36 +212,37 @@ impl Call<'_> {
         };
         match bridge.and_then(is_active) {
             Some(true) => self.note(described),
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 
-    /// A network whose bridge its definition does not tell.
-    fn unreadable(&self, run: &Run<'_>, why: XmlError, starts: bool) -> Result<Option<String>> {
-        let outcome = run.unreadable(self.name(), why, starts)?;
-        Self::said_of_unread(run, &outcome)
+    /// The line for the outcome of a run. Logs the warnings.
+    fn logged(&self, report: Report<Outcome>, config: &Config) -> Option<Line> {
+        self.log_warnings(&report.warnings);
+        log::outcome(&report, config)
     }
 
-    fn said_of_unread(run: &Run<'_>, outcome: &Outcome) -> Result<Option<String>> {
-        match outcome {
-            Outcome::Unread(why) => bail!(
-                "its bridge is not known: {why}; peers, and rules with a subnet as an end, open \
-                 nothing while it is active"
-            ),
-            outcome => Ok(said(run, outcome)),
+    fn log_warnings(&self, warnings: &[Warning]) {
+        for warning in warnings {
+            log::fault(&self.event.shown(), &warning.to_string());
         }
     }
 
-    fn begin<'a>(&'a self, config: &'a Config) -> Result<Run<'a>> {
+    fn begin<'a>(&'a self, config: &'a Config) -> Result<Session<'a>> {
         let name = self.event.network.to_str();
-        Ok(Run::begin_for(name, &self.store, config, self.deadline)?)
+        Ok(Session::begin_for_event(
+            name,
+            &self.store,
+            config,
+            self.deadline,
+        )?)
     }
 
     fn name(&self) -> &[u8] {
         self.event.network.as_bytes()
     }
 
-    /// The network on stdin, which has to be the one in argv.
+    /// Reads the network on stdin, which has to be the one in argv.
     fn described(&self) -> Result<Described> {
         let network = network::read(io::stdin().lock());
         if let Ok(other) = &network
@@ -226,49 +258,5 @@ impl Call<'_> {
             Ok(network) => Described::Known(network),
             Err(why) => Described::Unread(why),
         })
-    }
-}
-
-fn not_opened(why: Error) -> anyhow::Error {
-    match why.is_of_config() {
-        // All else of it is open.
-        true => anyhow!(why),
-        false => anyhow!(why).context("not opened"),
-    }
-}
-
-/// What keeps closed what was opened.
-fn but(run: &Run<'_>) -> String {
-    let chains: Vec<_> = run.still_closed().iter().map(ToString::to_string).collect();
-    match chains.is_empty() {
-        true => String::new(),
-        false => format!(
-            ", but refused by {}: see virt-forward status",
-            chains.join(", ")
-        ),
-    }
-}
-
-/// As [`said`]; a config that opens no network at all is the reason that counts.
-fn said_under(config: &Config, run: &Run<'_>, outcome: &Outcome) -> Option<String> {
-    match (outcome, config.opens_nothing()) {
-        (Outcome::Unnamed, Some(nothing)) => Some(format!("not opened: {nothing}")),
-        _ => said(run, outcome),
-    }
-}
-
-/// What the log says, where there is something to say. libvirt tells of updates of networks
-/// that are not active, and of the end of those that never came up: nothing to do is as it
-/// should be then.
-fn said(run: &Run<'_>, outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Opened(access) => Some(format!("{access}{}", but(run))),
-        Outcome::Unnamed => Some("not opened: the config names it nowhere".to_owned()),
-        Outcome::NotRouted => Some("not opened: this host does not route it".to_owned()),
-        Outcome::NotABridge => Some("not opened: its interface is not a bridge".to_owned()),
-        Outcome::Faulty(why) => Some(format!("closed: {why}")),
-        Outcome::Unread(why) => Some(format!("its bridge is not known: {why}")),
-        Outcome::Closed => Some("closed".to_owned()),
-        Outcome::NotActive | Outcome::WasNotOpen => None,
     }
 }

@@ -1,10 +1,11 @@
 //! The program that libvirtd runs as `/etc/libvirt/hooks/network`, or in `network.d`.
 //!
-//! It exits with 0 whatever happens: libvirt 7.0 to 10.7 leaves a bridge behind that blocks
-//! every later start when `started` fails. Only `start` may refuse, where the config asks for
-//! it. It says nothing on stdout, and is done within ten seconds.
+//! It always exits with 0, because libvirt 7.0 to 10.7 leave a bridge behind that blocks every later
+//! start when `started` fails. Only `start` may refuse, if the configuration says so. The program
+//! writes nothing to stdout and ends within ten seconds.
 
 mod handle;
+mod log;
 
 use std::{
     env, panic,
@@ -16,13 +17,14 @@ use std::{
 use virt_forward_policy::hook_event::{Event, Operation};
 use virt_forward_system::{sandbox, syslog};
 
-/// libvirtd itself waits without limit.
-const LIMIT: Duration = Duration::from_secs(10);
-/// How long saying so may take.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+use log::Line;
 
-/// For `virt-forward hook`, which takes away no other program than this, and for `doctor`, which
-/// reads the version.
+/// libvirtd waits without a limit.
+const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time that logging the timeout may take.
+const LOG_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// `virt-forward hook` removes no program without this text, and `doctor` reads its version.
 #[used]
 static MARKER: &str = concat!(
     "virt-forward: this file is its libvirt network hook, version ",
@@ -32,7 +34,7 @@ static MARKER: &str = concat!(
 
 fn main() -> ExitCode {
     let event = match Event::from_args(env::args_os().skip(1)) {
-        // Each start of a guest waits for these.
+        // Port events: each start of a guest waits for them.
         Ok(event) if event.operation == Operation::Other => return ExitCode::SUCCESS,
         Ok(event) => event,
         Err(error) => {
@@ -40,47 +42,52 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    // Before there is another thread, and before anything is read.
+    // Before another thread exists, and before any input is read.
     sandbox::shed();
-    give_up_in_time(event.shown());
+    arm_watchdog(event.shown());
     match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(done)) => {
-            syslog::info(&format!("network {}: {done}", event.shown()));
+        Ok(Some(Line::Info(text))) => {
+            syslog::info(&format!("network {}: {text}", event.shown()));
+            ExitCode::SUCCESS
+        }
+        Ok(Some(Line::Fault(text))) => {
+            log::fault(&event.shown(), &text);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let refuse = event.operation == Operation::Start;
-            let end = if refuse {
-                "its start is refused"
-            } else {
-                "see virt-forward status"
-            };
-            syslog::error_aloud(&format!("network {}: {error:#}; {end}", event.shown()));
-            ExitCode::from(u8::from(refuse))
+            if event.operation == Operation::Start {
+                let network = event.shown();
+                syslog::error_aloud(&format!(
+                    "network {network}: {error:#}; its start is refused"
+                ));
+                return ExitCode::FAILURE;
+            }
+            log::fault(&event.shown(), &format!("{error:#}"));
+            ExitCode::SUCCESS
         }
     }
 }
 
-/// Whatever hangs, stdin or a disk, and whatever we did wrong: libvirt's network is not held
-/// up, nor stopped. Our children end with us.
-fn give_up_in_time(network: String) {
+/// Ends the process with 0 after a timeout, and on a panic, so that neither delays or fails an
+/// operation of libvirt's. Child processes end with this one.
+fn arm_watchdog(network: String) {
     let name = network.clone();
     panic::set_hook(Box::new(move |fault| {
-        syslog::error_aloud(&format!("network {name}: a fault of virt-forward: {fault}"));
+        syslog::error_aloud(&format!("network {name}: internal error: {fault}"));
         process::exit(0);
     }));
-    let limit = thread::Builder::new().spawn(move || {
-        thread::sleep(LIMIT);
-        let line = format!("network {network}: gave up after 10 s; see virt-forward status");
-        // Beside us: it may be the log that hangs.
-        let saying = thread::Builder::new().spawn(move || syslog::error_aloud(&line));
-        thread::sleep(LAST_WORDS);
-        drop(saying);
+    let watchdog = thread::Builder::new().spawn(move || {
+        thread::sleep(WATCHDOG_TIMEOUT);
+        // In a thread of its own, as the log itself may hang.
+        let logger =
+            thread::Builder::new().spawn(move || log::fault(&network, "timed out after 10 s"));
+        thread::sleep(LOG_TIMEOUT);
+        drop(logger);
         process::exit(0);
     });
-    // Without a thread there is still each wait's own limit.
-    drop(limit);
+    // Without the thread, each wait still has its own deadline.
+    drop(watchdog);
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ impl Exit {
     /// The exit status for an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
-            Some(error) if error.is_of_config() => Self::Wrong,
+            Some(error) if error.is_config_error() => Self::Wrong,
             _ => Self::Failed,
         }
     }

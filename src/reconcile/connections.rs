@@ -1,8 +1,8 @@
-//! Connections that the table let open and that policy does not allow any more.
+//! Connections that the table accepted and that policy does not allow any more.
 //!
-//! The table drops their packets as soon as it is changed. Their entries are deleted, too: else
-//! a new connection between the same ports, which libvirt itself may permit, would be dropped
-//! with them, and without the table libvirt would accept the rest of them.
+//! The table drops their packets as soon as it has changed. Their conntrack entries are deleted, too:
+//! otherwise a new connection between the same ports, which libvirt may accept, would be dropped as
+//! well, and without the table libvirt would accept their remaining packets.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use virt_forward_policy::{Policy, config::Config, network::Network};
 use virt_forward_ruleset::table::Ip;
 use virt_forward_system::{deadline::Deadline, netlink::conntrack, state::Record};
 
-/// Ends all of them: nothing is open any more.
+/// Deletes all of them, when nothing is open any more.
 pub(super) fn end_all(deadline: Deadline) -> Result<()> {
     Ok(conntrack::forget(
         None,
@@ -20,7 +20,7 @@ pub(super) fn end_all(deadline: Deadline) -> Result<()> {
     )?)
 }
 
-/// Ends those of networks that are closed now.
+/// Deletes those of networks that are closed now.
 pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
     let subnets: Vec<_> = networks.iter().flat_map(|one| one.subnets()).collect();
     if subnets.is_empty() {
@@ -35,14 +35,14 @@ pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
     Ok(conntrack::forget(only, is_meant, deadline)?)
 }
 
-/// Ends those that `config` does not allow with the networks of `records`.
+/// Deletes those that `config` does not allow between the networks of `records`.
 pub(super) fn end_disallowed(
     config: &Config,
     records: &[Record],
     deadline: Deadline,
 ) -> Result<()> {
-    // A closed network is not outside: what a rule allows with its subnet is not allowed with it.
-    // Where an open network has the same subnet, the connections are those of the open one.
+    // A closed network is not external: a rule that allows its subnet does not apply to it. If an open
+    // network has the same subnet, the connections are those of the open one.
     let (closed, open): (Vec<_>, Vec<_>) =
         records.iter().partition(|record| record.access.is_empty());
     let networks = closed.into_iter().chain(open);

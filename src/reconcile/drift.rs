@@ -1,293 +1,374 @@
-//! What would be done, and what is there: for `--dry-run` and `status`. Nothing is changed.
+//! Differences between the desired state and the observed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    conflicts, firewalld,
-    gates::{Reach, Wish, look},
-    host::{Surroundings, surroundings},
-    is_any_open, is_held, members,
-};
-use crate::{Error, Result};
-use virt_forward_policy::{
-    self as policy,
-    config::Config,
-    netfilter::{Family, TABLE},
-    network::{Mode, Network, XmlError},
-};
+use virt_forward_policy::{netfilter::ChainName, network::KernelName};
 use virt_forward_ruleset::{
-    gates::{self, BlockingChain, GateState, Survey, UnzonedBridge, direct},
-    sysctls::{Setting, SysctlReader},
-    table::{self, Batch, Host},
-};
-use virt_forward_system::{
-    deadline::Deadline,
-    exec::{dry_run, nft},
-    libvirt::status::Active,
-    links, paths,
-    state::{Record, Standing, Store, Unread},
-    sysctl,
+    sysctls::Key,
+    table::{self, Host, Ip},
 };
 
-/// What is wanted for some networks.
-#[derive(Debug)]
-pub struct Preview {
-    /// Each with what the config opens it for.
-    pub records: Vec<Record>,
-    /// The config without what must not be used: what records, table and verdicts are made from.
-    pub usable: Config,
-    /// nft's text of our table; nothing where no network is open.
-    pub table: Option<String>,
-    /// What the table has to know of the host.
-    pub host: Host,
-    /// What the table that is there knows of the host is out of date.
-    pub is_host_changed: bool,
-    /// Docker's rules about packets to containers' own addresses.
-    pub direct_access: Vec<direct::Rule>,
-    /// The firewalls of this host: gates that are wanted, and what stands in the way.
-    pub survey: Survey,
-    /// What could not be looked at.
-    pub trouble: Option<Error>,
-    /// libvirt's own rules are gone, though it has networks that need them.
-    pub is_libvirt_flushed: bool,
-    /// Bridges that firewalld refuses, or may.
-    pub outsiders: Vec<UnzonedBridge>,
-    /// firewalld keeps peers out.
-    pub is_firewalld_closed: bool,
-    /// What the config and the networks do not agree in.
-    pub misfits: Vec<Error>,
-    /// Every setting that is wanted, and what it is now.
-    pub settings: Vec<SettingSeen>,
+/// One difference that a repair found. It carries no text: the log of `watch` renders it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drift {
+    /// A previous run did not finish.
+    InterruptedRun,
+    /// Our table does not exist.
+    TableMissing,
+    /// Chains or rules of our table are not those that were built.
+    TableChanged,
+    /// The elements of a set of our table are not those of the records.
+    SetChanged {
+        /// The set.
+        set: String,
+    },
+    /// The gate of a chain is missing, shadowed or misplaced.
+    GateMissing {
+        /// The chain.
+        chain: ChainName,
+    },
+    /// Our table exists while no network is known.
+    StaleTable,
+    /// A gate exists while no network is known.
+    StaleGate {
+        /// The chain.
+        chain: ChainName,
+    },
+    /// The table was built for another configuration, or by another version.
+    ConfigChanged,
+    /// Other parts of the configuration conflict with the host's addresses and routes.
+    HostConflictsChanged,
+    /// Other interfaces forward because of virt-forward.
+    ForwardingChanged,
+    /// The host's routes to the external subnets are others.
+    RoutingChanged,
+    /// firewalld has started or stopped.
+    FirewalldToggled,
+    /// Docker publishes other containers.
+    DockerAccessChanged,
+    /// A sysctl does not have the desired value.
+    Sysctl {
+        /// The sysctl.
+        key: Key,
+        /// Its observed value.
+        value: String,
+    },
+    /// firewalld's policy object lacks the rules for peers.
+    FirewalldLacksPeers,
+    /// The bridge of a recorded network does not exist.
+    NetworkGone {
+        /// The network.
+        network: String,
+        /// Its bridge.
+        bridge: KernelName,
+    },
+    /// A network is recorded as active, and libvirt does not have it active.
+    NetworkInactive {
+        /// The network.
+        network: String,
+    },
+    /// A network is recorded as not active, and libvirt has it active.
+    NetworkActive {
+        /// The network.
+        network: String,
+    },
+    /// Other active networks than recorded have a definition without a known bridge.
+    UnreadableNetworksChanged,
 }
 
-/// A setting that open networks need.
+/// The object that a [`Drift`] is about. Repairs of one object are counted together, in whatever
+/// state it was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The state that a previous run left.
+    PreviousRun,
+    /// Our table, but for the elements of its sets.
+    Table,
+    /// A set of our table.
+    Set(String),
+    /// The gate of a chain.
+    Gate(ChainName),
+    /// The configuration.
+    Config,
+    /// Addresses and routes of the host that conflict with the configuration.
+    HostConflicts,
+    /// The interfaces that forward.
+    Forwarding,
+    /// The host's routing.
+    Routing,
+    /// Whether firewalld runs.
+    Firewalld,
+    /// The containers that Docker publishes.
+    DockerAccess,
+    /// A sysctl.
+    Sysctl(Key),
+    /// The rules of firewalld's policy object.
+    FirewalldPeers,
+    /// A network.
+    Network(String),
+    /// The networks without a known bridge.
+    UnreadableNetworks,
+}
+
+impl Drift {
+    /// The object that differs.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::InterruptedRun => Subject::PreviousRun,
+            Self::TableMissing | Self::TableChanged | Self::StaleTable => Subject::Table,
+            Self::SetChanged { set } => Subject::Set(set.clone()),
+            Self::GateMissing { chain } | Self::StaleGate { chain } => Subject::Gate(chain.clone()),
+            Self::ConfigChanged => Subject::Config,
+            Self::HostConflictsChanged => Subject::HostConflicts,
+            Self::ForwardingChanged => Subject::Forwarding,
+            Self::RoutingChanged => Subject::Routing,
+            Self::FirewalldToggled => Subject::Firewalld,
+            Self::DockerAccessChanged => Subject::DockerAccess,
+            Self::Sysctl { key, .. } => Subject::Sysctl(key.clone()),
+            Self::FirewalldLacksPeers => Subject::FirewalldPeers,
+            Self::NetworkGone { network, .. }
+            | Self::NetworkInactive { network }
+            | Self::NetworkActive { network } => Subject::Network(network.clone()),
+            Self::UnreadableNetworksChanged => Subject::UnreadableNetworks,
+        }
+    }
+}
+
+impl Drift {
+    /// Whether only a rebuild repairs it; gates, sysctls and firewalld are repaired alone.
+    pub(crate) fn needs_rebuild(&self) -> bool {
+        match self {
+            Self::InterruptedRun
+            | Self::TableMissing
+            | Self::TableChanged
+            | Self::SetChanged { .. }
+            | Self::ConfigChanged
+            | Self::HostConflictsChanged
+            | Self::ForwardingChanged
+            | Self::RoutingChanged
+            | Self::FirewalldToggled
+            | Self::DockerAccessChanged
+            | Self::NetworkGone { .. }
+            | Self::NetworkInactive { .. }
+            | Self::NetworkActive { .. }
+            | Self::UnreadableNetworksChanged => true,
+            Self::GateMissing { .. }
+            | Self::StaleTable
+            | Self::StaleGate { .. }
+            | Self::Sysctl { .. }
+            | Self::FirewalldLacksPeers => false,
+        }
+    }
+}
+
+/// How exactly the host has to be what the table was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tolerance {
+    /// Any difference is drift.
+    Exact,
+    /// The host may need less. The kernel has deleted the bridge of a network that libvirt is
+    /// stopping, and with it routes and sysctls; libvirt calls the `stopped` hook next, which builds
+    /// the table for what is left.
+    MayShrink,
+}
+
+impl Tolerance {
+    fn accepts<T: Ord>(self, built: &BTreeSet<T>, observed: &BTreeSet<T>) -> bool {
+        match self {
+            Self::MayShrink => observed.is_subset(built),
+            Self::Exact => observed == built,
+        }
+    }
+
+    fn accepts_switch(self, built: bool, observed: bool) -> bool {
+        built == observed || self == Self::MayShrink && built
+    }
+}
+
+/// The families that the bridge of one network forwards because of virt-forward.
 #[derive(Clone, Debug)]
-pub struct SettingSeen {
-    /// Which, and what it should be.
-    pub wanted: Setting,
-    /// What it is; nothing where the bridge is gone.
-    pub value: Option<String>,
+pub(crate) struct BridgeForwarding {
+    /// According to its record.
+    pub(crate) recorded: BTreeSet<Ip>,
+    /// On the host as it is.
+    pub(crate) observed: BTreeSet<Ip>,
 }
 
-impl SettingSeen {
-    /// Whether it is as it should be.
-    pub fn is_right(&self) -> bool {
-        self.value.as_ref() == Some(&self.wanted.value)
+/// The drift of a table of which only the fingerprint is known.
+pub(crate) fn table_drift(built: Option<&str>, observed: Option<&str>) -> Option<Drift> {
+    if observed.is_none() {
+        return Some(Drift::TableMissing);
     }
+    (observed != built).then_some(Drift::TableChanged)
 }
 
-/// What is there, beside what is wanted.
-#[derive(Debug)]
-pub struct Inspection {
-    /// What is wanted.
-    pub wanted: Preview,
-    /// nft's text of our table as it is.
-    pub table: Option<String>,
+/// The first set whose observed elements are not the desired ones.
+pub(crate) fn set_drift(
+    desired: &BTreeMap<String, BTreeSet<table::SetKey>>,
+    observed: &BTreeMap<String, BTreeSet<table::SetKey>>,
+) -> Option<Drift> {
+    let mut sets = desired.iter();
+    let (set, _) = sets.find(|(set, elements)| observed.get(*set) != Some(*elements))?;
+    Some(Drift::SetChanged { set: set.clone() })
 }
 
-impl Inspection {
-    /// Whether our table is what it should be, to the letter.
-    pub fn is_table_right(&self) -> bool {
-        match (&self.table, &self.wanted.table) {
-            (Some(seen), Some(wanted)) => {
-                table::is_equivalent(seen, wanted) && !self.wanted.is_host_changed
-            }
-            (None, None) => true,
-            _ => false,
-        }
+/// The differences between the host that the table was built for and the host as it is.
+pub(crate) fn host_drift(
+    built: &Host,
+    observed: &Host,
+    bridges: &[BridgeForwarding],
+    tolerance: Tolerance,
+) -> Vec<Drift> {
+    let is_forwarding_same = bridges
+        .iter()
+        .all(|bridge| tolerance.accepts(&bridge.recorded, &bridge.observed))
+        && tolerance.accepts(&built.enabled, &observed.enabled)
+        && tolerance.accepts(&built.restricted, &observed.restricted)
+        && tolerance.accepts_switch(built.enabled_all_ipv6, observed.enabled_all_ipv6)
+        && tolerance.accepts(&built.bridged, &observed.bridged);
+    let mut drift = Vec::new();
+    if !is_forwarding_same {
+        drift.push(Drift::ForwardingChanged);
+    }
+    if !tolerance.accepts(&built.return_paths, &observed.return_paths) {
+        drift.push(Drift::RoutingChanged);
+    }
+    if built.drops_forged_peers != observed.drops_forged_peers {
+        drift.push(Drift::FirewalldToggled);
+    }
+    if !tolerance.accepts(&built.masqueraded, &observed.masqueraded) {
+        drift.push(Drift::DockerAccessChanged);
+    }
+    drift
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_missing_changed_or_as_built() {
+        assert_eq!(table_drift(Some("1"), None), Some(Drift::TableMissing));
+        assert_eq!(table_drift(None, Some("1")), Some(Drift::TableChanged));
+        assert_eq!(table_drift(Some("1"), Some("2")), Some(Drift::TableChanged));
+        assert_eq!(table_drift(Some("1"), Some("1")), None);
     }
 
-    /// Whether everything is.
-    pub fn is_all_right(&self) -> bool {
-        let open = self.wanted.table.is_some();
-        let survey = &self.wanted.survey;
-        let gate_right = |state: GateState| match state {
-            GateState::Present => open,
-            GateState::Missing => !open,
-            GateState::Shadowed | GateState::High => false,
-            GateState::NotNeeded => true,
+    #[test]
+    fn the_first_set_with_other_elements_is_named() {
+        let key = |byte| table::SetKey {
+            from: vec![byte],
+            to: None,
+            is_end: false,
         };
-        let refuses = |obstacle: &BlockingChain| open && obstacle.is_certain;
-        self.is_table_right()
-            && survey.all().all(|site| gate_right(site.state))
-            && !survey.obstacles.iter().any(refuses)
-            && self.wanted.trouble.is_none()
-            && !self.wanted.is_libvirt_flushed
-            && !self.wanted.is_firewalld_closed
-            && self.wanted.outsiders.iter().all(|one| one.zone.is_some())
-            && self.wanted.misfits.is_empty()
-            && self.wanted.settings.iter().all(SettingSeen::is_right)
+        let sets = |bridges: &[u8], groups: &[u8]| {
+            BTreeMap::from([
+                (
+                    "bridges".to_owned(),
+                    bridges.iter().map(|byte| key(*byte)).collect(),
+                ),
+                (
+                    "group_all".to_owned(),
+                    groups
+                        .iter()
+                        .map(|byte| key(*byte))
+                        .collect::<BTreeSet<_>>(),
+                ),
+            ])
+        };
+        let desired = sets(&[1, 2], &[1]);
+        assert_eq!(set_drift(&desired, &desired), None);
+        let changed = |set: &str| {
+            Some(Drift::SetChanged {
+                set: set.to_owned(),
+            })
+        };
+        assert_eq!(set_drift(&desired, &sets(&[1], &[])), changed("bridges"));
+        assert_eq!(
+            set_drift(&desired, &sets(&[1, 2], &[1, 2])),
+            changed("group_all")
+        );
+        assert_eq!(set_drift(&desired, &BTreeMap::new()), changed("bridges"));
     }
-}
 
-/// What `config` wants for the networks that are active; nothing for those of them that `is_held`
-/// names. `built` is the host that a table was built for, which is to be compared; without it the
-/// table is that of the host as it is.
-pub fn preview(
-    config: &Config,
-    active: Active,
-    is_held: impl Fn(&Network) -> bool,
-    built: Option<Host>,
-    deadline: Deadline,
-) -> Result<Preview> {
-    let store = Store::at(paths::STATE);
-    let unread = unread(&store, active.unread)?;
-    let shut = (!unread.is_empty()).then(|| policy::without_outside(config));
-    let config = shut.as_ref().unwrap_or(config);
-    let is_known = |network: &Network| network.known_bridge().is_some();
-    let networks: Vec<_> = active.networks.into_iter().filter(is_known).collect();
-    let all: Vec<_> = networks.iter().collect();
-    let unused = conflicts(config, &all, deadline)?;
-    let usable = policy::without(config, &unused);
-    let mut misfits = Error::misfits(config, unused, networks.iter());
-    let records = networks.into_iter().map(|network| match is_held(&network) {
-        true => Record::held(network),
-        false => Record::new(&usable, network),
-    });
-    let records: Vec<_> = records.collect();
-    let mut present: Vec<_> = records
-        .iter()
-        .filter(|record| is_present(record))
-        .cloned()
-        .collect();
-    let closed = known_closed(&store, &present)?;
-    misfits.extend(unread);
-    misfits.extend(closed.iter().filter_map(left_behind));
-    let config = &usable;
-    let is_bridge = |name: &str| {
-        let mut bridges = records
-            .iter()
-            .chain(&closed)
-            .filter_map(|record| record.network.known_bridge());
-        bridges.any(|bridge| bridge.as_str() == name)
-    };
-    let around = surroundings(&store, config, &present, is_bridge, deadline)?;
-    // What is there is held against what it was built for: what has changed of the host since is
-    // another finding.
-    let is_forwarding_changed = match &built {
-        Some(_) => has_other_enabled(&store, &mut present, &around)?,
-        None => {
-            let enable = |one: &mut Record| one.enabled = around.enabled_of(one);
-            present.iter_mut().for_each(enable);
-            false
-        }
-    };
-    let members = [members(&present), members(&closed)].concat();
-    let table = match is_any_open(&present) {
-        false => None,
-        true => {
-            let mut batch = Batch::default();
-            let layout = table::Layout::of(config, built.as_ref().unwrap_or(&around.host));
-            table::replace_table(&mut batch, &layout, &members);
-            dry_run::listed(&batch, TABLE, deadline)?
-        }
-    };
-    let settings = around.wanted.into_iter();
-    let settings = settings.map(|wanted| {
-        let value = sysctl::Kernel.value(&wanted.key)?;
-        Ok(SettingSeen { wanted, value })
-    });
-    let settings = settings.collect::<Result<Vec<_>>>()?;
-    // Settings that are not as wanted change what the host is: one finding, not two.
-    let is_host_changed = settings.iter().all(SettingSeen::is_right)
-        && (is_forwarding_changed || built.is_some_and(|built| built != around.host));
-    let seen = look(&Wish::of(config), Reach::Everywhere, deadline)?;
-    let survey = seen.survey;
-    Ok(Preview {
-        table,
-        host: around.host,
-        is_host_changed,
-        direct_access: around.direct_access,
-        is_libvirt_flushed: is_libvirt_flushed(&survey, &records),
-        survey,
-        trouble: seen.trouble.or_else(|| around.troubles.into_iter().next()),
-        // A firewalld that does not answer is no reason to show nothing.
-        outsiders: firewalld::outsiders(&present, deadline).unwrap_or_default(),
-        is_firewalld_closed: firewalld::is_missing(&store, config, &records, deadline)?,
-        misfits,
-        settings,
-        records,
-        usable,
-    })
-}
-
-/// Takes which bridges forward because of virt-forward from the records; whether they do not say
-/// what is so now.
-fn has_other_enabled(store: &Store, present: &mut [Record], around: &Surroundings) -> Result<bool> {
-    let mut is_other = false;
-    for record in present {
-        if let Some(bridge) = record.network.known_bridge() {
-            let known = store.record(&bridge)?;
-            record.enabled = known.map(|known| known.enabled).unwrap_or_default();
-            is_other |= record.enabled != around.enabled_of(record);
-        }
+    #[test]
+    fn each_part_of_the_host_is_a_drift_of_its_own() {
+        let built = Host::default();
+        let drift = |observed: &Host| host_drift(&built, observed, &[], Tolerance::Exact);
+        assert_eq!(drift(&built), []);
+        let forwarding = Host {
+            enabled_all_ipv6: true,
+            ..Host::default()
+        };
+        assert_eq!(drift(&forwarding), [Drift::ForwardingChanged]);
+        let firewalld = Host {
+            drops_forged_peers: true,
+            ..Host::default()
+        };
+        assert_eq!(drift(&firewalld), [Drift::FirewalldToggled]);
+        let docker = Host {
+            masqueraded: ["docker0".to_owned()].into(),
+            ..Host::default()
+        };
+        assert_eq!(drift(&docker), [Drift::DockerAccessChanged]);
+        let both = Host {
+            bridged: ["br0".to_owned()].into(),
+            ..firewalld
+        };
+        assert_eq!(
+            drift(&both),
+            [Drift::ForwardingChanged, Drift::FirewalldToggled]
+        );
     }
-    Ok(is_other)
-}
 
-/// A network without its bridge is nothing to be opened.
-fn is_present(record: &Record) -> bool {
-    let bridge = record.network.known_bridge();
-    bridge.is_some_and(|bridge| links::has(&bridge))
-}
-
-/// Networks whose bridge is not known, as libvirt tells now and as events told before.
-fn unread(store: &Store, active: Vec<(Vec<u8>, XmlError)>) -> Result<Vec<Error>> {
-    let known = store.unread()?.into_iter();
-    let mut all: BTreeMap<_, _> = known.map(|one| (one.name.clone(), one)).collect();
-    for (name, why) in active {
-        all.entry(name.clone())
-            .or_insert_with(|| Unread::new(&name, why));
+    #[test]
+    fn while_a_network_stops_the_host_may_need_less_and_not_more() {
+        let more = Host {
+            restricted: [Ip::V4, Ip::V6].into(),
+            enabled_all_ipv6: true,
+            ..Host::default()
+        };
+        let less = Host {
+            restricted: [Ip::V4].into(),
+            ..Host::default()
+        };
+        let drift = |built, observed, tolerance| host_drift(built, observed, &[], tolerance);
+        assert_eq!(drift(&more, &less, Tolerance::MayShrink), []);
+        assert_eq!(
+            drift(&more, &less, Tolerance::Exact),
+            [Drift::ForwardingChanged]
+        );
+        assert_eq!(
+            drift(&less, &more, Tolerance::MayShrink),
+            [Drift::ForwardingChanged]
+        );
     }
-    Ok(all.into_values().map(Error::from).collect())
-}
 
-/// Networks that are known and closed, beside these: they start just now, or libvirt does not have
-/// them active, or their bridges have gone since.
-fn known_closed(store: &Store, records: &[Record]) -> Result<Vec<Record>> {
-    let bridges = records.iter().map(|record| record.network.known_bridge());
-    let bridges: BTreeSet<_> = bridges.collect();
-    let mut others = store.records()?;
-    others.retain(|record| {
-        record.access.is_empty() && !bridges.contains(&record.network.known_bridge())
-    });
-    Ok(others)
-}
+    #[test]
+    fn a_bridge_that_forwards_otherwise_than_recorded_is_drift() {
+        let host = Host::default();
+        let bridge = BridgeForwarding {
+            recorded: [Ip::V4].into(),
+            observed: BTreeSet::new(),
+        };
+        let drift = |tolerance| host_drift(&host, &host, std::slice::from_ref(&bridge), tolerance);
+        assert_eq!(drift(Tolerance::Exact), [Drift::ForwardingChanged]);
+        assert_eq!(drift(Tolerance::MayShrink), []);
+    }
 
-fn left_behind(record: &Record) -> Option<Error> {
-    let is_left = record.standing == Standing::Inactive && is_present(record);
-    let bridge = record.network.known_bridge().filter(|_| is_left)?;
-    let network = record.network.name.clone();
-    Some(Error::NotActive { network, bridge })
-}
+    use virt_forward_policy::netfilter::Family;
 
-/// What is there, for the networks that are active.
-pub fn inspect(config: &Config, active: Active, deadline: Deadline) -> Result<Inspection> {
-    let store = Store::at(paths::STATE);
-    Ok(Inspection {
-        wanted: preview(
-            config,
-            active,
-            // To show it as open where that cannot be read changes nothing.
-            |network| is_held(&store, network).unwrap_or_default(),
-            store.layout().map(|built| built.host()),
-            deadline,
-        )?,
-        table: nft::list(TABLE, deadline)?,
-    })
-}
-
-/// Whether there are networks that libvirt makes rules for, and no rules of libvirt's. libvirt
-/// makes those of a network that starts after its `start` hook.
-pub(super) fn is_libvirt_flushed(survey: &Survey, records: &[Record]) -> bool {
-    let mut with_rules = records
-        .iter()
-        .filter(|record| record.standing != Standing::Starting)
-        .map(|record| &record.network)
-        .filter(|network| matches!(network.mode, Mode::Nat | Mode::Route | Mode::Isolated));
-    with_rules.any(|network| {
-        let gone = |family| gates::are_libvirt_rules_missing(survey, family);
-        !network.subnets4().is_empty() && gone(Family::Ip)
-            || !network.subnets6().is_empty() && gone(Family::Ip6)
-    })
+    #[test]
+    fn one_object_in_two_states_is_one_subject() {
+        assert_eq!(Drift::TableMissing.subject(), Drift::TableChanged.subject());
+        let chain = ChainName::nft(Family::Inet, "filter", "forward");
+        let (missing, stale) = (
+            Drift::GateMissing {
+                chain: chain.clone(),
+            },
+            Drift::StaleGate { chain },
+        );
+        assert_eq!(missing.subject(), stale.subject());
+        assert_ne!(missing.subject(), Drift::TableMissing.subject());
+    }
 }

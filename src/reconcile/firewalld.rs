@@ -1,4 +1,4 @@
-//! firewalld's policy object, carried out and remembered: only where peers are wanted.
+//! The rules for peers in firewalld's policy object.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use virt_forward_system::{
     state::{FirewalldRules, Record, Store},
 };
 
-/// The rules for what may come in to these networks from outside.
+/// The rules for external hosts that may open connections to these networks.
 fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
     let mut rules = BTreeSet::new();
     for record in records {
@@ -22,8 +22,8 @@ fn wanted(config: &Config, records: &[Record]) -> Vec<String> {
     rules.into_iter().collect()
 }
 
-/// What has to be set; nothing where all is well, or where firewalld does not run. The records of
-/// all networks are only asked for where it matters.
+/// The rules to set; none if they are in place or firewalld does not run. `records` is called only if
+/// the rules depend on it.
 pub(super) fn missing(
     store: &Store,
     config: &Config,
@@ -42,13 +42,13 @@ pub(super) fn missing(
         return Ok(None);
     }
     let wanted = FirewalldRules { table, rules };
-    // A table that was made since has none.
+    // A new table has no rules of ours.
     let seen = known.filter(|known| known.table == table);
     let has_none = seen.is_none() && wanted.rules.is_empty();
     Ok((!has_none && seen.as_ref() != Some(&wanted)).then_some(wanted))
 }
 
-/// Whether firewalld keeps peers of these networks out.
+/// Whether firewalld lacks rules for peers of these networks.
 pub(super) fn is_missing(
     store: &Store,
     config: &Config,
@@ -59,9 +59,9 @@ pub(super) fn is_missing(
     missing(store, config, records, deadline).map(|missing| missing.is_some())
 }
 
-/// The bridges of these networks that firewalld has in no zone of libvirt's: libvirt puts one
-/// there unless the network is open, or names another zone.
-pub(super) fn outsiders(
+/// The bridges of these networks that firewalld has in no zone of libvirt's. libvirt sets the zone
+/// unless the network has `<forward mode='open'/>` or names another one.
+pub(super) fn unzoned_bridges(
     records: &[Record],
     deadline: Deadline,
 ) -> Result<Vec<gates::UnzonedBridge>> {
@@ -78,14 +78,14 @@ pub(super) fn outsiders(
     Ok(outsiders)
 }
 
-/// Sets these rules, and no others.
+/// Replaces the rules of the policy object.
 pub(super) fn set(store: &Store, wanted: &FirewalldRules, deadline: Deadline) -> Result<()> {
     firewalld::set_rules(&wanted.rules, deadline)?;
     let is_any = !wanted.rules.is_empty();
     Ok(store.set_firewalld(is_any.then_some(wanted))?)
 }
 
-/// Takes all rules of ours away.
+/// Removes all rules of the policy object.
 pub(super) fn clear(store: &Store, deadline: Deadline) -> Result<()> {
     match missing(store, &Config::closed(), || Ok(Vec::new()), deadline)? {
         Some(none) => set(store, &none, deadline),

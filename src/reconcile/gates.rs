@@ -1,4 +1,4 @@
-//! Gates, carried out: those of nft's in the transaction of our table, the others by the
+//! Insertion and removal of gates: those of nftables in the transaction of our table, the others by the
 //! iptables programs.
 
 use crate::{Error, Result};
@@ -16,20 +16,20 @@ use virt_forward_system::{
     netlink::nft_rules::{self, Scope},
 };
 
-/// How often a gate is put in again that another program's change has pushed away.
+/// The number of attempts to insert a gate that another program displaces.
 const TRIES: usize = 3;
 
-/// What gates are made for.
+/// The gates that are desired.
 #[derive(Clone, Debug)]
-pub(super) struct Wish {
-    /// The mark that they accept.
+pub(super) struct GateSpec {
+    /// The mark that gates accept.
     pub(super) mark: MarkBit,
-    /// Chains of the admin's own.
+    /// The administrator's own chains that get gates.
     pub(super) extra: Vec<ChainName>,
 }
 
-impl Wish {
-    /// What `config` wants of gates.
+impl GateSpec {
+    /// The gates that `config` needs.
     pub(super) fn of(config: &Config) -> Self {
         Self {
             mark: config.mark,
@@ -38,58 +38,58 @@ impl Wish {
     }
 }
 
-/// How far is looked for gates.
+/// The chains that a scan reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Where gates may be wanted: costs the same on every host.
-    Near,
-    /// Everywhere, for gates that were left in chains which are now somebody else's.
-    Everywhere,
+pub(super) enum ScanScope {
+    /// The chains where gates may be needed: the cost does not depend on the host.
+    KnownChains,
+    /// All chains, to find gates in chains that need none any more.
+    AllChains,
 }
 
-/// What is to be done, chain by chain.
+/// The changes of gates, by chain.
 pub(super) struct Gates {
     changes: Vec<ChainEdit>,
-    seen: Seen,
-    wish: Wish,
+    seen: Scan,
+    spec: GateSpec,
 }
 
-/// What there is, and what to think of it.
-pub(super) struct Seen {
+/// The result of a scan.
+pub(super) struct Scan {
     chains: Chains,
     pub(super) survey: Survey,
-    /// What could not be looked at: no reason to leave the rest as it is.
-    pub(super) trouble: Option<Error>,
+    /// A chain that could not be read; the others are still valid.
+    pub(super) failure: Option<Error>,
 }
 
 impl Gates {
-    /// What lets marked packets pass wherever a firewall is in use; with `anew`, gates for
-    /// another mark are replaced.
+    /// The changes after which every firewall in use accepts marked packets. `replaces` also replaces
+    /// gates that may be for another mark.
     pub(super) fn to_open(
-        wish: Wish,
-        anew: bool,
-        reach: Reach,
+        spec: GateSpec,
+        replaces: bool,
+        reach: ScanScope,
         deadline: Deadline,
     ) -> Result<Self> {
-        let seen = look(&wish, reach, deadline)?;
+        let seen = scan(&spec, reach, deadline)?;
         Ok(Self {
-            changes: gates::to_open(&seen.survey, &seen.chains, anew),
+            changes: gates::to_open(&seen.survey, &seen.chains, replaces),
             seen,
-            wish,
+            spec,
         })
     }
 
-    /// What takes every gate of ours away.
-    pub(super) fn to_close(wish: Wish, reach: Reach, deadline: Deadline) -> Result<Self> {
-        let seen = look(&wish, reach, deadline)?;
+    /// The changes that remove all gates.
+    pub(super) fn to_close(spec: GateSpec, reach: ScanScope, deadline: Deadline) -> Result<Self> {
+        let seen = scan(&spec, reach, deadline)?;
         Ok(Self {
             changes: gates::to_close(&seen.chains),
             seen,
-            wish,
+            spec,
         })
     }
 
-    /// What there is, as it was before.
+    /// The firewalls before the changes.
     pub(super) fn survey(&self) -> &Survey {
         &self.seen.survey
     }
@@ -99,16 +99,15 @@ impl Gates {
         self.seen.survey
     }
 
-    /// What could not be looked at, once.
-    pub(super) fn take_trouble(&mut self) -> Option<Error> {
-        self.seen.trouble.take()
+    /// Takes the failure of the scan, if there was one.
+    pub(super) fn take_failure(&mut self) -> Option<Error> {
+        self.seen.failure.take()
     }
 
-    /// The chains that are changed, for the log, but for those of shortcuts: that they sink is
-    /// no fault.
-    pub(super) fn places(&self) -> impl Iterator<Item = String> {
-        let faults = self.changes.iter().filter(|change| !change.is_shortcut());
-        faults.map(|change| change.chain.to_string())
+    /// The chains whose gates are changed. A displaced shortcut is no drift.
+    pub(super) fn changed_chains(&self) -> impl Iterator<Item = ChainName> {
+        let gates = self.changes.iter().filter(|change| !change.is_shortcut());
+        gates.map(|change| change.chain.clone())
     }
 
     fn of_nft(&self) -> impl Iterator<Item = &ChainEdit> {
@@ -116,65 +115,60 @@ impl Gates {
         all.filter(|change| !change.chain.is_of_iptables())
     }
 
-    /// Whether nft has anything to do.
+    /// Whether nft has to change a gate.
     pub(super) fn need_nft(&self) -> bool {
         self.of_nft().next().is_some()
     }
 
-    /// Adds what nft does to `batch`.
+    /// Adds the changes of nftables to `batch`.
     pub(super) fn in_batch(&self, batch: &mut Batch) {
         for change in self.of_nft() {
-            gates::edit(batch, change, self.wish.mark);
+            gates::edit(batch, change, self.spec.mark);
         }
     }
 
-    /// Does what the iptables programs do, every place even where one fails; the shortcuts are
-    /// left for [`shorten`](Self::shorten).
-    pub(super) fn by_program(&self, deadline: Deadline) -> Result<()> {
-        self.some_by_program(|change| !change.is_shortcut(), deadline)
+    /// Applies the changes of iptables chains, all of them even if one fails, but no shortcuts: see
+    /// [`shorten`](Self::shorten).
+    pub(super) fn apply_iptables(&self, deadline: Deadline) -> Result<()> {
+        self.apply_some(|change| !change.is_shortcut(), deadline)
     }
 
-    /// Puts the shortcuts in. Last of all, as nothing depends on them.
-    pub(super) fn shorten(&self, deadline: Deadline) -> Result<()> {
-        self.some_by_program(ChainEdit::is_shortcut, deadline)
+    /// Inserts the shortcuts. Last of all, as nothing depends on them.
+    pub(super) fn insert_shortcuts(&self, deadline: Deadline) -> Result<()> {
+        self.apply_some(ChainEdit::is_shortcut, deadline)
     }
 
-    fn some_by_program(
-        &self,
-        which: impl Fn(&ChainEdit) -> bool,
-        deadline: Deadline,
-    ) -> Result<()> {
+    fn apply_some(&self, which: impl Fn(&ChainEdit) -> bool, deadline: Deadline) -> Result<()> {
         let changes = self.changes.iter();
         let changes = changes.filter(|change| change.chain.is_of_iptables() && which(change));
         let outcomes = changes.map(|change| self.change(change.clone(), deadline));
         Error::all(outcomes.filter_map(Result::err).collect())
     }
 
-    /// A rule's number is only good until somebody else changes the chain, so the outcome is
-    /// looked at.
+    /// A rule number is valid only until another program changes the chain, so the result is verified.
     fn change(&self, mut change: ChainEdit, deadline: Deadline) -> Result<()> {
         for _ in 0..TRIES {
             self.carry_out(&change, deadline)?;
             if change.insert.is_none() {
                 return Ok(());
             }
-            let seen = look(&self.wish, Reach::Near, deadline)?;
+            let seen = scan(&self.spec, ScanScope::KnownChains, deadline)?;
             let mut left = gates::to_open(&seen.survey, &seen.chains, false).into_iter();
             match left.find(|left| left.chain == change.chain) {
                 None => return Ok(()),
                 Some(left) => change = left,
             }
         }
-        Err(Error::GateLost {
-            place: change.chain.to_string(),
+        Err(Error::GateDisplaced {
+            chain: change.chain,
         })
     }
 
     fn carry_out(&self, change: &ChainEdit, deadline: Deadline) -> virt_forward_system::Result<()> {
-        match by_iptables(change, self.wish.mark, deadline) {
+        match by_iptables(change, self.spec.mark, deadline) {
             Err(why) if iptables::is_not_its_own(&why) && change.chain.engine == Engine::Nft => {
                 let mut batch = Batch::default();
-                gates::edit(&mut batch, change, self.wish.mark);
+                gates::edit(&mut batch, change, self.spec.mark);
                 nft::apply(&batch, deadline)
             }
             other => other,
@@ -182,18 +176,18 @@ impl Gates {
     }
 }
 
-/// Looks at all firewalls.
-pub(super) fn look(wish: &Wish, reach: Reach, deadline: Deadline) -> Result<Seen> {
-    let firewalls = gates::firewalls(&wish.extra);
+/// Reads the chains of all firewalls.
+pub(super) fn scan(spec: &GateSpec, reach: ScanScope, deadline: Deadline) -> Result<Scan> {
+    let firewalls = gates::firewalls(&spec.extra);
     let scope = match reach {
-        Reach::Near => Scope::Near(&firewalls),
-        Reach::Everywhere => Scope::All,
+        ScanScope::KnownChains => Scope::Near(&firewalls),
+        ScanScope::AllChains => Scope::All,
     };
-    let (chains, trouble) = nft_rules::chains(scope, deadline)?;
-    Ok(Seen {
-        survey: firewalls.survey(&chains, wish.mark),
+    let (chains, failure) = nft_rules::chains(scope, deadline)?;
+    Ok(Scan {
+        survey: firewalls.survey(&chains, spec.mark),
         chains,
-        trouble: trouble.map(Error::from),
+        failure: failure.map(Error::from),
     })
 }
 
@@ -202,7 +196,7 @@ fn by_iptables(
     mark: MarkBit,
     deadline: Deadline,
 ) -> virt_forward_system::Result<()> {
-    // An old shortcut may be deeper than was looked.
+    // An old shortcut may be deeper than the scan reads.
     if !change.remove.is_empty() || change.is_shortcut() {
         iptables::delete_gates(&change.chain, deadline)?;
     }

@@ -1,14 +1,14 @@
-//! What the table has to know of the host, looked up.
+//! The state of the host that the table depends on: routes, sysctls, firewalld and Docker.
 
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{
-    FEW, Run,
-    settings::{self, Part},
+use crate::{
+    Result, Warning,
+    session::{FEW, Session},
+    sysctls::{self, BridgeSysctls},
 };
-use crate::{Error, Result};
 use virt_forward_policy::{self as policy, config::Config, network::KernelName};
 use virt_forward_ruleset::{
     gates::direct,
@@ -24,33 +24,33 @@ use virt_forward_system::{
     state::{Basis, Record, Store},
 };
 
-/// The host, and the settings that go with it.
-pub(super) struct Surroundings {
-    /// What the table has to know.
+/// The host, and the sysctls that it needs.
+pub(super) struct HostState {
+    /// The facts that the table depends on.
     pub(super) host: Host,
-    /// Networks' bridges that forward because of virt-forward.
+    /// Bridges of networks that forward because of virt-forward.
     enabled: BTreeSet<Enabled>,
-    /// What events take for granted once the table is built for it.
+    /// The facts that later events rely on.
     pub(super) basis: Basis,
-    /// Docker's rules that go with it.
+    /// Docker's rules about packets to containers' own addresses.
     pub(super) direct_access: Vec<direct::Rule>,
-    /// What becomes of settings.
+    /// The changes of sysctls.
     pub(super) plan: Plan,
-    /// The settings that are wanted.
+    /// The desired sysctls.
     pub(super) wanted: Vec<Setting>,
-    /// What could not be looked up, or is more than the table can hold.
-    pub(super) troubles: Vec<Error>,
+    /// Lookups that failed, and routes that the table cannot hold.
+    pub(super) warnings: Vec<Warning>,
 }
 
-impl Surroundings {
-    /// A setting that is wanted, and that the kernel tells nobody of.
+impl HostState {
+    /// A desired sysctl whose changes the kernel does not announce.
     pub(super) fn untold(&self) -> Option<&Setting> {
         let mut wanted = self.wanted.iter();
         wanted.find(|setting| setting.key.has_no_notification())
     }
 }
 
-impl Surroundings {
+impl HostState {
     /// The families that the bridge of a network forwards because of virt-forward.
     pub(super) fn enabled_of(&self, record: &Record) -> BTreeSet<Ip> {
         let bridge = record.network.routed_bridge();
@@ -62,19 +62,19 @@ impl Surroundings {
     }
 }
 
-impl Run<'_> {
-    /// Looks around, for these networks; without peers that are not used.
-    pub(super) fn surroundings(&self, usable: &Config, records: &[Record]) -> Result<Surroundings> {
+impl Session<'_> {
+    /// The state of the host for these networks. `usable` is the configuration without conflicts.
+    pub(super) fn host_state(&self, usable: &Config, records: &[Record]) -> Result<HostState> {
         let is_bridge = |name: &str| is_known(self.store, name);
-        surroundings(self.store, usable, records, is_bridge, self.deadline)
+        host_state(self.store, usable, records, is_bridge, self.deadline)
     }
 
-    /// What a network that starts changes of settings; nothing where the table was built for
-    /// another host than this one with that network. What does not concern it is not looked at:
-    /// an event is to cost the same with any number of networks.
-    pub(super) fn part_of_start(&self, record: &Record) -> Result<Option<Part>> {
+    /// The changes of sysctls for a network that starts; none if the table has to be built for another
+    /// state of the host. Reads only what concerns the network, so that the cost of an event does not
+    /// grow with the number of networks.
+    pub(super) fn part_of_start(&self, record: &Record) -> Result<Option<BridgeSysctls>> {
         let Some(built) = self.store.layout().map(|built| built.host()) else {
-            return Ok(Some(Part::default()));
+            return Ok(Some(BridgeSysctls::default()));
         };
         let Some(basis) = self.basis_that_holds()? else {
             return Ok(None);
@@ -88,10 +88,10 @@ impl Run<'_> {
                 ways(&usable, records, is_bridge, self.deadline)?
             }
         };
-        let Some(part) = Part::of_start(self.store, record, &ways.found.ways)? else {
+        let Some(part) = BridgeSysctls::of_start(self.store, record, &ways.found.ways)? else {
             return Ok(None);
         };
-        // Without it some containers have no answer, and all else is as it should be.
+        // Without it, replies of some containers are lost, and nothing else.
         let direct_access = direct_access(&usable, self.deadline).unwrap_or_default();
         let masqueraded = direct::masqueraded(&direct_access, &open_bridges(records));
         let is_first = basis.switches.is_none() && part.changes_something();
@@ -103,37 +103,37 @@ impl Run<'_> {
         Ok(is_as_built.then_some(part))
     }
 
-    /// The same where networks are closed.
-    pub(super) fn part_of_close(&self, leaving: &[Record]) -> Result<Option<Part>> {
+    /// The changes of sysctls for networks that are closed, under the same condition.
+    pub(super) fn part_of_close(&self, leaving: &[Record]) -> Result<Option<BridgeSysctls>> {
         if self.store.layout().is_none() {
-            return Ok(Some(Part::default()));
+            return Ok(Some(BridgeSysctls::default()));
         }
         let Some(basis) = self.basis_that_holds()? else {
             return Ok(None);
         };
         if basis.switches.is_none() {
-            return Ok(Some(Part::default()));
+            return Ok(Some(BridgeSysctls::default()));
         }
         match self.are_enough_left(leaving, &basis)? {
-            true => Part::of_close(self.store, leaving),
+            true => BridgeSysctls::of_close(self.store, leaving),
             false => Ok(None),
         }
     }
 
-    /// What the table was built on, if that is so still.
+    /// The facts that the table was built on, if they still hold.
     fn basis_that_holds(&self) -> Result<Option<Basis>> {
         let Some(basis) = self.store.basis()? else {
             return Ok(None);
         };
         let is_so = match basis.switches {
-            Some(switches) => settings::switches()? == switches,
+            Some(switches) => sysctls::switches()? == switches,
             None => true,
         };
         Ok(is_so.then_some(basis))
     }
 
-    /// Whether the routes to who is outside were looked up for another network, so that they need
-    /// not be for this one. Where there are few networks, there are few routes, and they are.
+    /// Whether the routes to external subnets were read for another network, so that they need not be
+    /// read for this one. With few networks they always are.
     fn are_ways_known(&self, usable: &Config, record: &Record, basis: &Basis) -> Result<bool> {
         let outside = policy::external_subnets(usable, &record.access);
         let families = families(record);
@@ -143,7 +143,7 @@ impl Run<'_> {
         Ok(basis.has_ways_to(outside) && self.store.are_more_known_than(FEW)?)
     }
 
-    /// Whether others that are open need all that those who leave have needed.
+    /// Whether networks that stay open need everything that those in `leaving` needed.
     fn are_enough_left(&self, leaving: &[Record], basis: &Basis) -> Result<bool> {
         let usable = self.usable();
         let enabled = self.store.layout().map(|built| built.host().enabled);
@@ -188,34 +188,34 @@ fn families(record: &Record) -> BTreeSet<Ip> {
     subnets.map(|net| Ip::of(net.addr())).collect()
 }
 
-/// Looks around, for these networks; without peers that are not used. `is_bridge` tells whether an
-/// interface is a network's, be it not one of these: a subnet of the config may be, or hold, a
-/// network's own.
-pub(super) fn surroundings(
+/// The state of the host for these networks. `usable` is the configuration without conflicts;
+/// `is_bridge` says whether an interface is the bridge of any network, as a subnet of the configuration
+/// may contain one of a network.
+pub(super) fn host_state(
     store: &Store,
     usable: &Config,
     records: &[Record],
     is_bridge: impl Fn(&str) -> bool,
     deadline: Deadline,
-) -> Result<Surroundings> {
+) -> Result<HostState> {
     let ways = ways(usable, records, &is_bridge, deadline)?;
     let found = ways.found;
-    let (wanted, plan) = settings::plan(store, records, &found.ways)?;
-    let (enabled, enabled_all_ipv6) = settings::enabled(&plan, records)?;
+    let (wanted, plan) = sysctls::plan(store, records, &found.ways)?;
+    let (enabled, enabled_all_ipv6) = sysctls::enabled(&plan, records)?;
     let restricted = enabled.iter().map(|one| one.family).collect();
     let (of_networks, enabled): (BTreeSet<_>, BTreeSet<_>) = enabled
         .into_iter()
         .partition(|one| is_bridge(&one.interface));
-    let too_much = found.is_too_much.then_some(Error::ManyRoutes);
-    let mut troubles: Vec<_> = too_much.into_iter().collect();
-    // Without it some containers have no answer, and all else is as it should be.
+    let too_much = found.is_too_much.then_some(Warning::TooManyRoutes);
+    let mut warnings: Vec<_> = too_much.into_iter().collect();
+    // Without it, replies of some containers are lost, and nothing else.
     let direct_access = direct_access(usable, deadline).unwrap_or_else(|why| {
-        troubles.push(why);
+        warnings.push(why.into());
         Vec::new()
     });
     let mut bridged = bridged(&enabled, enabled_all_ipv6);
     bridged.retain(|name| !is_bridge(name));
-    Ok(Surroundings {
+    Ok(HostState {
         host: Host {
             bridged,
             enabled,
@@ -229,12 +229,12 @@ pub(super) fn surroundings(
         basis: Basis {
             outside: ways.outside,
             is_by_source: ways.is_by_source,
-            ..settings::basis(&plan, &is_bridge)?
+            ..sysctls::basis(&plan, &is_bridge)?
         },
         direct_access,
         wanted,
         plan,
-        troubles,
+        warnings,
     })
 }
 
@@ -245,24 +245,24 @@ fn direct_access(usable: &Config, deadline: Deadline) -> Result<Vec<direct::Rule
     }
 }
 
-/// Whether an interface is the bridge of a network that is known.
+/// Whether an interface is the bridge of a recorded network.
 fn is_known(store: &Store, interface: &str) -> bool {
     let name = interface.parse::<KernelName>();
     let is_known = |bridge: KernelName| store.record(&bridge).is_ok_and(|record| record.is_some());
     name.is_ok_and(is_known)
 }
 
-/// What was looked up of the host's routing.
+/// The host's routes to external subnets.
 #[derive(Default)]
 struct Ways {
     found: Found,
-    /// The subnets that ways were looked up to.
+    /// The subnets whose routes were read.
     outside: BTreeSet<IpNet>,
-    /// Some rule asks where packets come from.
+    /// Some routing rule depends on the source address.
     is_by_source: bool,
 }
 
-/// The ways to who is outside and reaches these networks, or is reached by them.
+/// Reads the routes to the external subnets that reach these networks or are reached by them.
 fn ways(
     usable: &Config,
     records: &[Record],
@@ -304,7 +304,7 @@ fn ways(
     Ok(ways)
 }
 
-/// The open networks among these, as replies come from them.
+/// The subnets of open networks, as the sources of replies.
 fn sources(records: &[Record]) -> Vec<Source> {
     let open = records.iter().filter(|record| !record.access.is_empty());
     let sources = open.flat_map(|record| {
@@ -320,8 +320,8 @@ fn sources(records: &[Record]) -> Vec<Source> {
     sources.collect()
 }
 
-/// Bridges of the host: what passes within one of them may be shown to the table as if it were
-/// forwarded (br_netfilter), and is none of ours.
+/// Bridges that are no network's: br_netfilter may show packets within one of them to our table as if
+/// they were forwarded.
 fn bridged(enabled: &BTreeSet<Enabled>, is_all_ipv6: bool) -> BTreeSet<String> {
     let enabled = enabled.iter().map(|one| one.interface.clone());
     let enabled = enabled.filter(|name| links::is_bridge(name));
@@ -329,7 +329,7 @@ fn bridged(enabled: &BTreeSet<Enabled>, is_all_ipv6: bool) -> BTreeSet<String> {
     enabled.chain(all).collect()
 }
 
-/// Whether another firewall lets peers in by their addresses alone: firewalld, by our rich rules.
+/// Whether firewalld runs with our rich rules, which accept peers by their addresses alone.
 fn admits_by_address(usable: &Config, deadline: Deadline) -> Result<bool> {
     Ok(usable.allows_inbound_external() && firewalld::table(deadline)?.is_some())
 }

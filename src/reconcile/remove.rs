@@ -1,93 +1,37 @@
-//! Networks that are closed: that have stopped, that the administrator closed by hand, that are not
-//! to be opened. What runs and is closed stays known: its guests are not outside.
+//! Closing of networks that have stopped or that the administrator closes, and removal of everything.
+//! A closed network that runs stays recorded, so that its guests do not count as external.
 
 use std::collections::BTreeSet;
 
-use super::{
-    Outcome, Run, connections, firewalld,
-    gates::{Gates, Reach, Wish},
-    member, members,
-    settings::{self, Part},
-};
-use crate::{Error, Result};
-use virt_forward_policy::network::{KernelName, Network};
+use virt_forward_policy::network::Network;
 use virt_forward_ruleset::table::{self, Batch};
 use virt_forward_system::{
     exec::nft,
     links,
-    state::{Record, Standing, Store},
+    state::{NetworkState, Record, Store},
 };
 
-/// What is known of a network that is closed.
+use crate::{
+    Error, Report, Result, connections, firewalld,
+    gates::{GateSpec, Gates, ScanScope},
+    members::{member, members},
+    report::Effects,
+    session::Session,
+    sysctls,
+};
+
+/// The record of a network after it was closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    /// Nothing: it has stopped.
+pub(super) enum RecordAfterClose {
+    /// None: the network has stopped.
     Forgotten,
-    /// That it runs.
-    Held,
+    /// The administrator closed it.
+    AdminClosed,
 }
 
-impl Run<'_> {
-    /// The network of that name has stopped. Its bridge tells which record is its: what libvirt
-    /// hands to the hook is still the live definition. Without a bridge the name alone has to do.
-    pub fn stopped(&self, name: &[u8], bridge: Option<&KernelName>) -> Result<Outcome> {
-        let is_anew = self.forget_unread(name)?;
-        let is_its = |record: &Record| record.network.name.as_bytes() == name;
-        let records: Vec<_> = match bridge {
-            // Another network may have the bridge now.
-            Some(bridge) => self
-                .store
-                .record(bridge)?
-                .into_iter()
-                .filter(is_its)
-                .collect(),
-            None => self.store.records()?.into_iter().filter(is_its).collect(),
-        };
-        if !records.is_empty() {
-            self.close(&records, Afterwards::Forgotten)?;
-            return Ok(Outcome::Closed);
-        }
-        match is_anew {
-            true => self.rebuild(&[])?,
-            false => self.mend()?,
-        }
-        Ok(Outcome::WasNotOpen)
-    }
-
-    /// A network has started under a config that is wrong. It is closed, and known: what the
-    /// table lets out to a subnet or in from one is not meant for it.
-    pub fn note(&self, network: Network) -> Result<()> {
-        let Some(bridge) = network.known_bridge() else {
-            return Ok(());
-        };
-        if !links::has_bridge(&bridge) {
-            return Ok(());
-        }
-        match self.store.record(&bridge)? {
-            Some(known) if known.network.name == network.name => {
-                if known.standing == Standing::Active && network.fault.is_none() {
-                    return Ok(());
-                }
-                if !known.access.is_empty() {
-                    self.close(&[known], Afterwards::Forgotten)?;
-                }
-            }
-            // No hook was called when the last network with that bridge stopped.
-            Some(known) => self.close(&[known], Afterwards::Forgotten)?,
-            None => {}
-        }
-        let record = Record::closed(network, Standing::Active);
-        self.change(Some(Part::default()), &[], |changes| {
-            self.store.doubt(&bridge)?;
-            self.store.put(&bridge, &record)?;
-            changes.extend(member(&record));
-            Ok(())
-        })?;
-        Ok(self.store.finish()?)
-    }
-
-    /// Closes the networks of these names; the names that are not known.
-    pub fn remove(&self, names: &[String]) -> Result<Vec<String>> {
+impl Session<'_> {
+    /// Closes the networks of these names. The outcome is the names without a record.
+    pub fn remove(&self, names: &[String]) -> Result<Report<Vec<String>>> {
         let known = self.store.records()?;
         let is_meant = |record: &Record| names.contains(&record.network.name);
         let (meant, _): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
@@ -95,55 +39,57 @@ impl Run<'_> {
             .iter()
             .map(|record| record.network.name.clone())
             .collect();
-        if !meant.is_empty() {
-            self.close(&meant, Afterwards::Held)?;
-        }
+        let effects = match meant.is_empty() {
+            true => Effects::default(),
+            false => self.close(&meant, RecordAfterClose::AdminClosed)?,
+        };
         let unknown = names.iter().filter(|name| !found.contains(*name));
-        Ok(unknown.cloned().collect())
+        Ok(effects.report(unknown.cloned().collect()))
     }
 
-    /// Takes everything of ours out of the kernel and off the disk, known or not.
+    /// Removes everything from the kernel and the state folder, recorded or not.
     pub fn remove_all(&self) -> Result<()> {
         self.store.begin()?;
-        // What cannot be read is no reason to keep anything.
-        self.tear_down(&self.store.records().unwrap_or_default())?;
+        // Records that cannot be read do not prevent the removal.
+        self.remove_everything(&self.store.records().unwrap_or_default())?;
         Ok(self.store.destroy()?)
     }
 
-    /// Whether a network was closed by hand, and has not started again since.
-    pub fn is_held(&self, network: &Network) -> Result<bool> {
-        is_held(self.store, network)
+    /// Whether the administrator closed the network, and it has not started since.
+    pub fn is_admin_closed(&self, network: &Network) -> Result<bool> {
+        is_admin_closed(self.store, network)
     }
 
-    /// Guests of networks that are active and have no record are not outside either.
-    pub(super) fn hold_strangers(
-        &self,
-        networks: Vec<Network>,
-        record: impl Fn(Network) -> Record,
-    ) -> Result<()> {
+    /// Records active networks that have no record as unmanaged, so that their guests do not count as
+    /// external.
+    pub(super) fn record_unmanaged(&self, networks: Vec<Network>) -> Result<()> {
         for network in networks {
             if let Some(bridge) = network.known_bridge()
                 && links::has_bridge(&bridge)
                 && self.store.record(&bridge)?.is_none()
             {
-                self.store.put(&bridge, &record(network))?;
+                let record = Record::closed(network, NetworkState::Unmanaged);
+                self.store.write_record(&bridge, &record)?;
             }
         }
         Ok(())
     }
 
-    /// Some networks less; what their bridges' settings were comes back, where the bridges
-    /// are still there.
-    pub(super) fn close(&self, records: &[Record], afterwards: Afterwards) -> Result<()> {
-        // One of them may have been what kept a peer out, or networks out of a rule; or may have
-        // needed a setting that the table knows of.
+    /// Closes networks, and restores the sysctls of those bridges that still exist.
+    pub(super) fn close(
+        &self,
+        records: &[Record],
+        afterwards: RecordAfterClose,
+    ) -> Result<Effects> {
+        // A peer or a rule may be in use without these networks that conflicted with them, and a sysctl
+        // that the table depends on may be restored. Both need a rebuild.
         let unused = self.unused();
         let mut networks = records.iter().map(|record| &record.network);
         let part = match networks.any(|network| unused.concern(network)) {
             true => None,
             false => self.part_of_close(records)?,
         };
-        self.change(part, records, |changes| {
+        let mut effects = self.change(part, records, |changes| {
             for record in records {
                 let Some(bridge) = record.network.known_bridge() else {
                     continue;
@@ -152,73 +98,81 @@ impl Run<'_> {
                     changes.remove(member);
                 }
                 match afterwards {
-                    Afterwards::Forgotten => self.store.forget(&bridge)?,
-                    Afterwards::Held => {
-                        let held = Record {
-                            standing: record.standing,
-                            ..Record::held(record.network.clone())
+                    RecordAfterClose::Forgotten => self.store.remove_record(&bridge)?,
+                    RecordAfterClose::AdminClosed => {
+                        let state = match record.state {
+                            // Its `started` hook opens it.
+                            NetworkState::Starting => NetworkState::Starting,
+                            _ => NetworkState::AdminClosed,
                         };
-                        self.store.put(&bridge, &held)?;
-                        changes.extend(member(&held));
+                        let closed = Record::closed(record.network.clone(), state);
+                        self.store.write_record(&bridge, &closed)?;
+                        changes.extend(member(&closed));
                     }
                 }
             }
             Ok(())
         })?;
-        self.end_connections_of(records);
+        effects.warn(self.end_connections_of(records).err());
         self.store.finish()?;
-        self.firewalld()?;
-        Error::all(self.troubles.take())
+        effects.then(self.set_firewalld_peers()?.effects);
+        Ok(effects)
     }
 
-    /// Ends the connections of networks that are closed now. Their packets are dropped already.
-    fn end_connections_of(&self, records: &[Record]) {
+    /// Deletes the connections of networks that are closed now. Their packets are dropped already.
+    fn end_connections_of(&self, records: &[Record]) -> Result<()> {
         let open = records.iter().filter(|record| !record.access.is_empty());
         let networks: Vec<_> = open.map(|record| &record.network).collect();
-        let failed = connections::end_of(&networks, self.deadline).err();
-        self.troubles.borrow_mut().extend(failed);
+        connections::end_of(&networks, self.deadline)
     }
 
-    /// The gates, then the table, then the settings; each as far as it goes. `records` are
-    /// networks that may still run, closed.
-    pub(super) fn tear_down(&self, records: &[Record]) -> Result<()> {
+    /// Removes the gates, then the table, then the changes of sysctls; a failure stops none of the
+    /// others. `records` are networks that may still run, closed.
+    pub(super) fn remove_everything(&self, records: &[Record]) -> Result<()> {
         let mut errors = Vec::new();
-        let gates = Gates::to_close(Wish::of(self.config()), Reach::Everywhere, self.deadline);
+        let gates = Gates::to_close(
+            GateSpec::of(self.config()),
+            ScanScope::AllChains,
+            self.deadline,
+        );
         let mut batch = Batch::default();
         match gates {
             Ok(mut gates) => {
-                errors.extend(gates.take_trouble());
-                errors.extend(gates.by_program(self.deadline).err());
+                errors.extend(gates.take_failure());
+                errors.extend(gates.apply_iptables(self.deadline).err());
                 gates.in_batch(&mut batch);
             }
             Err(error) => errors.push(error),
         }
-        // While the table still drops forged peers, which the rules of firewalld let in.
+        // Before the table, which drops forged peers that the rules of firewalld accept.
         errors.extend(firewalld::clear(self.store, self.deadline).err());
-        // The last table. Without one, libvirt would accept the rest of the connections that were
-        // open until the kernel has forgotten them, and what was switched on would let others pass
-        // until the settings are back.
+        // A table that drops everything. Without it, libvirt would accept packets of open connections
+        // until conntrack entries are deleted, and other packets would be forwarded until sysctls are
+        // restored.
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
         table::closing(&mut batch, &host, &members(records));
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));
         errors.extend(connections::end_all(self.deadline).err());
-        errors.extend(settings::restore_all(self.store, records).err());
+        errors.extend(sysctls::restore_all(self.store, records).err());
         let mut batch = Batch::default();
         table::delete_table(&mut batch);
         errors.extend(nft::apply(&batch, self.deadline).err().map(Error::from));
         if errors.is_empty() {
-            self.store.forget_kernel()?;
+            self.store.reset_kernel_state()?;
         }
         Error::all(errors)
     }
 }
 
-/// Whether a network was closed by hand, and has not started again since.
-pub(super) fn is_held(store: &Store, network: &Network) -> Result<bool> {
+/// Whether the administrator closed the network, and it has not started since.
+pub(super) fn is_admin_closed(store: &Store, network: &Network) -> Result<bool> {
     let Some(bridge) = network.known_bridge() else {
         return Ok(false);
     };
     let record = store.record(&bridge)?;
-    Ok(record.is_some_and(|record| record.is_held && record.network.name == network.name))
+    Ok(
+        record
+            .is_some_and(|record| record.is_admin_closed() && record.network.name == network.name),
+    )
 }

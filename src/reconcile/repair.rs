@@ -1,19 +1,24 @@
-//! A look at everything, and what is not as wanted made so: for who keeps watch.
+//! Repair of drift, for `watch`.
 //!
-//! What is wanted is what the records say, so what was closed by hand stays closed.
+//! The desired state follows from the records, so a network that the administrator closed stays
+//! closed.
 
 use std::collections::BTreeSet;
 
-use super::{
-    Outcome, Run, Settled,
-    drift::is_libvirt_flushed,
-    gates::{Gates, Reach, Wish},
-    host::Surroundings,
+use crate::{
+    Drift, Outcome, Result, Warning,
+    drift::{self, BridgeForwarding, Tolerance},
+    gates::{GateSpec, Gates, ScanScope},
+    host::HostState,
+    inspect::is_libvirt_flushed,
     leftovers::leftovers,
-    members, outcome, settings,
+    members::members,
+    network_state::{Seen, network_drift},
+    plan::{RepairStep, plan_repair},
+    session::Session,
+    sysctls,
 };
-use crate::{Error, Result};
-use virt_forward_policy::{self as policy, netfilter::TABLE, network::Network};
+use virt_forward_policy::{self as policy, network::Network};
 use virt_forward_ruleset::{
     gates::Survey,
     sysctls::Setting,
@@ -24,176 +29,167 @@ use virt_forward_system::{
     libvirt::status,
     links,
     netlink::{set_elements, table_fingerprint},
-    state::{Record, START_GRACE, STARTED_GRACE, Standing},
+    state::{NetworkState, Record},
 };
 
-/// What a look found.
+/// The result of a repair.
 #[derive(Debug, Default)]
-pub struct Kept {
-    /// Networks that were not known, and what was done with them.
+pub struct RepairReport {
+    /// Networks that had no record, with their outcomes.
     pub started: Vec<(String, Outcome)>,
-    /// What was not as wanted, and is now.
-    pub mended: Vec<String>,
-    /// The firewalls, as they were before.
+    /// The drift that was found and repaired.
+    pub repaired: Vec<Drift>,
+    /// The firewalls before the repair.
     pub survey: Survey,
-    /// libvirt's own rules are gone, though it has networks that need them.
+    /// libvirt has networks that need rules of its own, and those rules are gone.
     pub is_libvirt_flushed: bool,
-    /// What cannot be as wanted, while all else is.
-    pub troubles: Vec<Error>,
+    /// Failures that kept nothing else from being repaired.
+    pub warnings: Vec<Warning>,
     /// Some network is open.
     pub is_any_open: bool,
-    /// A setting that is kept, and that the kernel tells nobody of: it has to be looked at.
-    pub untold: Option<Setting>,
-    /// All of IPv6 is forwarded because of open networks: interfaces that come may need a setting.
+    /// A sysctl that is in use and whose changes the kernel does not announce, so it has to be polled.
+    pub polled_sysctl: Option<Setting>,
+    /// All IPv6 interfaces forward because of open networks: a new interface may need `accept_ra`.
     pub forwards_ipv6: bool,
 }
 
-/// Whether the host may need less than the table was built for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Less {
-    /// The kernel has deleted the bridge of a network that libvirt is ending, and with it routes and
-    /// settings. libvirt calls the `stopped` hook next, and the hook builds the table for what is left.
-    IsExpected,
-    /// No network is ending.
-    IsDrift,
-}
-
-impl Less {
-    fn fits<T: Ord>(self, built: &BTreeSet<T>, now: &BTreeSet<T>) -> bool {
-        match self {
-            Self::IsExpected => now.is_subset(built),
-            Self::IsDrift => now == built,
-        }
-    }
-}
-
-impl Run<'_> {
-    /// Looks, and mends. `started` are networks that have started and may not be known;
-    /// `unread` are the names of those whose bridge is not known;
-    /// `is_active` tells whether libvirt has a network active, as
-    /// far as the caller knows.
-    pub fn keep(
-        &self,
+impl Session<'_> {
+    /// Compares everything with the records and repairs what differs. `started` are networks that
+    /// may have no record yet; `unread` are the names of active networks without a known bridge;
+    /// `is_active` says whether libvirt has a network active, as far as the caller knows.
+    pub fn repair(
+        &mut self,
         started: Vec<Network>,
         unread: &BTreeSet<Vec<u8>>,
         is_active: impl Fn(&Network) -> bool,
-    ) -> Result<Kept> {
-        let mut kept = Kept::default();
+    ) -> Result<RepairReport> {
+        let mut report = RepairReport::default();
         let was_built = self.store.layout().is_some();
-        let mut faults = Vec::new();
-        faults.extend(self.settled.take().iter().map(ToString::to_string));
-        if self.store.is_pending() && faults.is_empty() {
-            faults.push("a run had been cut short".to_owned());
+        let mut drift = std::mem::take(&mut self.unconfirmed);
+        if self.store.is_pending() && drift.is_empty() {
+            drift.push(Drift::InterruptedRun);
         }
         if !unread.is_empty() && self.lacks_unread(unread)? {
-            faults.push(Settled::Unread.to_string());
+            drift.push(Drift::UnreadableNetworksChanged);
         }
         for network in started {
-            kept.started.extend(self.take_in(network)?);
+            report.started.extend(self.take_in(network)?);
         }
         let records = self.store.records()?;
         let is_none_known = self.store.layout().is_none() && !self.store.is_any_open()?;
-        let left = match is_none_known {
-            true => leftovers(self.config(), self.deadline)?,
-            false => Vec::new(),
+        let stale = if is_none_known {
+            leftovers(self.config(), self.deadline)?
+        } else {
+            Vec::new()
         };
-        if !left.is_empty() {
-            self.tear_down(&records)?;
+        if !stale.is_empty() {
+            self.remove_everything(&records)?;
         }
         let is_idle = records.is_empty() && self.store.unread()?.is_empty();
-        if is_idle && self.store.layout().is_none() && faults.is_empty() {
-            kept.mended = left;
-            // Not even a folder is left where there is nothing to keep.
+        if is_idle && self.store.layout().is_none() && drift.is_empty() {
+            report.repaired = stale;
+            // Without networks not even the folder remains.
             self.store.destroy()?;
-            return Ok(kept);
+            return Ok(report);
         }
-        faults.extend(self.faults_of_records(&records, is_active)?);
+        for found in self.record_drift(&records, is_active)? {
+            if !drift.contains(&found) {
+                drift.push(found);
+            }
+        }
         let is_open = self.store.is_any_open()?;
-        if faults.is_empty() && is_open {
-            faults.extend(self.fault_of_table(&records)?);
+        if drift.is_empty() && is_open {
+            drift.extend(self.table_drift(&records)?);
         }
-        let mut around = match is_open {
-            true => Some(self.surroundings(&self.usable(), &records)?),
-            false => None,
+        let mut host_state = if is_open {
+            Some(self.host_state(&self.usable(), &records)?)
+        } else {
+            None
         };
-        let troubles = around
-            .as_mut()
-            .map(|around| std::mem::take(&mut around.troubles));
-        kept.troubles.extend(troubles.into_iter().flatten());
-        if let (true, Some(around)) = (faults.is_empty(), &around) {
-            let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
-            let less = match bridges.any(|bridge| self.is_ending(&bridge)) {
-                true => Less::IsExpected,
-                false => Less::IsDrift,
-            };
-            faults.extend(self.faults_of_host(around, &records, less));
+        if let Some(host_state) = &mut host_state {
+            report.warnings.append(&mut host_state.warnings);
+            if drift.is_empty() {
+                drift.extend(self.host_drift(host_state, &records));
+            }
         }
-        let gates = self.gates(Wish::of(self.config()), false, Reach::Near)?;
-        kept.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
-        self.mend_all(&mut kept, faults, &gates, &records, around.as_ref())?;
-        self.renew_outcomes(&mut kept.started)?;
+        let (gates, effects) =
+            self.gates(GateSpec::of(self.config()), false, ScanScope::KnownChains)?;
+        let of_gates = effects.warnings;
+        report.is_libvirt_flushed = is_libvirt_flushed(gates.survey(), &records);
+        self.repair_all(&mut report, drift, &gates, &records, host_state.as_ref())?;
+        self.renew_outcomes(&mut report.started)?;
         if !was_built {
-            // What was never there is no fault.
-            kept.mended.clear();
+            // A table that was never built is no drift.
+            report.repaired.clear();
         }
-        kept.mended.extend(left);
-        kept.is_any_open = self.store.is_any_open()?;
-        kept.survey = gates.into_survey();
-        kept.troubles.extend(self.troubles.take());
-        Ok(kept)
+        report.repaired.extend(stale);
+        report.is_any_open = self.store.is_any_open()?;
+        report.survey = gates.into_survey();
+        report.warnings.extend(of_gates);
+        Ok(report)
     }
 
-    /// `faults` are those of our table and of what it is made from.
-    fn mend_all(
+    /// Repairs `drift` of our table and of its inputs, and any drift of gates, sysctls and firewalld.
+    fn repair_all(
         &self,
-        kept: &mut Kept,
-        faults: Vec<String>,
+        report: &mut RepairReport,
+        drift: Vec<Drift>,
         gates: &Gates,
         records: &[Record],
-        around: Option<&Surroundings>,
+        host_state: Option<&HostState>,
     ) -> Result<()> {
-        let anew = !faults.is_empty() || !kept.started.is_empty();
-        kept.mended = faults;
-        let is_open = self.store.is_any_open()?;
-        if is_open {
-            let gate = |place| format!("the gate in {place} was gone or out of place");
-            kept.mended.extend(gates.places().map(gate));
+        report.repaired = drift;
+        let is_any_open = self.store.is_any_open()?;
+        if is_any_open {
+            let missing = gates
+                .changed_chains()
+                .map(|chain| Drift::GateMissing { chain });
+            report.repaired.extend(missing);
         }
-        if let Some(around) = around {
-            kept.mended.extend(settings::wrong(&around.plan)?);
-            kept.untold = around.untold().cloned();
-            kept.forwards_ipv6 = around.host.enabled_all_ipv6;
+        if let Some(host_state) = host_state {
+            report.repaired.extend(sysctls::drift(&host_state.plan)?);
+            report.polled_sysctl = host_state.untold().cloned();
+            report.forwards_ipv6 = host_state.host.enabled_all_ipv6;
         }
-        if anew {
-            self.store.begin()?;
-            self.rebuild(&[])?;
-        } else {
-            if !kept.mended.is_empty() {
-                self.mend_around(gates, around)?;
-            }
-            if is_open {
-                self.shorten(gates);
+        let has_new_networks = !report.started.is_empty();
+        for step in plan_repair(&report.repaired, has_new_networks, is_any_open) {
+            match step {
+                RepairStep::Rebuild => {
+                    self.store.begin()?;
+                    report.warnings.extend(self.rebuild(&[])?.warnings);
+                }
+                RepairStep::RepairGatesAndSysctls => {
+                    self.repair_gates_and_sysctls(gates, host_state)?
+                }
+                RepairStep::InsertShortcuts => {
+                    let failed = gates.insert_shortcuts(self.deadline).err();
+                    report.warnings.extend(failed.map(Warning::from));
+                }
             }
         }
-        kept.troubles.extend(self.misfits(records)?);
-        match self.firewalld() {
-            Ok(true) => {
-                let what = "firewalld had not heard of the peers";
-                kept.mended.push(what.to_owned());
+        let conflicts = self.config_conflicts(records)?;
+        report
+            .warnings
+            .extend(conflicts.into_iter().map(Warning::from));
+        match self.set_firewalld_peers() {
+            Ok(peers) => {
+                if peers.were_missing {
+                    report.repaired.push(Drift::FirewalldLacksPeers);
+                }
+                report.warnings.extend(peers.effects.warnings);
             }
-            Ok(false) => {}
-            Err(why) => kept.troubles.push(why),
+            Err(error) => report.warnings.push(error.into()),
         }
         Ok(())
     }
 
-    /// A network that is not known as it is now.
+    /// Records a network that has no record, or another one.
     fn take_in(&self, network: Network) -> Result<Option<(String, Outcome)>> {
         let Some(bridge) = network.known_bridge() else {
             return Ok(None);
         };
-        // By hand it was closed, by hand or by a start it opens.
-        if self.is_held(&network)? {
+        // Only `apply` or its next start opens it.
+        if self.is_admin_closed(&network)? {
             return Ok(None);
         }
         let mut record = Record::new(&self.usable(), network);
@@ -204,18 +200,21 @@ impl Run<'_> {
         if !links::has_bridge(&bridge) || known.as_ref() == Some(&record) {
             return Ok(None);
         }
-        // libvirt may have ended it meanwhile.
+        // libvirt may have stopped it meanwhile.
         if status::has(&record.network.name, &bridge) == Some(false) {
             return Ok(None);
         }
         self.store.begin()?;
-        self.store.put(&bridge, &record)?;
-        self.store.confirm(&bridge)?;
-        Ok(Some((record.network.name.clone(), outcome(&record))))
+        self.store.write_record(&bridge, &record)?;
+        self.store.mark_confirmed(&bridge)?;
+        Ok(Some((
+            record.network.name.clone(),
+            Outcome::of_record(&record),
+        )))
     }
 
-    /// What was done in the end with networks that were taken in: once all of them were looked at
-    /// together, one may be open for less than it seemed.
+    /// Updates the outcomes of new networks after the rebuild, which compares all networks and may grant
+    /// less.
     fn renew_outcomes(&self, started: &mut [(String, Outcome)]) -> Result<()> {
         if started.is_empty() {
             return Ok(());
@@ -223,128 +222,115 @@ impl Run<'_> {
         let records = self.store.records()?;
         for (name, done) in started {
             if let Some(record) = records.iter().find(|one| one.network.name == *name) {
-                *done = outcome(record);
+                *done = Outcome::of_record(record);
             }
         }
         Ok(())
     }
 
-    fn faults_of_records(
+    /// The drift of the records, and of the configuration that they were made from.
+    fn record_drift(
         &self,
         records: &[Record],
         is_active: impl Fn(&Network) -> bool,
-    ) -> Result<Vec<String>> {
-        let mut faults = Vec::new();
+    ) -> Result<Vec<Drift>> {
+        let mut drift = Vec::new();
         for record in records {
-            let network = &record.network;
-            let bridge = network.known_bridge();
-            let Some(bridge) = bridge.filter(|bridge| !self.leaving.contains(bridge.as_str()))
-            else {
+            let Some(bridge) = record.network.known_bridge() else {
                 continue;
             };
-            let name = virt_forward_policy::sanitize::escape(&network.name);
-            let age = || Some(self.store.unconfirmed_of(&bridge).ok()??.age());
-            match (links::has(&bridge), record.standing) {
-                (false, Standing::Starting) if age().is_some_and(|age| age < START_GRACE) => {}
-                (false, _) => {
-                    faults.push(format!("network {name} was gone, with its bridge {bridge}"));
-                }
-                (true, Standing::Active | Standing::Stranger)
-                    if !is_active(network)
-                        && age().is_none_or(|age| age >= STARTED_GRACE)
-                        && status::has(&network.name, &bridge) == Some(false) =>
-                {
-                    faults.push(format!(
-                        "network {name} was open, and libvirt has it not active"
-                    ));
-                }
-                _ => {}
+            if self.stopping.contains(bridge.as_str()) {
+                continue;
             }
+            // Whether libvirt has any other network active is not in question here.
+            let may_be_open =
+                matches!(record.state, NetworkState::Active | NetworkState::Unmanaged);
+            let seen = if !links::has(&bridge) {
+                Seen::NoBridge
+            } else if may_be_open
+                && !is_active(&record.network)
+                && status::has(&record.network.name, &bridge) == Some(false)
+            {
+                Seen::Inactive
+            } else {
+                Seen::NoStatus
+            };
+            let marker = match seen {
+                Seen::NoBridge | Seen::Inactive => {
+                    self.store.unconfirmed_of(&bridge).ok().flatten()
+                }
+                Seen::Active | Seen::NoStatus => None,
+            };
+            let age = marker.map(|marker| marker.age());
+            drift.extend(network_drift(record, &bridge, seen, age));
         }
         let unused = self.unused();
         let usable = policy::without(self.config(), &unused);
         let is_other = |record: &Record| record.renewed(&usable).access != record.access;
-        if self.is_built_otherwise() || records.iter().any(is_other) {
-            faults.push("the config had changed".to_owned());
+        if self.is_built_for_other_config() || records.iter().any(is_other) {
+            drift.push(Drift::ConfigChanged);
         } else if self.store.layout().is_some()
             && !self.conflicts(records.iter())?.are_about_the_same(&unused)
         {
-            let what = "the host's addresses and routes conflict with the config in another way";
-            faults.push(what.to_owned());
+            drift.push(Drift::HostConflictsChanged);
         }
-        Ok(faults)
+        Ok(drift)
     }
 
-    /// What the table was built for, and is otherwise by now.
-    fn faults_of_host(&self, around: &Surroundings, records: &[Record], less: Less) -> Vec<String> {
-        let host = &around.host;
+    fn host_drift(&self, host_state: &HostState, records: &[Record]) -> Vec<Drift> {
         let built = self.store.layout();
         let built = built.map(|built| built.host()).unwrap_or_default();
-        let mut networks = records.iter();
-        let is_same_forwarding = networks
-            .all(|one| less.fits(&one.enabled, &around.enabled_of(one)))
-            && less.fits(&built.enabled, &host.enabled)
-            && less.fits(&built.restricted, &host.restricted)
-            && (built.enabled_all_ipv6 == host.enabled_all_ipv6
-                || less == Less::IsExpected && built.enabled_all_ipv6)
-            && less.fits(&built.bridged, &host.bridged);
-        let parts = [
-            (
-                is_same_forwarding,
-                "which interfaces forward because of virt-forward",
-            ),
-            (
-                less.fits(&built.return_paths, &host.return_paths),
-                "the host's routing",
-            ),
-            (
-                built.drops_forged_peers == host.drops_forged_peers,
-                "whether firewalld runs",
-            ),
-            (
-                less.fits(&built.masqueraded, &host.masqueraded),
-                "which containers Docker lets be reached",
-            ),
-        ];
-        let changed = parts.into_iter().filter(|(is_same, _)| !is_same);
-        changed
-            .map(|(_, what)| format!("{what} had changed"))
-            .collect()
+        let mut bridges = records.iter().filter_map(|one| one.network.known_bridge());
+        let tolerance = if bridges.any(|bridge| self.is_ending(&bridge)) {
+            Tolerance::MayShrink
+        } else {
+            Tolerance::Exact
+        };
+        let forwarding: Vec<_> = records
+            .iter()
+            .map(|record| BridgeForwarding {
+                recorded: record.enabled.clone(),
+                observed: host_state.enabled_of(record),
+            })
+            .collect();
+        drift::host_drift(&built, &host_state.host, &forwarding, tolerance)
     }
 
-    fn fault_of_table(&self, records: &[Record]) -> Result<Option<String>> {
-        let name = format!("table {} {}", TABLE.family.word(), TABLE.name);
-        match table_fingerprint::fingerprint(self.deadline)? {
-            None => return Ok(Some(format!("the {name} was gone"))),
-            seen if seen != self.store.built() => {
-                return Ok(Some(format!("the {name} was changed")));
-            }
-            Some(_) => {}
+    /// The drift of our table and its sets.
+    fn table_drift(&self, records: &[Record]) -> Result<Option<Drift>> {
+        let built = self.store.table_fingerprint();
+        let observed = table_fingerprint::fingerprint(self.deadline)?;
+        match drift::table_drift(built.as_deref(), observed.as_deref()) {
+            None => self.set_drift(records),
+            drift => Ok(drift),
         }
-        self.fault_of_elements(records)
     }
 
-    /// The set whose elements are not those of `records`, as a fault.
-    pub(super) fn fault_of_elements(&self, records: &[Record]) -> Result<Option<String>> {
+    /// The first set whose elements are not those of `records`.
+    pub(super) fn set_drift(&self, records: &[Record]) -> Result<Option<Drift>> {
         let built = self.store.layout();
         let host = built.map(|built| built.host()).unwrap_or_default();
         let layout = table::Layout::of(&self.usable(), &host);
-        let wanted = table::keys(&layout, &members(records));
-        let seen = set_elements::read(wanted.keys().map(String::as_str), self.deadline)?;
-        let mut sets = wanted.iter();
-        let differs = sets.find(|(set, keys)| seen.get(*set) != Some(*keys));
-        Ok(differs.map(|(set, _)| format!("the set {set} of our table was changed")))
+        let desired = table::keys(&layout, &members(records));
+        let observed = set_elements::read(desired.keys().map(String::as_str), self.deadline)?;
+        Ok(drift::set_drift(&desired, &observed))
     }
 
-    /// The gates and the settings alone.
-    fn mend_around(&self, gates: &Gates, around: Option<&Surroundings>) -> Result<()> {
+    /// Repairs gates and sysctls, and leaves the table as it is.
+    fn repair_gates_and_sysctls(
+        &self,
+        gates: &Gates,
+        host_state: Option<&HostState>,
+    ) -> Result<()> {
         let mut batch = Batch::default();
         gates.in_batch(&mut batch);
         nft::apply(&batch, self.deadline)?;
-        gates.by_program(self.deadline)?;
-        let Some(around) = around else { return Ok(()) };
-        settings::give_back(&around.plan)?;
-        settings::remember(self.store, &around.plan)?;
-        settings::set(&around.plan)
+        gates.apply_iptables(self.deadline)?;
+        let Some(host_state) = host_state else {
+            return Ok(());
+        };
+        sysctls::give_back(&host_state.plan)?;
+        sysctls::remember(self.store, &host_state.plan)?;
+        sysctls::set(&host_state.plan)
     }
 }

@@ -1,16 +1,16 @@
-//! The zones that firewalld has libvirt's bridges in.
+//! The firewalld zones of libvirt's bridges.
 //!
-//! libvirt sets them at run time, and firewalld forgets them at each restart and reload. A daemon
-//! that runs hears of it and sets them again; one that has ended, or that is just starting, does
-//! not. From a bridge in no zone firewalld refuses everything.
+//! libvirt sets them at run time, and firewalld drops them at each restart and reload. A running daemon
+//! of libvirt's is notified and sets them again; one that has exited, or is just starting, does not.
+//! firewalld rejects everything from a bridge in no zone.
 
 use crate::Result;
 use virt_forward_policy::network::{KernelName, Network};
 use virt_forward_ruleset::gates::libvirts_zone;
 use virt_forward_system::{deadline::Deadline, exec::firewalld, links};
 
-/// Puts the bridges of these networks that are in no zone into the one that libvirt puts them in;
-/// which they were. A bridge that is in another zone stays there: that is somebody's choice.
+/// Puts the bridges of these networks that are in no zone into the zone that libvirt would choose, and
+/// returns those bridges. A bridge in another zone stays there, as the administrator chose that.
 pub fn restore_zones<'a>(
     networks: impl Iterator<Item = &'a Network>,
     deadline: Deadline,

@@ -1,5 +1,5 @@
-//! The daemon as a program of its own: `virt-forward watch` becomes this one. It links no
-//! libvirt, which would bring some fifty libraries along.
+//! The program of the daemon, which `virt-forward watch` executes. It does not link libvirt, which would
+//! load some fifty libraries.
 
 use std::{env, path::Path, process::ExitCode};
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let config = config
         .as_deref()
         .map_or(Path::new(paths::CONFIG), Path::new);
-    // As its unit has it, for who is started otherwise.
+    // The systemd unit restricts the daemon as well; this also covers other ways to start it.
     sandbox::shed();
     match virt_forward_watch::watch(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! Changes of rules and routes: heard only where the config names subnets, and looked at less
-//! often the more of them lead to nothing. A router that learns routes by BGP may change some all
+//! Changes of routes and routing rules: followed only while the configuration names subnets, and checked
+//! less often the more of them need no repair. A router that learns routes by BGP may change some all
 //! the time.
 
 use std::time::{Duration, Instant};
@@ -8,29 +8,30 @@ use anyhow::{Result, anyhow};
 use tokio::io::{Interest, unix::AsyncFd};
 use virt_forward_system::netlink::route_changes::RoutingChanges;
 
-/// After a change the routing may take that long to settle.
-const QUIET: Duration = Duration::from_millis(100);
-/// The pause after a look, which doubles up to the last with each look that finds nothing.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// A check follows a change by this time.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// The pause after a check doubles from the one to the other with each check that finds nothing.
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Listens, if it is to.
+/// The subscription to changes of routing.
 #[derive(Default)]
-pub(super) struct Routing {
+pub(super) struct RouteMonitor {
     changes: Option<AsyncFd<RoutingChanges>>,
 }
 
-impl Routing {
-    /// Begins or ends to listen; whether it has begun to.
+impl RouteMonitor {
+    /// Subscribes or unsubscribes; returns whether it has just subscribed.
     #[allow(unsafe_code)]
-    pub(super) fn listen(&mut self, wanted: bool) -> Result<bool> {
+    pub(super) fn set_enabled(&mut self, wanted: bool) -> Result<bool> {
         match (wanted, &self.changes) {
             (true, None) => {
                 let changes = RoutingChanges::start()?;
                 // SAFETY: it holds the socket that it gives the number of, until it is dropped.
                 let socket =
                     unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE) };
-                let socket = socket.map_err(|_| anyhow!("cannot wait for changes of routing"))?;
+                let socket = socket
+                    .map_err(|_| anyhow!("cannot register the route netlink socket with epoll"))?;
                 self.changes = Some(socket);
                 return Ok(true);
             }
@@ -40,7 +41,7 @@ impl Routing {
         Ok(false)
     }
 
-    /// Returns when there was a change; never where it does not listen.
+    /// Waits for a change; forever while not subscribed.
     pub(super) async fn changed(&mut self) -> Result<()> {
         let Some(changes) = &mut self.changes else {
             return std::future::pending().await;
@@ -52,52 +53,52 @@ impl Routing {
     }
 }
 
-/// When to look at a change.
+/// When to check after changes of routing.
 #[derive(Debug)]
-pub(super) struct Calm {
+pub(super) struct RouteBackoff {
     pause: Duration,
-    /// The next look that is due because of a change.
+    /// When a check is due because of a change.
     due: Option<Instant>,
-    /// When the last one was taken.
-    looked: Option<Instant>,
+    /// When the last check ended.
+    checked: Option<Instant>,
 }
 
-impl Default for Calm {
+impl Default for RouteBackoff {
     fn default() -> Self {
         Self {
-            pause: FIRST_PAUSE,
+            pause: MIN_PAUSE,
             due: None,
-            looked: None,
+            checked: None,
         }
     }
 }
 
-impl Calm {
-    /// When to look; nothing where nothing has changed.
+impl RouteBackoff {
+    /// When a check is due; none without a change.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// There was a change.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// Records a change.
+    pub(super) fn record_change(&mut self, now: Instant) {
         if self.due.is_some() {
             return;
         }
-        let since = self.looked.map(|looked| now.duration_since(looked));
+        let since = self.checked.map(|checked| now.duration_since(checked));
         if since.is_some_and(|since| since > 2 * self.pause) {
-            self.pause = FIRST_PAUSE;
+            self.pause = MIN_PAUSE;
         }
-        let rested = self.looked.map(|looked| looked + self.pause);
-        self.due = Some(rested.unwrap_or(now).max(now + QUIET));
+        let rested = self.checked.map(|checked| checked + self.pause);
+        self.due = Some(rested.unwrap_or(now).max(now + DEBOUNCE));
     }
 
-    /// A look has been taken; whether anything had to be changed.
-    pub(super) fn looked(&mut self, now: Instant, has_changed: bool) {
+    /// Ends a check; `has_changed` says whether it repaired anything.
+    pub(super) fn end_check(&mut self, now: Instant, has_changed: bool) {
         if self.due.take_if(|due| *due <= now).is_some() {
-            self.looked = Some(now);
+            self.checked = Some(now);
             self.pause = match has_changed {
-                true => FIRST_PAUSE,
-                false => (self.pause * 2).min(LAST_PAUSE),
+                true => MIN_PAUSE,
+                false => (self.pause * 2).min(MAX_PAUSE),
             };
         }
     }
@@ -108,33 +109,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_that_lead_to_nothing_are_looked_at_less_and_less() {
+    fn changes_without_need_for_repair_are_checked_less_and_less_often() {
         let start = Instant::now();
-        let mut calm = Calm::default();
-        let (mut now, mut looks) = (start, 0);
+        let mut backoff = RouteBackoff::default();
+        let (mut now, mut checks) = (start, 0);
         // A change each 10 ms, for ten minutes.
         while now < start + Duration::from_secs(600) {
-            calm.heard(now);
-            if calm.due().is_some_and(|due| due <= now) {
-                looks += 1;
-                calm.looked(now, false);
+            backoff.record_change(now);
+            if backoff.due().is_some_and(|due| due <= now) {
+                checks += 1;
+                backoff.end_check(now, false);
             }
             now += Duration::from_millis(10);
         }
-        assert!((20..40).contains(&looks), "{looks}");
-        now += LAST_PAUSE;
-        calm.looked(now, false);
-        // Peace, and then one change.
-        now += 3 * LAST_PAUSE;
-        calm.heard(now);
-        assert_eq!(calm.due(), Some(now + QUIET));
-        // A look that is due for something else, before that.
-        calm.looked(now, true);
-        assert_eq!(calm.due(), Some(now + QUIET));
-        now += QUIET;
-        calm.looked(now, true);
-        assert_eq!(calm.due(), None);
-        calm.heard(now);
-        assert_eq!(calm.due(), Some(now + FIRST_PAUSE));
+        assert!((20..40).contains(&checks), "{checks}");
+        now += MAX_PAUSE;
+        backoff.end_check(now, false);
+        // One change after a long time without any.
+        now += 3 * MAX_PAUSE;
+        backoff.record_change(now);
+        assert_eq!(backoff.due(), Some(now + DEBOUNCE));
+        // A check that is due for another reason, before that.
+        backoff.end_check(now, true);
+        assert_eq!(backoff.due(), Some(now + DEBOUNCE));
+        now += DEBOUNCE;
+        backoff.end_check(now, true);
+        assert_eq!(backoff.due(), None);
+        backoff.record_change(now);
+        assert_eq!(backoff.due(), Some(now + MIN_PAUSE));
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, fs, path::Path, time::Duration};
 
 use virt_forward_policy::{config::Config, netfilter::TABLE, network::Network};
-use virt_forward_reconcile::Run;
+use virt_forward_reconcile::Session;
 use virt_forward_system::{deadline::Deadline, paths, state::Store};
 use virt_forward_test_support::generate::{Case, Event};
 
@@ -116,16 +116,19 @@ fn by_the_hook(_: &Case, calls: &[(&Network, &'static str)]) -> Outcome<()> {
 /// With every network that runs, and no other.
 fn apply(case: &Case, running: Vec<Network>) -> Outcome<()> {
     let (store, config) = (Store::at(paths::STATE), config(case)?);
-    let run = Run::begin(&store, &config, Deadline::after(PATIENCE));
+    let run = Session::begin(&store, &config, Deadline::after(PATIENCE));
     match run.and_then(|run| run.apply(running, None, Vec::new())) {
-        Err(why) if !why.is_of_config() => Err(format!("apply: {why}")),
-        _ => Ok(()),
+        Err(why) => Err(format!("apply: {why}")),
+        Ok(report) => match report.warnings.iter().find(|one| !one.is_conflict()) {
+            Some(warning) => Err(format!("apply: {warning}")),
+            None => Ok(()),
+        },
     }
 }
 
 fn remove_all(case: &Case) -> Outcome<()> {
     let (store, config) = (Store::at(paths::STATE), config(case)?);
-    let run = Run::begin(&store, &config, Deadline::after(PATIENCE));
+    let run = Session::begin(&store, &config, Deadline::after(PATIENCE));
     run.and_then(|run| run.remove_all())
         .map_err(|why| format!("remove: {why}"))
 }

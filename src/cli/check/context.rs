@@ -74,7 +74,7 @@ impl CheckContext<'_> {
 
     /// Whether the network was closed by `remove`.
     pub(super) fn is_admin_closed(&self, network: &Network) -> bool {
-        self.record(network).is_some_and(|record| record.is_held)
+        self.record(network).is_some_and(Record::is_admin_closed)
     }
 
     fn record(&self, network: &Network) -> Option<&Record> {

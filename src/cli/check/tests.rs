@@ -362,7 +362,9 @@ mod blocked {
     fn by_the_administrator_who_closed_the_network() {
         let mut scenario = Scenario::new();
         for record in &mut scenario.inspection.wanted.records {
-            record.is_held = record.network.name == "kube05";
+            if record.network.name == "kube05" {
+                record.state = virt_forward_system::state::NetworkState::AdminClosed;
+            }
         }
         assert_eq!(
             scenario.blocked("kube02", "kube05"),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use virt_forward_policy::{network::Network, sanitize::escape};
-use virt_forward_reconcile::{self as reconcile, Error, Preview, Run, SettingSeen};
+use virt_forward_reconcile::{self as reconcile, ConfigConflict, Preview, Session, SettingSeen};
 use virt_forward_ruleset::gates::{GateState, Site};
 use virt_forward_system::{libvirt::status::Active, state::Record};
 
@@ -16,18 +16,13 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     // libvirt is asked before the lock is taken: it may be waiting for a hook that waits for the lock.
     let networks = Networks::find(args.connect.as_deref())?;
-    let mut misfits = Error::unknown_ends(&config, |name| networks.has(name));
+    let unresolved = reconcile::unresolved_names(&config, |name| networks.has(name));
     let active = networks.as_active();
     let networks = networks.meant(names)?;
     let others = (!names.is_empty()).then_some(active.networks);
     let store = store();
-    let run = Run::begin(&store, &config, deadline())?;
-    if let Err(why) = run.apply(networks.clone(), others, active.unread) {
-        if !why.is_of_config() {
-            return Err(why.into());
-        }
-        misfits.insert(0, why);
-    }
+    let session = Session::begin(&store, &config, deadline())?;
+    let outcome_report = session.apply(networks.clone(), others, active.unread)?;
     let is_meant = |record: &&Record| {
         let mut networks = networks.iter();
         networks.any(|network| network.name == record.network.name)
@@ -35,7 +30,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let records = store.records()?;
     let records = records.iter().filter(is_meant);
     let text: String = records.map(|record| outcome(record) + "\n").collect();
-    for chain in run.still_closed() {
+    for chain in &outcome_report.blocking_chains {
         output::complain(&format!(
             "the chain {chain} blocks what is open: see virt-forward status"
         ));
@@ -48,14 +43,25 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     if let Some(note) = config.opens_nothing() {
         output::print(&format!("{note}\n"))?;
     }
-    Ok(report(&misfits))
+    let has_failed = outcome_report.warnings.iter().any(|one| !one.is_conflict());
+    for warning in &outcome_report.warnings {
+        output::complain(&warning.to_string());
+    }
+    let exit = report(&unresolved);
+    Ok(if has_failed {
+        Exit::Failed
+    } else if outcome_report.warnings.is_empty() {
+        exit
+    } else {
+        Exit::Wrong
+    })
 }
 
 /// Prints the desired state that [`apply`] would install.
 pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let networks = Networks::find(args.connect.as_deref())?;
-    let unknown = Error::unknown_ends(&config, |name| networks.has(name));
+    let unknown = reconcile::unresolved_names(&config, |name| networks.has(name));
     let unread = networks.unread.clone();
     let mut networks = networks.meant(names)?;
     if !names.is_empty() {
@@ -65,7 +71,7 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let held: Vec<_> = store()
         .records()?
         .into_iter()
-        .filter(|record| record.is_held)
+        .filter(Record::is_admin_closed)
         .collect();
     let is_held = |network: &Network| {
         let mut held = held.iter().map(|record| &record.network.name);
@@ -89,7 +95,7 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
 }
 
 /// Reports the parts of the config that have no effect.
-fn report(misfits: &[Error]) -> Exit {
+fn report(misfits: &[ConfigConflict]) -> Exit {
     for misfit in misfits {
         output::complain(&misfit.to_string());
     }
@@ -106,7 +112,7 @@ fn outcome(record: &Record) -> String {
     if let Some(why) = &record.network.fault {
         return format!("{name}: closed: {why}");
     }
-    if record.is_held {
+    if record.is_admin_closed() {
         return format!("{name}: kept closed until it starts again");
     }
     if record.access.is_empty() {

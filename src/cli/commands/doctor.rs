@@ -62,7 +62,7 @@ pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
 fn consistent_snapshot(args: &Args) -> Result<HostSnapshot> {
     let store = store();
     wait_for_other_runs(&store);
-    let generation = || (store.is_pending(), store.built());
+    let generation = || (store.is_pending(), store.table_fingerprint());
     let mut before = generation();
     let mut snapshot = collect(args)?;
     for _ in 1..MAX_SNAPSHOTS {

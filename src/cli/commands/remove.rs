@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use virt_forward_policy::{config::Config, sanitize::escape};
-use virt_forward_reconcile::Run;
+use virt_forward_reconcile::Session;
 
 use super::{config, deadline, store};
 use crate::{args::Args, exit::Exit, output};
@@ -11,9 +11,13 @@ use crate::{args::Args, exit::Exit, output};
 pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let config = config(args)?;
     let store = store();
-    let run = Run::begin(&store, &config, deadline())?;
+    let session = Session::begin(&store, &config, deadline())?;
     let known = store.records()?;
-    let unknown = run.remove(names)?;
+    let report = session.remove(names)?;
+    for warning in &report.warnings {
+        output::complain(&warning.to_string());
+    }
+    let unknown = report.outcome;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
         output::print(&format!("{}: closed\n", escape(name)))?;
     }
@@ -25,7 +29,10 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
             list(known)
         );
     }
-    Ok(Exit::Done)
+    if report.warnings.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Ok(Exit::Failed)
 }
 
 /// Names for a message.
@@ -45,7 +52,7 @@ fn list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 pub(crate) fn all() -> Result<Exit> {
     let store = store();
     let config = Config::closed();
-    Run::begin(&store, &config, deadline())?.remove_all()?;
+    Session::begin(&store, &config, deadline())?.remove_all()?;
     output::print("removed all virt-forward rules, gates and sysctl changes\n")?;
     Ok(Exit::Done)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use virt_forward_policy::{config::Config, sanitize::escape};
-use virt_forward_reconcile::{self as reconcile, Error, Inspection};
-use virt_forward_system::state::Standing;
+use virt_forward_reconcile::{self as reconcile, Inspection};
+use virt_forward_system::state::NetworkState;
 
 use super::{config, deadline, store};
 use crate::{
@@ -63,7 +63,7 @@ impl Look {
 
 /// Inspects this host.
 pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
-    let unknown = Error::unknown_ends(config, |name| networks.has(name));
+    let unknown = reconcile::unresolved_names(config, |name| networks.has(name));
     let mut inspection = reconcile::inspect(config, networks.as_active(), deadline())?;
     inspection.wanted.misfits.extend(unknown);
     let status = Status::of(&StatusInput {
@@ -80,7 +80,7 @@ pub(super) fn look(config: &Config, networks: Networks) -> Result<Look> {
 fn unmanaged() -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for record in store().records()? {
-        if record.standing == Standing::Stranger {
+        if record.state == NetworkState::Unmanaged {
             names.insert(record.network.name);
         }
     }

@@ -10,7 +10,7 @@ use virt_forward_policy::{
     config::{Config, OpensNothing},
     sanitize::{argument, escape},
 };
-use virt_forward_reconcile::Error;
+use virt_forward_reconcile::{ConfigConflict, Error, unresolved_names};
 
 use super::{
     SysRoot,
@@ -149,7 +149,7 @@ impl Display for ConfigFinding {
 pub(crate) fn check(
     file: &ConfigFile,
     config: &Result<Config, Error>,
-    conflicts: &[Error],
+    conflicts: &[ConfigConflict],
     networks: &Networks,
 ) -> Vec<ConfigFinding> {
     let path = &file.path;
@@ -179,18 +179,18 @@ pub(crate) fn check(
 fn check_valid(
     path: &Path,
     config: &Config,
-    conflicts: &[Error],
+    conflicts: &[ConfigConflict],
     networks: &Networks,
 ) -> Vec<ConfigFinding> {
-    let conflict = |error: &Error| ConfigFinding::Conflict {
+    let conflict = |error: &ConfigConflict| ConfigFinding::Conflict {
         path: path.to_owned(),
         cause: error.to_string(),
     };
     let mut findings: Vec<_> = conflicts.iter().map(conflict).collect();
     findings.extend(undefined_networks(config, networks));
     findings.extend(config.opens_nothing().map(ConfigFinding::OpensNothing));
-    let unknown_ends = Error::unknown_ends(config, |name| networks.has(name));
-    findings.extend(unknown_ends.iter().map(conflict));
+    let unresolved = unresolved_names(config, |name| networks.has(name));
+    findings.extend(unresolved.iter().map(conflict));
     findings
 }
 

@@ -1,7 +1,7 @@
 //! The order of the checks, and what each of them is given.
 
 use virt_forward_policy::config::Config;
-use virt_forward_reconcile::{Error, Inspection};
+use virt_forward_reconcile::{ConfigConflict, Inspection};
 use virt_forward_ruleset::gates::{Site, chain_model::Chains};
 
 use super::{
@@ -62,7 +62,8 @@ fn context<'a>(
 }
 
 fn check_config(snapshot: &HostSnapshot, inspection: Option<&Inspection>) -> Vec<Finding> {
-    let conflicts: &[Error] = inspection.map_or(&[], |inspection| &inspection.wanted.misfits);
+    let conflicts: &[ConfigConflict] =
+        inspection.map_or(&[], |inspection| &inspection.wanted.misfits);
     let mut findings = Vec::new();
     let checked = config::check(
         &snapshot.config_file,
@@ -130,6 +131,8 @@ fn check_firewalls(context: &Context) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use virt_forward_reconcile::Error;
+
     use super::*;
     use crate::doctor::{
         finding::{Severity, Subject},

@@ -109,7 +109,7 @@ pub(crate) fn check(context: &Context) -> Vec<NetworkFinding> {
             Some(_) => {}
         }
     }
-    let kept_closed = context.records().filter(|record| record.is_held);
+    let kept_closed = context.records().filter(|record| record.is_admin_closed());
     findings.extend(kept_closed.map(|record| NetworkFinding::KeptClosed {
         network: record.network.name.clone(),
     }));
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn a_network_that_is_kept_closed_is_noted() {
         let mut host = TestHost::new();
-        host.inspection.wanted.records[0].is_held = true;
+        host.inspection.wanted.records[0].state =
+            virt_forward_system::state::NetworkState::AdminClosed;
         let found = check(&host.context());
         let network = "kube02".to_owned();
         assert_eq!(found[1], NetworkFinding::KeptClosed { network });

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
 use virt_forward_policy::{network::KernelName, sanitize::escape};
-use virt_forward_system::state::{Record, Standing, Store};
+use virt_forward_system::state::{NetworkState, Record, Store};
 
 use super::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
 
@@ -32,7 +32,7 @@ impl StateFolder {
             let bridge = record.network.known_bridge();
             // A network that is starting has no bridge yet.
             bridge.is_some_and(|bridge| !exists(&bridge))
-                && record.standing != Standing::Starting
+                && record.state != NetworkState::Starting
                 && !is_active(&record.network.name)
         };
         let stale = records.iter().filter(is_stale);

@@ -102,7 +102,7 @@ fn network_status(record: &Record, input: &StatusInput) -> NetworkStatus {
     };
     let fault = match &network.fault {
         Some(error) => Some(NetworkFault::Xml(error.clone())),
-        None if record.is_held => Some(NetworkFault::Held),
+        None if record.is_admin_closed() => Some(NetworkFault::Held),
         None if unmanaged => Some(NetworkFault::Unmanaged),
         None => drift,
     };
@@ -110,7 +110,7 @@ fn network_status(record: &Record, input: &StatusInput) -> NetworkStatus {
         name: network.name.clone(),
         state,
         fault,
-        held: record.is_held,
+        held: record.is_admin_closed(),
         unmanaged,
         bridge,
         mode: network.mode.word(),

@@ -1,4 +1,4 @@
-//! One run at a time.
+//! The lock of the state folder.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,23 +10,22 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::{LOCK, Store, make};
+use super::store::{LOCK, Store, make};
 use crate::{Error, Result, deadline::Deadline};
 
-/// How often a lock that another holds is tried again. There is no waiting for it with a
-/// time limit, and a run takes some 10 ms.
+/// The interval of attempts: flock(2) has no timeout, and a run takes some 10 ms.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Held until it is dropped; the kernel drops it with a process that dies.
+/// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "it is held, not read")] File);
 
 impl Lock {
-    /// Waits for the lock of `store`, which is made if it is not there.
+    /// Waits for the lock of `store`, and creates the folder if it does not exist.
     pub fn take(store: &Store, deadline: Deadline) -> Result<Self> {
         let path = store.dir().join(LOCK);
         loop {
-            // No more than what the lock lies in: the rest is for who holds it.
+            // Only the folder itself: its content is created under the lock.
             make(store.dir().to_owned())?;
             if let Some(lock) = Self::attempt(&path)? {
                 store.create()?;
@@ -50,7 +49,7 @@ impl Lock {
         options.custom_flags(libc::O_NOFOLLOW);
         let file = match options.open(path) {
             Ok(file) => file,
-            // The folder was taken away between making it and this.
+            // The folder was removed after it was created.
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(why) => return Err(failed(why)),
         };
@@ -59,8 +58,8 @@ impl Lock {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(why) => return Err(failed(why.into())),
         }
-        // Who held it before us may have removed the folder: then this is the lock of
-        // nothing, and another may hold that of the new folder.
+        // The previous holder may have removed the folder. This descriptor locks an unlinked file then,
+        // and another process may hold the lock of a new folder.
         let ours = file.metadata().map_err(failed)?;
         let there = fs::metadata(path);
         let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_holds_it_and_the_other_gives_up_in_time() {
+    fn one_process_holds_the_lock_and_another_times_out() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path());
         let held = Lock::take(&store, soon()).unwrap();
@@ -102,11 +101,11 @@ mod tests {
             scope.spawn(destroy_often);
             scope.spawn(destroy_often);
         });
-        assert!(!store.is_there());
+        assert!(!store.exists());
     }
 
     #[test]
-    fn the_lock_of_a_folder_that_was_removed_locks_nothing() {
+    fn the_lock_of_a_removed_folder_has_no_effect() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path().join("s"));
         let old = Lock::take(&store, soon()).unwrap();

@@ -10,7 +10,7 @@ use virt_forward_policy::{
     config::{Config, ConfigError, PortRange, RuleId, Selector},
     network::{Network, read},
 };
-use virt_forward_reconcile::Error;
+use virt_forward_reconcile::{config_conflicts, unresolved_names};
 use virt_forward_ruleset::table::Host;
 use virt_forward_system::state::{self, Record};
 
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     let layout = state::Layout::of(&config, &policy::Conflicts::default(), &Host::default());
     assert_eq!(layout.mark(), Some(config.mark));
     assert_eq!(layout.extra(), config.extra);
-    for error in Error::unknown_ends(&config, |_| false) {
+    for error in unresolved_names(&config, |_| false) {
         assert_shown(&error.to_string());
     }
     let mut records = Vec::new();
@@ -35,7 +35,7 @@ fuzz_target!(|text: &str| {
         let unused = policy::conflicts(&config, &[&network], &[]);
         let left = policy::without(&config, &unused);
         assert!(policy::conflicts(&left, &[&network], &[]).is_empty());
-        for error in Error::misfits(&config, unused, std::iter::once(&network)) {
+        for error in config_conflicts(&config, unused, std::iter::once(&network)) {
             assert_shown(&error.to_string());
         }
         let record = Record::new(&config, network);

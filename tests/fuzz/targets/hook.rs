@@ -10,9 +10,9 @@ use virt_forward_policy::{
     config::Config,
     network::{Mode, Network, read},
 };
-use virt_forward_reconcile::Error;
+use virt_forward_reconcile::config_conflicts;
 use virt_forward_ruleset::gates;
-use virt_forward_system::state::Record;
+use virt_forward_system::state::{NetworkState, Record};
 
 const CONFIG: &str = include_str!("../config.toml");
 
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     assert_access(&record);
     assert_words(&record);
     assert_elements(&record);
-    assert_elements(&Record::held(record.network));
+    assert_elements(&Record::closed(record.network, NetworkState::AdminClosed));
 });
 
 /// It is in no group that neither the config nor itself names, and an isolated one in none by a
@@ -73,7 +73,7 @@ fn assert_words(record: &Record) {
     assert_shown(&access.to_string());
     let networks = || std::iter::once(network);
     let unused = policy::conflicts(&OURS, &[network], &[]);
-    for misfit in Error::misfits(&OURS, unused, networks()) {
+    for misfit in config_conflicts(&OURS, unused, networks()) {
         assert_shown(&misfit.to_string());
     }
     for inward in policy::inbound_grants(&OURS, network, access) {

@@ -320,7 +320,7 @@ mod tests {
         let error = virt_forward_reconcile::Error::from(virt_forward_system::Error::Locked(
             "/run/lock".into(),
         ));
-        host.inspection.wanted.trouble = Some(error);
+        host.inspection.wanted.trouble = Some(error.into());
         let found = uninspected(&host.context()).unwrap();
         assert_eq!(found.severity(), Severity::Note);
     }

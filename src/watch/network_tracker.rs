@@ -1,20 +1,20 @@
-//! Which networks there are, as libvirt tells, and which of them are new.
+//! The networks that libvirt has active, and those of them that are new.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use virt_forward_policy::network::Network;
 
-/// libvirt's networks, by name.
+/// The active networks, by name.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct NetworkTracker {
     active: BTreeMap<String, Network>,
-    /// Those of them whose bridge was there at the last look.
+    /// Those whose bridge existed at the last check.
     present: BTreeMap<String, Network>,
 }
 
-impl Known {
-    /// These are active, and no others. The bridges of those that were until now.
-    pub(super) fn are(&mut self, networks: Vec<Network>) -> Vec<String> {
+impl NetworkTracker {
+    /// Replaces the active networks; returns the bridges of those that are active no more.
+    pub(super) fn set_active(&mut self, networks: Vec<Network>) -> Vec<String> {
         let named = networks.into_iter();
         let now = named.map(|network| (network.name.clone(), network));
         let before = std::mem::replace(&mut self.active, now.collect()).into_values();
@@ -23,9 +23,9 @@ impl Known {
         bridges.map(String::from).collect()
     }
 
-    /// The networks that have come since the last look, or are not as they were; `has` tells
-    /// whether there is such an interface.
-    pub(super) fn new_ones(&mut self, has: impl Fn(&Network) -> bool) -> Vec<Network> {
+    /// Takes the networks that are new or have changed since the last check; `has` says whether the
+    /// bridge of a network exists.
+    pub(super) fn take_new(&mut self, has: impl Fn(&Network) -> bool) -> Vec<Network> {
         let active = self.active.iter();
         let now: BTreeMap<_, _> = active
             .filter(|(_, network)| has(network))
@@ -39,17 +39,17 @@ impl Known {
         new
     }
 
-    /// Those that are active.
+    /// The active networks.
     pub(super) fn all(&self) -> impl Iterator<Item = &Network> {
         self.active.values()
     }
 
-    /// All of them are taken for new ones at the next look.
-    pub(super) fn forget(&mut self) {
+    /// Makes all networks new for the next check.
+    pub(super) fn mark_all_new(&mut self) {
         self.present.clear();
     }
 
-    /// The bridges of networks that are active.
+    /// The bridges of active networks.
     pub(super) fn bridges(&self) -> BTreeSet<String> {
         let bridges = self.active.values().filter_map(Network::known_bridge);
         bridges.map(String::from).collect()
@@ -76,27 +76,31 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_told_and_only_once() {
-        let mut known = Known::default();
+    fn a_network_is_new_once() {
+        let mut tracker = NetworkTracker::default();
         let (a, b) = (network("a", "10.0.0.1"), network("b", "10.0.1.1"));
-        assert!(known.are(vec![a.clone(), b.clone()]).is_empty());
-        // The bridge of b is not there yet.
+        assert!(tracker.set_active(vec![a.clone(), b.clone()]).is_empty());
+        // The bridge of b does not exist yet.
         assert_eq!(
-            known.new_ones(|network| network.name == "a"),
+            tracker.take_new(|network| network.name == "a"),
             std::slice::from_ref(&a)
         );
-        assert_eq!(known.new_ones(|_| true), std::slice::from_ref(&b));
-        assert!(known.new_ones(|_| true).is_empty());
+        assert_eq!(tracker.take_new(|_| true), std::slice::from_ref(&b));
+        assert!(tracker.take_new(|_| true).is_empty());
         let other = network("a", "10.0.7.1");
-        assert!(known.are(vec![other.clone(), b.clone()]).is_empty());
-        assert_eq!(known.new_ones(|_| true), std::slice::from_ref(&other));
-        assert_eq!(known.are(vec![other.clone()]), ["brb"]);
-        assert!(known.has(&other) && !known.has(&b));
-        assert!(known.new_ones(|_| true).is_empty());
-        assert_eq!(known.bridges().into_iter().collect::<Vec<_>>(), ["bra"]);
-        known.are(vec![other, b.clone()]);
-        assert_eq!(known.new_ones(|_| true), [b]);
-        known.forget();
-        assert_eq!(known.new_ones(|_| true).len(), 2);
+        assert!(
+            tracker
+                .set_active(vec![other.clone(), b.clone()])
+                .is_empty()
+        );
+        assert_eq!(tracker.take_new(|_| true), std::slice::from_ref(&other));
+        assert_eq!(tracker.set_active(vec![other.clone()]), ["brb"]);
+        assert!(tracker.has(&other) && !tracker.has(&b));
+        assert!(tracker.take_new(|_| true).is_empty());
+        assert_eq!(tracker.bridges().into_iter().collect::<Vec<_>>(), ["bra"]);
+        tracker.set_active(vec![other, b.clone()]);
+        assert_eq!(tracker.take_new(|_| true), [b]);
+        tracker.mark_all_new();
+        assert_eq!(tracker.take_new(|_| true).len(), 2);
     }
 }

@@ -1,11 +1,11 @@
-//! What cannot be said of a network yet: whether libvirt has it active, or which bridge it has.
+//! Networks of which something is not known yet: whether libvirt has them active, or their bridge.
 //!
 //! ```text
-//!  unconfirmed/BRIDGE.json   a network that starts: no status file of libvirt's names it yet
+//!  unconfirmed/BRIDGE.json   a network that is starting: libvirt has no status file of it yet
 //!  unread.json               networks whose bridge is not known, while they are active
 //! ```
 //!
-//! An event looks at these few, and not at every record.
+//! An event reads these few files, and not every record.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,31 +14,31 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, json};
+use super::store::{Store, json};
 use crate::{Result, clock};
 use virt_forward_policy::network::{KernelName, XmlError};
 
 pub(super) const UNCONFIRMED: &str = "unconfirmed";
 const UNREAD: &str = "unread.json";
 
-/// How long after its `started` hook a network may have no status file: libvirt writes that once
-/// all hook scripts have returned (src/network/bridge_driver.c, `networkStartNetwork`).
+/// The time after its `started` hook that a network may have no status file: libvirt writes it when all
+/// hook scripts have returned (src/network/bridge_driver.c, `networkStartNetwork`).
 pub const STARTED_GRACE: Duration = Duration::from_secs(2);
 
-/// How long after its `start` hook a network may have no bridge.
+/// The time after its `start` hook that a network may have no bridge.
 pub const START_GRACE: Duration = Duration::from_secs(60);
 
-/// A network that starts, by its bridge.
+/// A network that is starting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unconfirmed {
     /// Its bridge.
     pub bridge: KernelName,
-    /// When its last hook was called, in milliseconds since the host was booted.
+    /// The time of its last hook, in milliseconds since boot.
     since: u64,
 }
 
 impl Unconfirmed {
-    /// How long ago its last hook was called.
+    /// The time since its last hook.
     pub fn age(&self) -> Duration {
         age(self.since)
     }
@@ -47,16 +47,16 @@ impl Unconfirmed {
 /// An active network whose bridge is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
-    /// As libvirt has it; not always UTF-8.
+    /// The name as libvirt has it, which may not be UTF-8.
     pub name: Vec<u8>,
     /// Why its bridge is not known.
     pub why: XmlError,
-    /// When that was seen, in milliseconds since the host was booted.
+    /// The time when that was found, in milliseconds since boot.
     since: u64,
 }
 
 impl Unread {
-    /// A network of that name, seen just now.
+    /// A network of that name, found just now.
     pub fn new(name: &[u8], why: XmlError) -> Self {
         Self {
             name: name.to_owned(),
@@ -65,20 +65,20 @@ impl Unread {
         }
     }
 
-    /// How long ago it was seen first.
+    /// The time since it was found.
     pub fn age(&self) -> Duration {
         age(self.since)
     }
 
-    /// The name for people.
+    /// The name, escaped for a terminal.
     pub fn shown(&self) -> String {
         virt_forward_policy::sanitize::escape(&String::from_utf8_lossy(&self.name))
     }
 }
 
 impl Store {
-    /// Notes that a network has begun to start, or to run, of which libvirt has no status file.
-    pub fn doubt(&self, bridge: &KernelName) -> Result<()> {
+    /// Marks a network as starting or running without a status file of libvirt's.
+    pub fn mark_unconfirmed(&self, bridge: &KernelName) -> Result<()> {
         let marker = Unconfirmed {
             bridge: bridge.clone(),
             since: now(),
@@ -86,17 +86,17 @@ impl Store {
         self.write(marker_of(bridge), &json(&marker))
     }
 
-    /// libvirt has it active, or it is gone.
-    pub fn confirm(&self, bridge: &KernelName) -> Result<()> {
+    /// Removes the marker: libvirt has the network active, or its record is removed.
+    pub fn mark_confirmed(&self, bridge: &KernelName) -> Result<()> {
         self.delete(marker_of(bridge))
     }
 
-    /// The note about the network with that bridge.
+    /// The marker of the network with that bridge.
     pub fn unconfirmed_of(&self, bridge: &KernelName) -> Result<Option<Unconfirmed>> {
         self.read(&marker_of(bridge))
     }
 
-    /// All such notes. One that makes no sense is deleted: a rebuild looks at every record.
+    /// All markers. Removes invalid ones, as a rebuild compares every record.
     pub fn unconfirmed(&self) -> Result<Vec<Unconfirmed>> {
         let mut markers = Vec::new();
         for name in self.names(UNCONFIRMED)? {
@@ -113,7 +113,7 @@ impl Store {
         Ok(self.read(Path::new(UNREAD))?.unwrap_or_default())
     }
 
-    /// Remembers them.
+    /// Stores them.
     pub fn set_unread(&self, unread: &[Unread]) -> Result<()> {
         match unread {
             [] => self.delete(UNREAD),
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_in_doubt_until_it_is_confirmed() {
+    fn a_network_is_unconfirmed_until_it_is_confirmed() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path().join("s"));
         store.create().unwrap();
@@ -149,7 +149,7 @@ mod tests {
         let names = ["virbr0", "br@ev2", "virbr*"];
         let bridges = names.map(|name| name.parse::<KernelName>().unwrap());
         for bridge in &bridges {
-            store.doubt(bridge).unwrap();
+            store.mark_unconfirmed(bridge).unwrap();
         }
         fs::write(store.dir().join("unconfirmed/x.json"), "{").unwrap();
         let seen: Vec<_> = store.unconfirmed().unwrap();
@@ -158,7 +158,7 @@ mod tests {
         assert!(seen.iter().all(|one| one.age() < STARTED_GRACE));
         assert!(!store.dir().join("unconfirmed/x.json").exists());
         for bridge in &bridges {
-            store.confirm(bridge).unwrap();
+            store.mark_confirmed(bridge).unwrap();
         }
         assert!(store.unconfirmed().unwrap().is_empty());
     }

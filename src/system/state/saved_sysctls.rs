@@ -1,11 +1,11 @@
-//! Settings that were changed, to be given back.
+//! Sysctls that were changed, with their original values.
 //!
 //! ```text
-//!  settings/INTERFACE.json   those of one interface, or of `all` of them
-//!  basis.json                what an event takes for granted of the others
+//!  settings/INTERFACE.json   those of one interface, or of `all`
+//!  basis.json                facts that concern all networks
 //! ```
 //!
-//! One file an interface, so that an event reads and writes no more than those of its own bridge.
+//! There is one file for each interface, so that an event reads and writes only that of its own bridge.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,30 +17,29 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, json, make, state, trust};
+use super::store::{Store, json, make, state, trust};
 use crate::Result;
 use virt_forward_policy::network::KernelName;
 use virt_forward_ruleset::sysctls::SavedSysctl;
 
 const SETTINGS: &str = "settings";
-/// The folder while it is filled for the first time.
+/// The temporary name of the folder while it is created.
 const NEW: &str = "settings.new";
 const BASIS: &str = "basis.json";
-/// Where earlier versions kept the settings of all interfaces.
+/// The file for all interfaces of earlier versions.
 const SINGLE_FILE: &str = "sysctls.json";
 
-/// What was seen of the host when the table was built, and concerns all networks alike. While it
-/// holds, an event need not look at networks other than its own.
+/// Facts about the host when the table was built that concern all networks. While they hold, an event
+/// depends only on its own network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basis {
-    /// What forwards whatever interface a packet comes in by; nothing where no setting was changed.
+    /// The switches that forward packets of any interface; none if no sysctl was changed.
     pub switches: Option<Switches>,
-    /// Interfaces with changed settings that serve several networks: uplinks, and `all`.
+    /// Interfaces with changed sysctls that serve several networks: uplinks, and `all`.
     pub shared: BTreeSet<String>,
-    /// The subnets outside whose routes were looked up.
+    /// The external subnets whose routes were read.
     pub outside: BTreeSet<IpNet>,
-    /// Some rule of routing asks where packets come from, so the ways of one network may not be
-    /// those of another.
+    /// Some routing rule depends on the source address, so networks may have different routes.
     pub is_by_source: bool,
 }
 
@@ -54,14 +53,14 @@ pub struct Switches {
 }
 
 impl Basis {
-    /// Whether the ways to these subnets were looked up, for replies of any network.
+    /// Whether the routes to these subnets were read, for replies of any network.
     pub fn has_ways_to<'a>(&self, mut outside: impl Iterator<Item = &'a IpNet>) -> bool {
         !self.is_by_source && outside.all(|net| self.outside.contains(net))
     }
 }
 
 impl Store {
-    /// Makes the folder of settings; from the file of an earlier version where there is one.
+    /// Creates the folder, from the file of an earlier version if there is one.
     pub(super) fn create_settings(&self) -> Result<()> {
         let dir = self.dir.join(SETTINGS);
         if dir.symlink_metadata().is_ok() {
@@ -71,7 +70,7 @@ impl Store {
         let Some(changed) = single else {
             return make(dir);
         };
-        // Who is killed before the folder has its name leaves the old file as it was.
+        // A run that is killed before the folder is renamed leaves the old file.
         let new = self.dir.join(NEW);
         match fs::remove_dir_all(&new) {
             Err(why) if why.kind() != NotFound => return Err(state("remove", new, why)),
@@ -85,9 +84,9 @@ impl Store {
         self.delete(SINGLE_FILE)
     }
 
-    /// All settings that were changed. Those of `all` come last, as they are changed last, and
-    /// given back first.
-    pub fn changed(&self) -> Result<Vec<SavedSysctl>> {
+    /// All sysctls that were changed. Those of `all` come last, as they are changed last and restored
+    /// first.
+    pub fn saved_sysctls(&self) -> Result<Vec<SavedSysctl>> {
         let mut names = self.names(SETTINGS)?;
         let rank = |name: &PathBuf| name.file_stem().is_some_and(|stem| stem == "all");
         names.sort_unstable_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
@@ -99,13 +98,12 @@ impl Store {
     }
 
     /// Those of one interface.
-    pub fn changed_of(&self, interface: &str) -> Result<Vec<SavedSysctl>> {
+    pub fn saved_sysctls_of(&self, interface: &str) -> Result<Vec<SavedSysctl>> {
         Ok(self.read(&file_of(interface))?.unwrap_or_default())
     }
 
-    /// Remembers which settings were changed, and that no others were; before they are, so that
-    /// none is forgotten.
-    pub fn set_changed(&self, changed: &[SavedSysctl]) -> Result<()> {
+    /// Stores all changed sysctls with their original values, before the changes, so that none is lost.
+    pub fn save_sysctls(&self, changed: &[SavedSysctl]) -> Result<()> {
         let wanted = by_interface(changed);
         let files: BTreeSet<_> = wanted.keys().map(|interface| file_of(interface)).collect();
         for name in self.names(SETTINGS)? {
@@ -114,36 +112,36 @@ impl Store {
             }
         }
         for (interface, changed) in wanted {
-            if self.changed_of(interface)? != changed {
+            if self.saved_sysctls_of(interface)? != changed {
                 self.write(file_of(interface), &json(&changed))?;
             }
         }
         Ok(())
     }
 
-    /// The same of one interface.
-    pub fn set_changed_of(&self, interface: &str, changed: &[SavedSysctl]) -> Result<()> {
+    /// Stores those of one interface.
+    pub fn save_sysctls_of(&self, interface: &str, changed: &[SavedSysctl]) -> Result<()> {
         match changed {
             [] => self.delete(file_of(interface)),
-            _ if self.changed_of(interface)? == changed => Ok(()),
+            _ if self.saved_sysctls_of(interface)? == changed => Ok(()),
             _ => self.write(file_of(interface), &json(&changed)),
         }
     }
 
-    /// What the table was built on; nothing where an earlier version built it.
+    /// The facts that the table was built on; none if an earlier version built it.
     pub fn basis(&self) -> Result<Option<Basis>> {
         self.read(Path::new(BASIS))
     }
 
-    /// Remembers it.
+    /// Stores those facts.
     pub fn set_basis(&self, basis: &Basis) -> Result<()> {
         self.write(BASIS, &json(basis))
     }
 
-    /// Forgets both.
-    pub(super) fn forget_settings(&self) -> Result<()> {
+    /// Removes both.
+    pub(super) fn remove_settings(&self) -> Result<()> {
         self.delete(BASIS)?;
-        self.set_changed(&[])
+        self.save_sysctls(&[])
     }
 }
 
@@ -203,24 +201,24 @@ mod tests {
         ];
         let odd = changed("a%\u{e9}", "ipv4", "forwarding");
         let set = [&[all.clone(), uplink.clone(), odd.clone()], &bridge[..]].concat();
-        store.set_changed(&set).unwrap();
+        store.save_sysctls(&set).unwrap();
         assert_eq!(
             files(&store),
             ["a%25%c3%a9.json", "all.json", "br.5.json", "eth0.json"]
         );
-        assert_eq!(store.changed_of("br.5").unwrap(), bridge);
-        let got = store.changed().unwrap();
+        assert_eq!(store.saved_sysctls_of("br.5").unwrap(), bridge);
+        let got = store.saved_sysctls().unwrap();
         assert_eq!((got.len(), got.last()), (5, Some(&all)));
-        store.set_changed_of("br.5", &bridge[..1]).unwrap();
-        store.set_changed_of("eth0", &[]).unwrap();
-        store.set_changed_of("eth0", &[]).unwrap();
+        store.save_sysctls_of("br.5", &bridge[..1]).unwrap();
+        store.save_sysctls_of("eth0", &[]).unwrap();
+        store.save_sysctls_of("eth0", &[]).unwrap();
         assert_eq!(
-            store.changed().unwrap(),
+            store.saved_sysctls().unwrap(),
             [odd, bridge[0].clone(), all.clone()]
         );
-        store.set_changed(std::slice::from_ref(&all)).unwrap();
+        store.save_sysctls(std::slice::from_ref(&all)).unwrap();
         assert_eq!(files(&store), ["all.json"]);
-        store.forget_kernel().unwrap();
+        store.reset_kernel_state().unwrap();
         assert!(files(&store).is_empty());
     }
 
@@ -239,17 +237,17 @@ mod tests {
         fs::write(store.dir().join(NEW).join("gone.json"), "[").unwrap();
         fs::write(&single, json(&old)).unwrap();
         store.create().unwrap();
-        assert_eq!(store.changed().unwrap(), old);
+        assert_eq!(store.saved_sysctls().unwrap(), old);
         assert_eq!(files(&store), ["all.json", "br0.json"]);
         assert!(!single.exists() && !store.dir().join(NEW).exists());
         // What an earlier version leaves after that is not believed: its table is gone.
         fs::write(&single, "[]").unwrap();
         store.create().unwrap();
-        assert_eq!(store.changed().unwrap(), old);
+        assert_eq!(store.saved_sysctls().unwrap(), old);
     }
 
     #[test]
-    fn a_basis_says_for_whom_ways_were_looked_up() {
+    fn a_basis_says_whose_routes_were_read() {
         let (_dir, store) = store();
         assert_eq!(store.basis().unwrap(), None);
         let lan: IpNet = "192.168.0.0/24".parse().unwrap();

@@ -1,11 +1,11 @@
-//! Kernel settings, carried out and remembered.
+//! Changes of sysctls, and the records of their original values.
 //!
-//! Order: the table drops what passes only because of a setting of ours, so it is built before the
-//! setting is changed, and the setting goes back before the table forgets it.
+//! Order: the table drops packets that are forwarded only because of a changed sysctl, so it is built
+//! before the change, and the sysctl is restored before the table is rebuilt without that rule.
 
 use std::collections::BTreeSet;
 
-use crate::{Error, Result};
+use crate::{Drift, Error, Result};
 use virt_forward_policy::network::Mode;
 use virt_forward_ruleset::{
     sysctls::{self, ALL, ForwardingNeed, Plan, SavedSysctl, Setting, SysctlReader},
@@ -17,8 +17,8 @@ use virt_forward_system::{
     sysctl,
 };
 
-/// What these networks need of settings, and the ways to who is outside; none for a network that
-/// is closed, or whose bridge is gone. `known` are settings that were changed before.
+/// The sysctls that these networks and the interfaces towards external subnets need; none for a network
+/// that is closed or has no bridge. `known` are sysctls that were changed before.
 fn wanted(
     records: &[Record],
     ways: &BTreeSet<(String, Ip)>,
@@ -54,20 +54,20 @@ fn wanted(
     )?)
 }
 
-/// The settings of these networks, and what leads to them and to no others that are ours.
+/// The desired sysctls of these networks, and the changes that lead to them and restore all others.
 pub(super) fn plan(
     store: &Store,
     records: &[Record],
     ways: &BTreeSet<(String, Ip)>,
 ) -> Result<(Vec<Setting>, Plan)> {
-    let known = store.changed()?;
+    let known = store.saved_sysctls()?;
     let wanted = wanted(records, ways, &known)?;
     let libvirts = libvirt_routes_ipv6(records);
     let plan = sysctls::plan(&wanted, &known, libvirts, &sysctl::Kernel)?;
     Ok((wanted, plan))
 }
 
-/// Whether one of these networks runs for which libvirt itself switches IPv6 forwarding on.
+/// Whether a network runs for which libvirt itself enables IPv6 forwarding.
 fn libvirt_routes_ipv6(records: &[Record]) -> bool {
     records.iter().any(|record| {
         let network = &record.network;
@@ -79,18 +79,18 @@ fn libvirt_routes_ipv6(records: &[Record]) -> bool {
     })
 }
 
-/// What becomes of the settings of some networks' bridges, and of no others.
+/// The changes of the sysctls of some networks' bridges, and of no others.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(super) struct BridgeSysctls {
     bridges: BTreeSet<String>,
     plan: Plan,
-    /// The families that a bridge that starts forwards because of them.
+    /// The families that a new bridge forwards because of them.
     pub(super) enabled: BTreeSet<Ip>,
 }
 
-impl Part {
-    /// What a network that starts needs, with `ways` to who is outside; nothing where other
-    /// settings than those of its own bridge have to be changed, or given back.
+impl BridgeSysctls {
+    /// The changes for a network that starts, with `ways` to external subnets; none if sysctls of other
+    /// interfaces have to be changed or restored.
     pub(super) fn of_start(
         store: &Store,
         record: &Record,
@@ -101,15 +101,15 @@ impl Part {
         };
         let bridge = bridge.as_str();
         let records = std::slice::from_ref(record);
-        let mut known = store.changed_of(bridge)?;
-        let mut others = store.changed_of(ALL)?;
+        let mut known = store.saved_sysctls_of(bridge)?;
+        let mut others = store.saved_sysctls_of(ALL)?;
         let uplinks: BTreeSet<_> = ways.iter().map(|(interface, _)| interface).collect();
         for uplink in uplinks {
-            others.extend(store.changed_of(uplink)?);
+            others.extend(store.saved_sysctls_of(uplink)?);
         }
         let wanted = wanted(records, ways, &others)?;
         let is_libvirts = libvirt_routes_ipv6(records);
-        // What it does not need, others do.
+        // Sysctls that it does not need are needed by other networks.
         others.retain(|changed| {
             is_libvirts && changed.key.is_hosts_ipv6()
                 || wanted.iter().any(|setting| setting.key == changed.key)
@@ -140,14 +140,14 @@ impl Part {
         }))
     }
 
-    /// What is given back as networks are closed; nothing where one of their bridges has a
-    /// setting that others depend on.
+    /// The changes for networks that are closed; none if other networks depend on a sysctl of one of
+    /// their bridges.
     pub(super) fn of_close(store: &Store, leaving: &[Record]) -> Result<Option<Self>> {
         let mut part = Self::default();
         let mut known = Vec::new();
         for record in leaving {
             if let Some(bridge) = record.network.routed_bridge() {
-                known.extend(store.changed_of(bridge.as_str())?);
+                known.extend(store.saved_sysctls_of(bridge.as_str())?);
                 part.bridges.insert(bridge.as_str().to_owned());
             }
         }
@@ -158,33 +158,33 @@ impl Part {
         Ok(Some(part))
     }
 
-    /// Whether some setting is ours then.
+    /// Whether some sysctl is changed afterwards.
     pub(super) fn changes_something(&self) -> bool {
         !self.plan.changed.is_empty()
     }
 
-    /// Gives back what goes.
+    /// Restores sysctls.
     pub(super) fn give_back(&self) -> Result<()> {
         give_back(&self.plan)
     }
 
-    /// Remembers what is changed then.
+    /// Records the original values of the sysctls that are changed afterwards.
     pub(super) fn remember(&self, store: &Store) -> Result<()> {
         for bridge in &self.bridges {
             let of_bridge = self.plan.changed.iter();
             let of_bridge = of_bridge.filter(|changed| changed.key.interface() == bridge);
-            store.set_changed_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
+            store.save_sysctls_of(bridge, &of_bridge.cloned().collect::<Vec<_>>())?;
         }
         Ok(())
     }
 
-    /// Makes the settings so.
+    /// Sets the sysctls.
     pub(super) fn set(&self) -> Result<()> {
         set(&self.plan)
     }
 }
 
-/// What forwards all packets now.
+/// The switches that forward all packets of a family.
 pub(super) fn switches() -> Result<Switches> {
     let is_on = |family| sysctls::forwards_all(family, &sysctl::Kernel);
     Ok(Switches {
@@ -193,8 +193,8 @@ pub(super) fn switches() -> Result<Switches> {
     })
 }
 
-/// What `plan` leads to, and events take for granted then. `is_bridge` tells whether an interface is a
-/// network's.
+/// The facts after `plan` that later events rely on. `is_bridge` says whether an interface is the bridge
+/// of a network.
 pub(super) fn basis(plan: &Plan, is_bridge: impl Fn(&str) -> bool) -> Result<Basis> {
     let interfaces = plan.changed.iter().map(|changed| changed.key.interface());
     let shared: BTreeSet<_> = interfaces
@@ -218,7 +218,7 @@ pub(super) fn basis(plan: &Plan, is_bridge: impl Fn(&str) -> bool) -> Result<Bas
     })
 }
 
-/// The interfaces that forward because of what `plan` leaves changed.
+/// The interfaces that forward because of sysctls that are changed after `plan`.
 pub(super) fn enabled(plan: &Plan, records: &[Record]) -> Result<(BTreeSet<Enabled>, bool)> {
     let is_libvirts = |interface: &str| {
         let mut forwarded = records
@@ -236,18 +236,18 @@ pub(super) fn enabled(plan: &Plan, records: &[Record]) -> Result<(BTreeSet<Enabl
     )?)
 }
 
-/// Gives back what is not needed any more.
+/// Restores sysctls that are not needed any more.
 pub(super) fn give_back(plan: &Plan) -> Result<()> {
     let outcomes = plan.restored.iter().map(restore);
     Error::all(outcomes.filter_map(Result::err).collect())
 }
 
-/// Remembers what is changed then. Nothing may be changed that this does not remember, or it would
-/// never be given back.
+/// Records the original values of the sysctls that are changed afterwards. A sysctl must not be changed
+/// before, or it would never be restored.
 pub(super) fn remember(store: &Store, plan: &Plan) -> Result<()> {
-    match store.changed()? == plan.changed {
+    match store.saved_sysctls()? == plan.changed {
         true => Ok(()),
-        false => Ok(store.set_changed(&plan.changed)?),
+        false => Ok(store.save_sysctls(&plan.changed)?),
     }
 }
 
@@ -258,13 +258,13 @@ fn restore(changed: &SavedSysctl) -> Result<()> {
     }
 }
 
-/// Makes the settings so.
+/// Sets the sysctls.
 pub(super) fn set(plan: &Plan) -> Result<()> {
     let mut all = plan.set.iter();
     all.try_for_each(|setting| write(&setting.key, &setting.value))
 }
 
-/// An interface may go in between.
+/// Writes a sysctl; the interface may have been removed in the meantime.
 fn write(key: &sysctls::Key, value: &str) -> Result<()> {
     match sysctl::write(key, value) {
         Err(why) if sysctl::Kernel.value(key)?.is_some() => Err(why.into()),
@@ -272,21 +272,22 @@ fn write(key: &sysctls::Key, value: &str) -> Result<()> {
     }
 }
 
-/// Gives all settings back. `records` are networks that may still run.
+/// Restores all sysctls. `records` are networks that may still run.
 pub(super) fn restore_all(store: &Store, records: &[Record]) -> Result<()> {
-    let known = store.changed()?;
+    let known = store.saved_sysctls()?;
     let plan = sysctls::plan(&[], &known, libvirt_routes_ipv6(records), &sysctl::Kernel)?;
     let outcomes = [give_back(&plan), remember(store, &plan)];
     Error::all(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
-/// The settings that `plan` would change, for the log.
-pub(super) fn wrong(plan: &Plan) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
+/// The sysctls that `plan` would change, with their observed values.
+pub(super) fn drift(plan: &Plan) -> Result<Vec<Drift>> {
+    let mut drift = Vec::new();
     for setting in &plan.set {
-        if let Some(is) = sysctl::Kernel.value(&setting.key)? {
-            wrong.push(format!("{} was {is}", setting.key.name()));
+        if let Some(value) = sysctl::Kernel.value(&setting.key)? {
+            let key = setting.key.clone();
+            drift.push(Drift::Sysctl { key, value });
         }
     }
-    Ok(wrong)
+    Ok(drift)
 }
