@@ -54,12 +54,13 @@ fn evaluate_foreign_source(from: &Endpoint, to: &Endpoint) -> Decision {
     })
 }
 
-/// The first group that allows it, and whether the source address is kept.
+/// The first group that allows it, and whether any group that allows it keeps the source address.
 fn by_groups(config: &Config, from: &Endpoint, to: &Endpoint) -> Option<(Grant, bool)> {
-    config
-        .groups
-        .iter()
-        .find_map(|group| by_group(group, from, to))
+    let groups = config.groups.iter();
+    let mut grants = groups.filter_map(|group| by_group(group, from, to));
+    let (grant, keeps_source) = grants.next()?;
+    let keeps_source = keeps_source || grants.any(|(_, keeps_source)| keeps_source);
+    Some((grant, keeps_source))
 }
 
 fn by_group(group: &Group, from: &Endpoint, to: &Endpoint) -> Option<(Grant, bool)> {

@@ -103,9 +103,10 @@ impl Pair<'_> {
                 && group.peers.iter().any(|peer| peer.contains(self.subnet))
         });
         if let Some(group) = groups.next() {
+            let keeps_source = group.keep_source || groups.any(|group| group.keep_source);
             return Reason::Peer {
                 group: group.name.clone(),
-                masqueraded: is_masqueraded && !group.keep_source,
+                masqueraded: is_masqueraded && !keeps_source,
             };
         }
         let (from, to) = match direction {

@@ -210,21 +210,6 @@ impl World {
         }
     }
 
-    /// Whether a group other than the first one that opens the pair keeps the source.
-    ///
-    /// [`evaluate`] reports the first group alone; see
-    /// `the_source_is_kept_where_any_group_of_the_pair_keeps_it`.
-    fn is_kept_by_a_later_group(&self, packet: &Packet, from: Place, to: Place) -> bool {
-        let Some((_, access)) = from.0.map(|index| &self.networks[index]) else {
-            return false;
-        };
-        self.config.groups.iter().any(|group| {
-            let is_peer = |net: &IpNet| to.0.is_none() && net.contains(&packet.destination);
-            let is_member = access.groups.contains(&group.name);
-            group.keep_source && is_member && group.peers.iter().any(is_peer)
-        })
-    }
-
     /// The whole outcome that the policy asks for.
     fn expected(&self, packet: &Packet, from: Place, to: Place) -> Outcome {
         let bit = self.config.mark.bit();
@@ -242,7 +227,6 @@ impl World {
         }
         let is_new = packet.connection.state == State::New;
         if let Some(keeps_source) = self.decided(packet, from, to) {
-            let keeps_source = keeps_source || self.is_kept_by_a_later_group(packet, from, to);
             return Outcome {
                 is_labelled: is_labelled || is_new,
                 keeps_source: keeps_source && is_new,
@@ -535,11 +519,8 @@ fn the_table_decides_as_the_policy_does() {
     }
 }
 
-/// A member of two groups with the same peer, of which the second keeps sources. The table keeps the
-/// source, as the second group says; [`evaluate`] reports the first group's setting, so `check` says
-/// that the peer sees the host's address.
+/// A member of two groups with the same peer, of which the second keeps sources.
 #[test]
-#[ignore = "evaluate in virt-forward-policy reports the first group that opens the pair"]
 fn the_source_is_kept_where_any_group_of_the_pair_keeps_it() {
     let config = "
         [[group]]
