@@ -208,7 +208,7 @@ impl Call<'_> {
         };
         let is_active = |bridge: KernelName| {
             let name = self.event.network.to_str()?;
-            status::has(name, &bridge)
+            status::is_active(name, &bridge)
         };
         match bridge.and_then(is_active) {
             Some(true) => self.note(described),

@@ -21,7 +21,7 @@ impl Line {
 
 /// Logs a fault of a network, to stderr as well.
 pub(crate) fn fault(network: &str, text: &str) {
-    syslog::error_aloud(&format!(
+    syslog::error_to_stderr(&format!(
         "network {network}: {text}; see virt-forward status"
     ));
 }

@@ -38,12 +38,12 @@ fn main() -> ExitCode {
         Ok(event) if event.operation == Operation::Other => return ExitCode::SUCCESS,
         Ok(event) => event,
         Err(error) => {
-            syslog::error_aloud(&error.to_string());
+            syslog::error_to_stderr(&error.to_string());
             return ExitCode::SUCCESS;
         }
     };
     // Before another thread exists, and before any input is read.
-    sandbox::shed();
+    sandbox::drop_privileges();
     arm_watchdog(event.shown());
     match handle::handle(&event) {
         Ok(None) => ExitCode::SUCCESS,
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Err(error) => {
             if event.operation == Operation::Start {
                 let network = event.shown();
-                syslog::error_aloud(&format!(
+                syslog::error_to_stderr(&format!(
                     "network {network}: {error:#}; its start is refused"
                 ));
                 return ExitCode::FAILURE;
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 fn arm_watchdog(network: String) {
     let name = network.clone();
     panic::set_hook(Box::new(move |fault| {
-        syslog::error_aloud(&format!("network {name}: internal error: {fault}"));
+        syslog::error_to_stderr(&format!("network {name}: internal error: {fault}"));
         process::exit(0);
     }));
     let watchdog = thread::Builder::new().spawn(move || {

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use virt_forward_policy::config::MarkBit;
-use virt_forward_system::exec::rule_dump::Save;
+use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use crate::{args::Args, exit::Exit};
 
@@ -53,6 +53,10 @@ pub fn command_line() -> clap::Command {
 
 /// The output of `doctor` about users of `mark`, for rules in nft's JSON and the output of
 /// `iptables-save`. For fuzz tests, which generate listings that no program prints.
-pub fn said_of_mark(mark: MarkBit, nft: &str, saves: &[Save]) -> serde_json::Result<Vec<String>> {
+pub fn said_of_mark(
+    mark: MarkBit,
+    nft: &str,
+    saves: &[IptablesSave],
+) -> serde_json::Result<Vec<String>> {
     doctor::described_fwmark(mark, nft, saves)
 }

@@ -86,7 +86,7 @@ impl Networks {
 
     fn from_files() -> Self {
         let mut networks = Self::default();
-        if let Some(active) = status::active() {
+        if let Some(active) = status::active_networks() {
             networks.active = active.networks;
             networks.unread = active.unread;
         }

@@ -50,7 +50,7 @@ impl Session<'_> {
             .collect();
         // libvirt's status files, if there are any, say better what is active: they distinguish networks
         // that are just starting from stale records.
-        let only = others.is_none() && status::active().is_none();
+        let only = others.is_none() && status::active_networks().is_none();
         self.record_unmanaged(others.unwrap_or_default())?;
         let mut named = BTreeSet::new();
         let usable = self.usable();
@@ -159,7 +159,7 @@ impl Session<'_> {
     /// one transaction.
     fn carry_out(&self, changes: &ElementChanges, gates: &Gates) -> Result<()> {
         if !gates.need_nft() {
-            return Ok(set_elements::change(&changes.elements(), self.deadline)?);
+            return Ok(set_elements::apply(&changes.elements(), self.deadline)?);
         }
         let mut batch = Batch::default();
         changes.in_batch(&mut batch);
@@ -178,7 +178,7 @@ impl Session<'_> {
     /// Rebuilds everything from the records of networks whose bridges exist. `leaving` are networks
     /// that may still run, and that this run closes.
     pub(super) fn rebuild(&self, leaving: &[Record]) -> Result<Effects> {
-        let active = status::active();
+        let active = status::active_networks();
         if let Some(active) = &active {
             self.merge_unread(active)?;
             self.record_unmanaged(active.networks.clone())?;

@@ -13,7 +13,7 @@ use virt_forward_system::{deadline::Deadline, netlink::conntrack, state::Record}
 
 /// Deletes all of them, when nothing is open any more.
 pub(super) fn end_all(deadline: Deadline) -> Result<()> {
-    Ok(conntrack::forget(
+    Ok(conntrack::delete_matching(
         None,
         |connection| connection.is_labelled,
         deadline,
@@ -32,7 +32,7 @@ pub(super) fn end_of(networks: &[&Network], deadline: Deadline) -> Result<()> {
     };
     let families: BTreeSet<_> = subnets.iter().map(|net| Ip::of(net.addr())).collect();
     let only = families.first().copied().filter(|_| families.len() == 1);
-    Ok(conntrack::forget(only, is_meant, deadline)?)
+    Ok(conntrack::delete_matching(only, is_meant, deadline)?)
 }
 
 /// Deletes those that `config` does not allow between the networks of `records`.
@@ -51,5 +51,5 @@ pub(super) fn end_disallowed(
     let is_meant = |connection: &conntrack::Connection| {
         connection.is_labelled && !policy.allows(&connection.flow())
     };
-    Ok(conntrack::forget(None, is_meant, deadline)?)
+    Ok(conntrack::delete_matching(None, is_meant, deadline)?)
 }

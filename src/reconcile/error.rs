@@ -88,14 +88,15 @@ fn is_same_config_error(one: &ConfigError, other: &ConfigError) -> bool {
 
 fn is_same_system_error(one: &SystemError, other: &SystemError) -> bool {
     use SystemError::{
-        Failed, Locked, NoFirewalldPolicy, NoProgram, Rules, Run, State, Subnets, Sysctl, TooSlow,
+        Failed, LockTimeout, NoFirewalldPolicy, ProgramNotFound, Rules, Run, State, Subnets,
+        Sysctl, TimedOut,
     };
     match (one, other) {
-        (NoProgram { program, .. }, NoProgram { program: p, .. }) => program == p,
+        (ProgramNotFound { program, .. }, ProgramNotFound { program: p, .. }) => program == p,
         (Run { program, why }, Run { program: p, why: w }) => {
             program == p && is_same_io_error(why, w)
         }
-        (TooSlow { what }, TooSlow { what: w }) => what == w,
+        (TimedOut { what }, TimedOut { what: w }) => what == w,
         (Failed { what, stderr }, Failed { what: w, stderr: s }) => (what, stderr) == (w, s),
         (Rules { what, why }, Rules { what: w, why: y }) => what == w && is_same_io_error(why, y),
         (Subnets(why), Subnets(w)) => is_same_io_error(why, w),
@@ -116,7 +117,7 @@ fn is_same_system_error(one: &SystemError, other: &SystemError) -> bool {
                 why: w,
             },
         ) => (doing, path) == (d, p) && is_same_io_error(why, w),
-        (Locked(path), Locked(p)) => path == p,
+        (LockTimeout(path), LockTimeout(p)) => path == p,
         _ => false,
     }
 }

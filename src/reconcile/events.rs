@@ -33,7 +33,9 @@ impl Session<'_> {
     /// Handles `start`: records the network, closed, before its bridge exists. If the bridge exists
     /// already, libvirt refuses to start the network, and the bridge may be another network's.
     pub fn starting(&self, network: Network) -> Result<Report<()>> {
-        let bridge = network.known_bridge().filter(|bridge| !links::has(bridge));
+        let bridge = network
+            .known_bridge()
+            .filter(|bridge| !links::exists(bridge));
         let Some(bridge) = bridge else {
             return Ok(self.finish_interrupted()?.report(()));
         };
@@ -53,7 +55,7 @@ impl Session<'_> {
         changes.extend(member(&record));
         let is_built = self.store.layout().is_some();
         if is_pending
-            || is_built && set_elements::change(&changes.elements(), self.deadline).is_err()
+            || is_built && set_elements::apply(&changes.elements(), self.deadline).is_err()
         {
             effects.then(self.rebuild(&[])?);
         } else {
@@ -68,7 +70,7 @@ impl Session<'_> {
             return Ok(self.finish_interrupted()?.report(Outcome::NotRouted));
         };
         if !links::has_bridge(&bridge) {
-            let outcome = match links::has(&bridge) {
+            let outcome = match links::exists(&bridge) {
                 true => Outcome::NotABridge,
                 false => Outcome::NotActive,
             };
@@ -78,7 +80,7 @@ impl Session<'_> {
         let unused = self.unused();
         let mut record = Record::new(&policy::without(self.config(), &unused), network);
         let known = self.store.record(&bridge)?;
-        let is_listed = status::has(&record.network.name, &bridge);
+        let is_listed = status::is_active(&record.network.name, &bridge);
         let may_conflict = || {
             // A network that is starting was not compared with the configuration.
             let is_new = known
@@ -131,7 +133,7 @@ impl Session<'_> {
             let record = self.store.record(&bridge)?;
             Ok(record.is_some_and(|record| record.network.name == network.name))
         };
-        if !status::has(&network.name, &bridge).map_or_else(is_known, Ok)? {
+        if !status::is_active(&network.name, &bridge).map_or_else(is_known, Ok)? {
             return Ok(self.finish_interrupted()?.report(Outcome::NotActive));
         }
         self.started(network)

@@ -166,7 +166,7 @@ impl Gates {
 
     fn carry_out(&self, change: &ChainEdit, deadline: Deadline) -> virt_forward_system::Result<()> {
         match by_iptables(change, self.spec.mark, deadline) {
-            Err(why) if iptables::is_not_its_own(&why) && change.chain.engine == Engine::Nft => {
+            Err(why) if iptables::is_incompatible(&why) && change.chain.engine == Engine::Nft => {
                 let mut batch = Batch::default();
                 gates::edit(&mut batch, change, self.spec.mark);
                 nft::apply(&batch, deadline)

@@ -182,7 +182,7 @@ pub fn preview(
             let mut batch = Batch::default();
             let layout = table::Layout::of(config, built.as_ref().unwrap_or(&state.host));
             table::replace_table(&mut batch, &layout, &members);
-            dry_run::listed(&batch, TABLE, deadline)?
+            dry_run::list_table(&batch, TABLE, deadline)?
         }
     };
     let settings = state.wanted.into_iter();
@@ -234,7 +234,7 @@ fn has_other_enabled(store: &Store, present: &mut [Record], state: &HostState) -
 /// Whether the bridge of the network exists.
 fn is_present(record: &Record) -> bool {
     let bridge = record.network.known_bridge();
-    bridge.is_some_and(|bridge| links::has(&bridge))
+    bridge.is_some_and(|bridge| links::exists(&bridge))
 }
 
 /// Networks whose bridge is not known, according to libvirt's status files and to earlier events.

@@ -80,7 +80,7 @@ impl Session<'_> {
     /// Whether the bridge of a network that libvirt is stopping has been deleted. The `stopped` hook
     /// follows.
     pub(super) fn is_ending(&self, bridge: &KernelName) -> bool {
-        self.stopping.contains(bridge.as_str()) && !links::has(bridge)
+        self.stopping.contains(bridge.as_str()) && !links::exists(bridge)
     }
 
     /// Compares the records of unconfirmed networks, except the one that the event is about, with what
@@ -96,7 +96,7 @@ impl Session<'_> {
             if event == Some(&record.network.name) || self.is_ending(bridge) {
                 continue;
             }
-            let is_active = status::has(&record.network.name, bridge);
+            let is_active = status::is_active(&record.network.name, bridge);
             let seen = seen(bridge, is_active);
             match network_drift(&record, bridge, seen, Some(marker.age())) {
                 Some(found) => {
@@ -168,7 +168,7 @@ impl Session<'_> {
 
 fn seen(bridge: &KernelName, is_active: Option<bool>) -> Seen {
     match is_active {
-        _ if !links::has(bridge) => Seen::NoBridge,
+        _ if !links::exists(bridge) => Seen::NoBridge,
         Some(true) => Seen::Active,
         Some(false) => Seen::Inactive,
         None => Seen::NoStatus,

@@ -201,7 +201,7 @@ impl Session<'_> {
             return Ok(None);
         }
         // libvirt may have stopped it meanwhile.
-        if status::has(&record.network.name, &bridge) == Some(false) {
+        if status::is_active(&record.network.name, &bridge) == Some(false) {
             return Ok(None);
         }
         self.store.begin()?;
@@ -245,11 +245,11 @@ impl Session<'_> {
             // Whether libvirt has any other network active is not in question here.
             let may_be_open =
                 matches!(record.state, NetworkState::Active | NetworkState::Unmanaged);
-            let seen = if !links::has(&bridge) {
+            let seen = if !links::exists(&bridge) {
                 Seen::NoBridge
             } else if may_be_open
                 && !is_active(&record.network)
-                && status::has(&record.network.name, &bridge) == Some(false)
+                && status::is_active(&record.network.name, &bridge) == Some(false)
             {
                 Seen::Inactive
             } else {

@@ -196,7 +196,7 @@ pub(crate) fn conflicts(
     deadline: Deadline,
 ) -> Result<Conflicts> {
     let host = if config.has_subnet_endpoints() {
-        addresses::reached(deadline)?
+        addresses::host_subnets(deadline)?
     } else {
         Vec::new()
     };

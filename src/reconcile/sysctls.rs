@@ -27,7 +27,7 @@ fn wanted(
     let open = records.iter().filter(|record| !record.access.is_empty());
     let bridges = open.filter_map(|record| {
         let bridge = record.network.routed_bridge()?;
-        links::has(&bridge.into()).then(|| ForwardingNeed {
+        links::exists(&bridge.into()).then(|| ForwardingNeed {
             interface: bridge.as_str(),
             ipv4: !record.network.subnets4().is_empty(),
             ipv6: !record.network.subnets6().is_empty(),
@@ -75,7 +75,7 @@ fn libvirt_routes_ipv6(records: &[Record]) -> bool {
             && !network.subnets6().is_empty()
             && network
                 .known_bridge()
-                .is_some_and(|bridge| links::has(&bridge))
+                .is_some_and(|bridge| links::exists(&bridge))
     })
 }
 

@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// A program that is not installed.
     #[error("{program} is not installed (looked in {}): install the package {package}", crate::paths::PROGRAMS.join(", "))]
-    NoProgram {
+    ProgramNotFound {
         /// `nft`, `iptables`.
         program: &'static str,
         /// The package of that name in most distributions.
@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// A program that was killed at the deadline.
     #[error("{what} timed out and was killed")]
-    TooSlow {
+    TimedOut {
         /// The command.
         what: String,
     },
@@ -77,5 +77,5 @@ pub enum Error {
     },
     /// Another run held the lock of the state directory until the deadline.
     #[error("cannot lock {}: another run of virt-forward holds it", .0.display())]
-    Locked(PathBuf),
+    LockTimeout(PathBuf),
 }

@@ -7,7 +7,7 @@ use virt_forward_policy::network::KernelName;
 
 /// Whether the interface exists. If that cannot be determined, it is assumed to: dropping the
 /// record of a network closes it, and one record too many opens nothing.
-pub fn has(name: &KernelName) -> bool {
+pub fn exists(name: &KernelName) -> bool {
     let path = Path::new(paths::INTERFACES).join(name.as_str());
     path.try_exists().unwrap_or(true)
 }

@@ -34,7 +34,7 @@ const WRITTEN: [&str; 3] = ["/run", "/proc/sys/net", "/dev/null"];
 /// Drops privileges of this thread and of threads that it starts later: writing outside of the
 /// listed paths, TCP, and all capabilities but two. Programs that it runs do not inherit
 /// descriptors that the caller left open.
-pub fn shed() {
+pub fn drop_privileges() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
     keep_open_files_to_ourselves();
     // Landlock without no_new_privs needs CAP_SYS_ADMIN, so it comes first.

@@ -36,7 +36,7 @@ pub fn error(line: &str) {
 
 /// Logs a failure to syslog and to stderr, for an administrator who runs the hook by hand and for
 /// libvirt's error message when the hook refuses a start.
-pub fn error_aloud(line: &str) {
+pub fn error_to_stderr(line: &str) {
     let line = sanitize::line(line);
     if let Some(mut log) = logger() {
         // If syslog is unavailable, the line goes to stderr.

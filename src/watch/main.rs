@@ -12,11 +12,11 @@ fn main() -> ExitCode {
         .as_deref()
         .map_or(Path::new(paths::CONFIG), Path::new);
     // The systemd unit restricts the daemon as well; this also covers other ways to start it.
-    sandbox::shed();
+    sandbox::drop_privileges();
     match virt_forward_watch::watch(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            syslog::error_aloud(&format!("{error:#}"));
+            syslog::error_to_stderr(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -108,7 +108,7 @@ impl Reconciler {
 
     /// Reads libvirt's status files. Returns when to check networks that are stopping, if any.
     pub(super) fn read_networks(&mut self) -> Option<Instant> {
-        let active = status::active();
+        let active = status::active_networks();
         self.has_status_files = active.is_some();
         let active = active.unwrap_or_default();
         self.unread = active.unread.into_iter().map(|(name, _)| name).collect();
@@ -232,7 +232,7 @@ impl Reconciler {
     /// Notifications of interfaces were lost: each bridge that does not exist was removed just now.
     /// Returns when to check their networks.
     pub(super) fn lost_interface_events(&mut self) -> Option<Instant> {
-        let gone = |name: &&String| !name.parse().is_ok_and(|bridge| links::has(&bridge));
+        let gone = |name: &&String| !name.parse().is_ok_and(|bridge| links::exists(&bridge));
         let gone: Vec<_> = self.bridges.iter().filter(gone).cloned().collect();
         gone.into_iter().map(|name| self.bridge_removed(name)).max()
     }

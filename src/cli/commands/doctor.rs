@@ -132,7 +132,7 @@ fn collect_hooks(root: &SysRoot) -> Hooks {
     let mut hooks = Hooks::collect(root);
     for installed in hooks.runnable() {
         let path = root.path(&installed.file.path);
-        let result = hook_trial::attempt(&path, deadline());
+        let result = hook_trial::trial_run(&path, deadline());
         installed.failure = result.err().map(|error| error.to_string());
     }
     hooks
@@ -152,7 +152,7 @@ fn collect_rules(
         chains: nft_rules::chains(Scope::All, deadline())
             .map(|(chains, _)| chains)
             .map_err(Error::from),
-        iptables: rule_dump::of_iptables(deadline())
+        iptables: rule_dump::iptables_saves(deadline())
             .map(|saves| Iptables::collect(root, &saves, unwritable))
             .map_err(Error::from),
         inspection,
@@ -165,7 +165,7 @@ fn unwritable_chains(inspection: &Inspection) -> Vec<ChainName> {
     let placements = sites.filter_map(|site| site.placement.as_ref());
     let chains = placements.map(|placement| &placement.chain);
     chains
-        .filter(|chain| chain.is_of_iptables() && !programs::is_there_one_for(chain))
+        .filter(|chain| chain.is_of_iptables() && !programs::has_backend(chain))
         .cloned()
         .collect()
 }
@@ -175,7 +175,7 @@ fn collect_state(networks: &Networks) -> StateFolder {
         let mut active = networks.active.iter();
         active.any(|network| network.name == name)
     };
-    StateFolder::collect(&store(), interfaces::has, is_active)
+    StateFolder::collect(&store(), interfaces::exists, is_active)
 }
 
 fn mark_in_use(config: &Result<Config, Error>) -> MarkBit {
@@ -187,8 +187,8 @@ fn mark_in_use(config: &Result<Config, Error>) -> MarkBit {
 }
 
 fn collect_fwmark_users() -> Result<FwmarkUsers> {
-    let saves = rule_dump::of_iptables(deadline())?;
-    let rules = FwmarkRules::parse(&rule_dump::of_nft(deadline())?, &saves)?;
+    let saves = rule_dump::iptables_saves(deadline())?;
+    let rules = FwmarkRules::parse(&rule_dump::nft_json(deadline())?, &saves)?;
     let routing = Host::marked_rules()?.into_iter();
     let routing = routing.map(|(priority, value, mask)| RoutingRule {
         priority,

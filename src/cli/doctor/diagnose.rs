@@ -173,7 +173,7 @@ mod tests {
     fn rules_that_cannot_be_read_are_one_error() {
         let mut snapshot = TestHost::new().snapshot();
         let missing = || {
-            Error::System(virt_forward_system::Error::NoProgram {
+            Error::System(virt_forward_system::Error::ProgramNotFound {
                 program: "nft",
                 package: "nftables",
             })

@@ -9,7 +9,7 @@ use std::{
 use strum::IntoStaticStr;
 use virt_forward_policy::netfilter::{ChainName, Engine, Family};
 use virt_forward_ruleset::COMMENT;
-use virt_forward_system::exec::rule_dump::Save;
+use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use super::{
     SysRoot,
@@ -42,7 +42,11 @@ struct Tables {
 }
 
 impl Iptables {
-    pub(crate) fn collect(root: &SysRoot, saves: &[Save], unwritable: Vec<ChainName>) -> Self {
+    pub(crate) fn collect(
+        root: &SysRoot,
+        saves: &[IptablesSave],
+        unwritable: Vec<ChainName>,
+    ) -> Self {
         Self {
             default: default_backend(root),
             nft: Tables::parse(saves, Engine::Nft),
@@ -84,7 +88,7 @@ impl Iptables {
 }
 
 impl Tables {
-    fn parse(saves: &[Save], engine: Engine) -> Self {
+    fn parse(saves: &[IptablesSave], engine: Engine) -> Self {
         let mut tables = Self::default();
         for save in saves.iter().filter(|save| save.engine == engine) {
             tables.add(save);
@@ -92,7 +96,7 @@ impl Tables {
         tables
     }
 
-    fn add(&mut self, save: &Save) {
+    fn add(&mut self, save: &IptablesSave) {
         let own_comment = format!("--comment {COMMENT} ");
         let mut table = "";
         for line in save.text.lines() {
@@ -280,8 +284,8 @@ mod tests {
     const GATE: &str = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m mark --mark 0x1/0x1 -m comment --comment virt-forward -j ACCEPT\n";
     const NAT: &str = "*nat\n-A POSTROUTING -j MASQUERADE\n";
 
-    fn save(engine: Engine, text: &str) -> Save {
-        Save {
+    fn save(engine: Engine, text: &str) -> IptablesSave {
+        IptablesSave {
             engine,
             family: Family::Ip,
             text: text.to_owned(),

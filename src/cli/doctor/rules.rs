@@ -25,7 +25,7 @@ impl From<&Error> for RulesFinding {
     fn from(error: &Error) -> Self {
         let cause = error.to_string();
         match error {
-            Error::System(virt_forward_system::Error::NoProgram { package, .. }) => {
+            Error::System(virt_forward_system::Error::ProgramNotFound { package, .. }) => {
                 Self::ProgramMissing { cause, package }
             }
             _ => Self::Unreadable { cause },
@@ -72,14 +72,14 @@ mod tests {
 
     #[test]
     fn the_package_of_a_missing_program_is_named() {
-        let error = Error::System(virt_forward_system::Error::NoProgram {
+        let error = Error::System(virt_forward_system::Error::ProgramNotFound {
             program: "nft",
             package: "nftables",
         });
         let missing = RulesFinding::from(&error);
         assert_eq!(missing.kind(), "program-missing");
         assert_eq!(missing.fix(), [Fix::advice("install the package nftables")]);
-        let locked = RulesFinding::from(&Error::System(virt_forward_system::Error::Locked(
+        let locked = RulesFinding::from(&Error::System(virt_forward_system::Error::LockTimeout(
             "/run/lock".into(),
         )));
         assert_eq!(locked.kind(), "unreadable");

@@ -50,7 +50,7 @@ impl KernelLeftovers {
                 && self.sources.contains(&original.source)
                 && self.destinations.contains(&original.target)
         };
-        conntrack::forget(None, is_own, deadline)?;
+        conntrack::delete_matching(None, is_own, deadline)?;
         for (address, interface) in &self.neighbours {
             // The entries of an interface are deleted with it.
             if let Some(interface) = host.interface(interface) {

@@ -119,7 +119,7 @@ impl ProbeNetns {
             .context("cannot configure the namespace of the probe")?;
         match ingress {
             Ingress::Bridge(bridge) => wait_for_forwarding(&name, bridge)?,
-            Ingress::Uplink(uplink) => tc::redirect_in(&name, &uplink.name, deadline)?,
+            Ingress::Uplink(uplink) => tc::redirect_ingress(&name, &uplink.name, deadline)?,
         }
         Ok(netns)
     }

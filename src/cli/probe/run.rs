@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use virt_forward_policy::Packet;
 use virt_forward_system::{
     deadline::Deadline,
-    exec::{iptables, nft::Lent, rule_text},
+    exec::{iptables, nft::OwnedTable, rule_text},
     netlink::trace::{By, Event, Trace},
 };
 
@@ -86,8 +86,8 @@ impl Probe<'_> {
         let table = rules::table_name();
         let objects = rules::objects(&table, plan, self.port, sender.mac);
         // Deleted before the namespaces are: the rules have to see what still arrives.
-        let _table = Lent::new(&table, &objects, deadline)?;
-        let before = iptables::legacy_counts(deadline)?;
+        let _table = OwnedTable::new(&table, &objects, deadline)?;
+        let before = iptables::legacy_rule_counters(deadline)?;
         let responder = receiver.as_ref().map(|(_, responder)| responder);
         let (reply, events) = exchange(socket, responder, &trace)?;
         let trip = RoundTrip::new(
@@ -101,7 +101,7 @@ impl Probe<'_> {
             },
         );
         self.reset_connection(&sender, &trip)?;
-        let legacy_drop = legacy::drop_between(&before, &iptables::legacy_counts(deadline)?);
+        let legacy_drop = legacy::drop_between(&before, &iptables::legacy_rule_counters(deadline)?);
         Ok(self.report(&trip, reply, legacy_drop))
     }
 
@@ -209,7 +209,7 @@ fn rule_texts(trip: &RoundTrip, deadline: Deadline) -> RuleTexts {
         if matches!(hit.by, By::Rule(_)) {
             texts
                 .entry(hit.chain.clone())
-                .or_insert_with(|| rule_text::texts(&hit.chain, deadline).unwrap_or_default());
+                .or_insert_with(|| rule_text::rule_texts(&hit.chain, deadline).unwrap_or_default());
         }
     }
     texts

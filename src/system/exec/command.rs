@@ -46,7 +46,7 @@ impl Program {
     /// If the program is not installed, cannot be started, or runs until the deadline.
     pub(crate) fn run(self, args: &[&str], input: &str, deadline: Deadline) -> Result<Output> {
         run(&self.path()?, args, input, deadline).map_err(|error| match error {
-            Error::TooSlow { .. } => Error::TooSlow {
+            Error::TimedOut { .. } => Error::TimedOut {
                 what: self.command(args),
             },
             other => other,
@@ -107,7 +107,7 @@ impl Program {
     }
 
     fn path(self) -> Result<PathBuf> {
-        self.found().ok_or(Error::NoProgram {
+        self.found().ok_or(Error::ProgramNotFound {
             program: self.name,
             package: self.package,
         })
@@ -135,7 +135,7 @@ pub(crate) fn run(path: &Path, args: &[&str], input: &str, deadline: Deadline) -
         // Both fail only if the program has just ended by itself.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(Error::TooSlow {
+        return Err(Error::TimedOut {
             what: path.display().to_string(),
         });
     }
@@ -303,7 +303,7 @@ mod tests {
         let start = Instant::now();
         let deadline = Deadline::after(Duration::from_millis(100));
         let error = SH.run(&["-c", "exec sleep 1000"], "", deadline);
-        assert!(matches!(error, Err(Error::TooSlow { .. })));
+        assert!(matches!(error, Err(Error::TimedOut { .. })));
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 

@@ -7,7 +7,11 @@ use virt_forward_ruleset::table::Batch;
 
 /// nft's listing of `table` after `batch` was applied in an empty network namespace, which also
 /// proves that the kernel accepts it.
-pub fn listed(batch: &Batch, table: TableName<'_>, deadline: Deadline) -> Result<Option<String>> {
+pub fn list_table(
+    batch: &Batch,
+    table: TableName<'_>,
+    deadline: Deadline,
+) -> Result<Option<String>> {
     Namespace::new()?.run(|| {
         nft::apply(batch, deadline)?;
         nft::list(table, deadline)

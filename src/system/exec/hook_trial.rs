@@ -8,7 +8,7 @@ use crate::{deadline::Deadline, exec::command};
 /// Runs the hook as libvirtd does, with an event that changes nothing. A hook that cannot run, for
 /// example because a power failure truncated it or its file system is mounted `noexec`, makes every
 /// network start fail.
-pub fn attempt(path: &Path, deadline: Deadline) -> Result<()> {
+pub fn trial_run(path: &Path, deadline: Deadline) -> Result<()> {
     let failed = |stderr| Error::Failed {
         what: path.display().to_string(),
         stderr,
@@ -49,7 +49,7 @@ mod tests {
         let run = |text: String| {
             fs::write(&hook, text).unwrap();
             fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
-            attempt(&hook, Deadline::after(Duration::from_secs(5)))
+            trial_run(&hook, Deadline::after(Duration::from_secs(5)))
         };
         let why = run(format!("XXXX\n: > {}", trace.display())).unwrap_err();
         assert!(why.to_string().contains("it is no program"), "{why}");

@@ -44,7 +44,7 @@ fn program(name: &ChainName) -> Program {
 }
 
 /// Whether the program for that chain's backend is installed.
-pub fn is_there_one_for(name: &ChainName) -> bool {
+pub fn has_backend(name: &ChainName) -> bool {
     program(name).is_installed()
 }
 
@@ -89,7 +89,7 @@ pub fn delete_gates(name: &ChainName, deadline: Deadline) -> Result<()> {
     let program = program(name);
     let list = ["-w", WAIT, "-t", &name.table, "-S", &name.chain];
     let listed = program.run_checked(&list, "", deadline)?;
-    for gate in listed.lines().filter_map(gate_in) {
+    for gate in listed.lines().filter_map(parse_gate) {
         let mut args = vec!["-w", WAIT, "-t", &name.table, "-D"];
         args.extend(gate.iter().map(String::as_str));
         program.run_checked(&args, "", deadline)?;
@@ -107,7 +107,7 @@ pub fn rules(name: &ChainName, deadline: Deadline) -> Result<Vec<String>> {
 
 /// The packet counters of iptables-legacy's table `filter`, if it is in use: chain, rule or `-P
 /// FORWARD DROP`, and number of packets.
-pub fn legacy_counts(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
+pub fn legacy_rule_counters(deadline: Deadline) -> Result<Vec<(ChainName, String, u64)>> {
     let mut counts = Vec::new();
     for name in legacy_tables("filter") {
         let list = ["-w", WAIT, "-t", "filter", "-v", "-S"];
@@ -130,10 +130,10 @@ fn count(line: &str, table: &ChainName) -> Option<(ChainName, String, u64)> {
 
 /// Whether iptables-nft rejected the table because other programs wrote rules into it that it
 /// cannot represent. Then nft has to change it.
-pub fn is_not_its_own(error: &Error) -> bool {
+pub fn is_incompatible(error: &Error) -> bool {
     match error {
         Error::Failed { stderr, .. } => stderr.contains("incompatible"),
-        Error::NoProgram { .. } => true,
+        Error::ProgramNotFound { .. } => true,
         _ => false,
     }
 }
@@ -334,7 +334,7 @@ fn after<'a>(words: &'a [String], options: &[&str]) -> Option<&'a str> {
 }
 
 /// The chain and the text of a line of `iptables -S`, if it is a gate.
-pub fn gate_in(line: &str) -> Option<Vec<String>> {
+pub fn parse_gate(line: &str) -> Option<Vec<String>> {
     let words = words(line.strip_prefix("-A ")?);
     (after(&words, &["--comment"]) == Some(COMMENT)).then_some(words)
 }
@@ -367,9 +367,9 @@ mod tests {
     #[test]
     fn only_our_own_rules_are_gates() {
         let gate = "-A FORWARD -m mark --mark 0x10000000/0x10000000 -m comment --comment virt-forward -j ACCEPT";
-        let words = gate_in(gate).unwrap();
+        let words = parse_gate(gate).unwrap();
         assert_eq!(words.join(" "), &gate[3..]);
-        assert!(gate_in(&gate.replace("virt-forward", "\"virt-forward\"")).is_some());
+        assert!(parse_gate(&gate.replace("virt-forward", "\"virt-forward\"")).is_some());
         for other in [
             "-P FORWARD ACCEPT",
             "-A FORWARD -j LIBVIRT_FWX",
@@ -380,7 +380,7 @@ mod tests {
             "-A FORWARD -j LOG --log-prefix \"a --comment virt-forward \"",
             "-A FORWARD -m comment --comment \"a \\\" --comment virt-forward\" -j DROP",
         ] {
-            assert!(gate_in(other).is_none(), "{other}");
+            assert!(parse_gate(other).is_none(), "{other}");
         }
     }
 

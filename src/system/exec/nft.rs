@@ -51,7 +51,7 @@ pub fn check(deadline: Deadline) -> Result<()> {
 }
 
 /// The whole ruleset in nft's JSON.
-pub(crate) fn all_as_json(deadline: Deadline) -> Result<String> {
+pub(crate) fn list_ruleset_json(deadline: Deadline) -> Result<String> {
     NFT.run_checked(&["-j", "list", "ruleset"], "", deadline)
 }
 
@@ -96,9 +96,9 @@ pub fn rules_in(listed: &str) -> Vec<(u64, String)> {
 /// A temporary `inet` table with `flags owner`. The kernel deletes it when the nft process that
 /// owns it ends, and that process ends with this value or with this program, even by SIGKILL.
 #[derive(Debug)]
-pub struct Lent(#[expect(dead_code, reason = "it is held, not read")] ChildProcess);
+pub struct OwnedTable(#[expect(dead_code, reason = "it is held, not read")] ChildProcess);
 
-impl Lent {
+impl OwnedTable {
     /// Creates the table `name` with these chains and rules, each in nft's syntax after `add`.
     ///
     /// Needs Linux 5.12, the first with `flags owner`.

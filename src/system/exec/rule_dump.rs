@@ -11,7 +11,7 @@ use virt_forward_policy::netfilter::{Engine, Family};
 
 /// The output of `iptables-save`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Save {
+pub struct IptablesSave {
     /// The backend.
     pub engine: Engine,
     /// `Ip` or `Ip6`.
@@ -22,13 +22,13 @@ pub struct Save {
 
 /// The rules of nf_tables in nft's JSON. It includes those of iptables-nft as far as nft
 /// understands them; nft does not understand the targets that set a mark.
-pub fn of_nft(deadline: Deadline) -> Result<String> {
-    nft::all_as_json(deadline)
+pub fn nft_json(deadline: Deadline) -> Result<String> {
+    nft::list_ruleset_json(deadline)
 }
 
 /// The rules of both iptables backends, if their programs are installed. Tables of iptables-legacy
 /// that are not in use are left out, because listing them would create them.
-pub fn of_iptables(deadline: Deadline) -> Result<Vec<Save>> {
+pub fn iptables_saves(deadline: Deadline) -> Result<Vec<IptablesSave>> {
     let sources = [
         (
             Engine::Nft,
@@ -71,7 +71,7 @@ pub fn of_iptables(deadline: Deadline) -> Result<Vec<Save>> {
             // Plain `iptables-save` may belong to the other backend; iptables-nft-save says so in
             // its first line.
             if text.is_empty() || text.contains("(nf_tables)") == (engine == Engine::Nft) {
-                saves.push(Save {
+                saves.push(IptablesSave {
                     engine,
                     family,
                     text,

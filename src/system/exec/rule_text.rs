@@ -11,7 +11,7 @@ use crate::{
 
 /// The rules of a chain as shown by the program that manages its table: iptables for a table of its
 /// own that it still accepts, else nft.
-pub fn texts(chain: &Place, deadline: Deadline) -> Result<BTreeMap<u64, String>> {
+pub fn rule_texts(chain: &Place, deadline: Deadline) -> Result<BTreeMap<u64, String>> {
     let mut rules = nft::rules(chain, deadline)?;
     if let Some(chain) = chain.routed()
         && chain.is_of_iptables()

@@ -10,7 +10,7 @@ const TC: Program = Program {
 
 /// Redirects ingress traffic of `from` into `to`, as if it had arrived there. The kernel deletes
 /// the redirection with the interface `from`.
-pub fn redirect_in(from: &str, to: &str, deadline: Deadline) -> Result<()> {
+pub fn redirect_ingress(from: &str, to: &str, deadline: Deadline) -> Result<()> {
     let ingress = ["qdisc", "add", "dev", from, "ingress"];
     TC.run_checked(&ingress, "", deadline)?;
     let all = [

@@ -57,7 +57,7 @@ pub fn named(name: &[u8], network: Result<Network, XmlError>) -> Result<Network,
 
 /// All active networks. `None` if libvirt has no status directory, or if one of the files cannot be
 /// read: then it is unknown which networks are inactive.
-pub fn active() -> Option<Active> {
+pub fn active_networks() -> Option<Active> {
     all_active().ok()
 }
 
@@ -102,7 +102,7 @@ pub fn of(name: &[u8]) -> Option<Option<Result<Network, XmlError>>> {
 
 /// Whether the network of that name is active with that bridge. `None` if libvirt has no status
 /// directory.
-pub fn has(name: &str, bridge: &KernelName) -> Option<bool> {
+pub fn is_active(name: &str, bridge: &KernelName) -> Option<bool> {
     let network = of(name.as_bytes())?;
     Some(network.is_some_and(|network| {
         network.is_ok_and(|network| network.known_bridge().as_ref() == Some(bridge))

@@ -27,7 +27,7 @@ use virt_forward_policy::HostSubnet;
 /// # Errors
 ///
 /// [`Error::Subnets`] if the kernel does not list them.
-pub fn reached(deadline: Deadline) -> Result<Vec<HostSubnet>> {
+pub fn host_subnets(deadline: Deadline) -> Result<Vec<HostSubnet>> {
     dump(deadline).map_err(Error::Subnets)
 }
 

@@ -65,22 +65,22 @@ impl Connection {
     }
 }
 
-/// Deletes the connections for which `is_meant` holds, of one family or of both. The kernel then
+/// Deletes the connections for which `is_selected` holds, of one family or of both. The kernel then
 /// treats the next packet as the first of a new connection.
-pub fn forget(
+pub fn delete_matching(
     family: Option<Ip>,
-    is_meant: impl Fn(&Connection) -> bool,
+    is_selected: impl Fn(&Connection) -> bool,
     deadline: Deadline,
 ) -> Result<()> {
-    forget_all(family, is_meant, deadline).map_err(|why| Error::Rules {
+    delete_all_matching(family, is_selected, deadline).map_err(|why| Error::Rules {
         what: "connections".to_owned(),
         why,
     })
 }
 
-fn forget_all(
+fn delete_all_matching(
     family: Option<Ip>,
-    is_meant: impl Fn(&Connection) -> bool,
+    is_selected: impl Fn(&Connection) -> bool,
     deadline: Deadline,
 ) -> io::Result<()> {
     let family = match family {
@@ -91,7 +91,7 @@ fn forget_all(
     let known = dump_subsystem(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family, deadline)?;
     let meant = known
         .iter()
-        .filter(|entry| read(entry).is_some_and(|one| is_meant(&one)));
+        .filter(|entry| read(entry).is_some_and(|one| is_selected(&one)));
     let requests = meant.map(|entry| (entry.family, key(entry)));
     request_ack(
         NFNL_SUBSYS_CTNETLINK,

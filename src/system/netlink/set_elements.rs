@@ -27,7 +27,7 @@ use virt_forward_policy::netfilter::TABLE;
 use virt_forward_ruleset::table::{Element, Op, SetKey};
 
 /// Applies all of `changes` in one transaction, or none.
-pub fn change(changes: &[(Op, Element)], deadline: Deadline) -> Result<()> {
+pub fn apply(changes: &[(Op, Element)], deadline: Deadline) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ impl Lock {
                 return Ok(lock);
             }
             if deadline.is_over() {
-                return Err(Error::Locked(path));
+                return Err(Error::LockTimeout(path));
             }
             thread::sleep(PAUSE);
         }
@@ -80,7 +80,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path());
         let held = Lock::take(&store, soon()).unwrap();
-        assert!(matches!(Lock::take(&store, soon()), Err(Error::Locked(_))));
+        assert!(matches!(
+            Lock::take(&store, soon()),
+            Err(Error::LockTimeout(_))
+        ));
         drop(held);
         Lock::take(&store, soon()).unwrap();
     }
@@ -112,7 +115,10 @@ mod tests {
         store.destroy().unwrap();
         let new = Lock::take(&store, soon()).unwrap();
         drop(old);
-        assert!(matches!(Lock::take(&store, soon()), Err(Error::Locked(_))));
+        assert!(matches!(
+            Lock::take(&store, soon()),
+            Err(Error::LockTimeout(_))
+        ));
         drop(new);
     }
 }

@@ -15,8 +15,8 @@ use virt_forward_ruleset::{
     gates::{self, Survey, chain_model::Chains},
 };
 use virt_forward_system::exec::{
-    iptables::{chains_in, gate_in, words},
-    rule_dump::Save,
+    iptables::{chains_in, parse_gate, words},
+    rule_dump::IptablesSave,
 };
 
 static BRIDGES: LazyLock<[BridgeName; 2]> =
@@ -25,11 +25,11 @@ static BRIDGES: LazyLock<[BridgeName; 2]> =
 fuzz_target!(|text: &str| {
     assert_survey(text);
     for line in text.lines() {
-        if let Some(gate) = gate_in(line) {
+        if let Some(gate) = parse_gate(line) {
             assert_gate(&gate);
         }
     }
-    let save = Save {
+    let save = IptablesSave {
         engine: Engine::Legacy,
         family: Family::Ip,
         text: text.to_owned(),

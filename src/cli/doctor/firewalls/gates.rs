@@ -317,7 +317,7 @@ mod tests {
     fn a_firewall_that_could_not_be_inspected_is_noted() {
         let mut host = TestHost::new();
         assert_eq!(uninspected(&host.context()), None);
-        let error = virt_forward_reconcile::Error::from(virt_forward_system::Error::Locked(
+        let error = virt_forward_reconcile::Error::from(virt_forward_system::Error::LockTimeout(
             "/run/lock".into(),
         ));
         host.inspection.wanted.trouble = Some(error.into());

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use strum::IntoStaticStr;
 use virt_forward_policy::config::MarkBit;
-use virt_forward_system::exec::rule_dump::Save;
+use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use super::rules::{FwmarkRules, FwmarkUse, FwmarkUsers, SET_AT};
 use crate::doctor::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
@@ -245,7 +245,7 @@ pub(crate) fn check(mark: MarkBit, users: &FwmarkUsers) -> Vec<FwmarkFinding> {
 pub(crate) fn described(
     mark: MarkBit,
     nft: &str,
-    saves: &[Save],
+    saves: &[IptablesSave],
 ) -> serde_json::Result<Vec<String>> {
     let users = FwmarkUsers {
         rules: FwmarkRules::parse(nft, saves)?,

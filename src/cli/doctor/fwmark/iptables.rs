@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use virt_forward_policy::netfilter::{Engine, Family};
 use virt_forward_ruleset::COMMENT;
-use virt_forward_system::exec::{iptables::words, rule_dump::Save};
+use virt_forward_system::exec::{iptables::words, rule_dump::IptablesSave};
 
 use super::rules::{BaseHook, ChainRef, FwmarkRules, FwmarkUse};
 
@@ -18,7 +18,7 @@ const TABLES: [(&str, i32); 5] = [
 ];
 
 /// Adds the rules of `save` to `rules`.
-pub(super) fn parse(rules: &mut FwmarkRules, save: &Save) {
+pub(super) fn parse(rules: &mut FwmarkRules, save: &IptablesSave) {
     let family = match (save.engine, save.family) {
         (Engine::Nft, family) => family.word(),
         (Engine::Legacy, Family::Ip6) => "ip6tables-legacy",
@@ -186,7 +186,7 @@ mod tests {
 
     fn uses(rule: &str) -> FwmarkUse {
         let mut rules = FwmarkRules::default();
-        let save = Save {
+        let save = IptablesSave {
             engine: Engine::Nft,
             family: Family::Ip,
             text: format!("*mangle\n:FORWARD ACCEPT [0:0]\n:own - [0:0]\n-A {rule}\nCOMMIT\n"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use virt_forward_policy::{config::MarkBit, netfilter::Engine, sanitize::escape};
-use virt_forward_system::exec::rule_dump::Save;
+use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use super::{iptables, nft};
 
@@ -123,7 +123,7 @@ pub(crate) struct FwmarkUsers {
 impl FwmarkRules {
     /// Parses nft's JSON and the output of `iptables-save`. Tables in the latter are skipped in
     /// the former, which alone has the tables that iptables calls incompatible.
-    pub(crate) fn parse(nft: &str, saves: &[Save]) -> serde_json::Result<Self> {
+    pub(crate) fn parse(nft: &str, saves: &[IptablesSave]) -> serde_json::Result<Self> {
         let mut rules = Self::default();
         let mut parsed = BTreeSet::new();
         for save in saves {
