@@ -9,7 +9,7 @@
 //!  rules      the table that traces the packet and its reply
 //!  trace      nftables' trace events, as a forward and a reply path
 //!  legacy     counters of iptables-legacy, which no trace shows
-//!  run        the probe itself
+//!  run        sends the packet
 //!  report     its outcome; text and json render it
 //! ```
 //!

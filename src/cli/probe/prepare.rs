@@ -1,4 +1,4 @@
-//! What precedes a probe: addresses that nobody uses, and the cleanup journal.
+//! Prepares a probe: finds unused addresses and writes the cleanup journal.
 
 use std::{net::IpAddr, ops::Range, thread};
 

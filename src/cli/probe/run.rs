@@ -1,4 +1,4 @@
-//! The probe itself: sends the packet and collects what the kernel reports of it.
+//! Sends the packet and collects the trace events and the reply.
 
 use std::{
     collections::BTreeMap,
