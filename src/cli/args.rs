@@ -8,8 +8,8 @@ use virt_forward_system::paths;
 
 use crate::{
     graph,
-    paint::When,
     routes::{Format, Gateway, Neighbor, Protocol},
+    terminal::ColorChoice,
 };
 
 const EXAMPLES: &str = "\
@@ -81,9 +81,9 @@ pub(crate) struct Args {
     pub(crate) connect: Option<String>,
 
     /// Use colors: auto, always or never; NO_COLOR in the environment means never
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto,
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto,
           hide_possible_values = true)]
-    pub(crate) color: When,
+    pub(crate) color: ColorChoice,
 
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -8,20 +8,20 @@ use virt_forward_reconcile::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Success.
-    Done = 0,
+    Success = 0,
     /// Failure.
     Failed = 1,
     /// Usage or config error; clap uses the same status.
-    Wrong = 2,
+    Usage = 2,
     /// Drift, blocked, or problems found.
-    Differs = 3,
+    Drift = 3,
 }
 
 impl Exit {
     /// The exit status for an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
-            Some(error) if error.is_config_error() => Self::Wrong,
+            Some(error) if error.is_config_error() => Self::Usage,
             _ => Self::Failed,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) type Guests = BTreeMap<String, Vec<Guest>>;
 /// warning.
 pub(crate) fn of(uri: Option<&str>, networks: &[&Network]) -> Guests {
     let running = libvirt::running(uri).unwrap_or_else(|why| {
-        output::complain(&format!("{why:#}; running guests are left out"));
+        output::warn(&format!("{why:#}; running guests are left out"));
         Vec::new()
     });
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -126,13 +126,13 @@ fn add(guests: &mut Vec<Guest>, name: &str, addresses: &[IpAddr]) {
 
 /// An interface of a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Plug {
+struct GuestNic {
     network: Option<String>,
     bridge: Option<String>,
     mac: String,
 }
 
-impl Plug {
+impl GuestNic {
     /// The network, or the bridge if the interface is attached to one directly.
     fn is_in(&self, network: &Network) -> bool {
         let bridge = network.bridge.as_ref().map(|bridge| bridge.as_str());
@@ -149,18 +149,18 @@ impl Plug {
 /// <domain><devices><interface type='network'>
 ///   <mac address='52:54:00:00:00:01'/><source network='kube02' bridge='virbr_kube02'/>
 /// ```
-fn plugs(xml: &str) -> Vec<Plug> {
+fn plugs(xml: &str) -> Vec<GuestNic> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().expand_empty_elements = true;
     let mut path: Vec<String> = Vec::new();
-    let mut plugs: Vec<Plug> = Vec::new();
+    let mut plugs: Vec<GuestNic> = Vec::new();
     loop {
         match reader.read_event() {
             Ok(Event::Start(element)) => {
                 path.push(element.name().as_ref().to_owned());
                 let path: Vec<_> = path.iter().map(String::as_str).collect();
                 match (path.as_slice(), plugs.last_mut()) {
-                    (["domain", "devices", "interface"], _) => plugs.push(Plug::default()),
+                    (["domain", "devices", "interface"], _) => plugs.push(GuestNic::default()),
                     (["domain", "devices", "interface", "mac"], Some(plug)) => {
                         plug.mac = attribute(&element, "address").unwrap_or_default();
                     }

@@ -16,7 +16,7 @@ use rtnetlink::{
     },
 };
 
-use crate::{neighbours, netlink::asked};
+use crate::{neighbors, netlink::with_rtnetlink};
 
 /// Interfaces and routes of this host.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,8 @@ pub(crate) struct Route {
 impl Host {
     /// Reads them from the kernel.
     pub(crate) fn ask() -> Result<Self> {
-        asked(async |handle| ask(&handle).await).context("cannot list interfaces and routes")
+        with_rtnetlink(async |handle| ask(&handle).await)
+            .context("cannot list interfaces and routes")
     }
 
     /// Asks the kernel how it would route a packet that arrives on an interface.
@@ -75,7 +76,7 @@ impl Host {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
         let index = interface.index;
-        let answer = asked(async |handle| ask_for_way(&handle, packet, index).await);
+        let answer = with_rtnetlink(async |handle| ask_for_way(&handle, packet, index).await);
         let interface = answer.context("cannot look up a route")?;
         Ok(interface.and_then(|index| {
             let mut all = self.interfaces.iter();
@@ -91,12 +92,13 @@ impl Host {
         let Some(interface) = self.interface(interface) else {
             return Ok(None);
         };
-        neighbours::answers(address, interface.index).context("cannot list neighbors")
+        neighbors::is_reachable(address, interface.index).context("cannot list neighbors")
     }
 
     /// The routing rules that match a fwmark: priority, value and mask.
     pub(crate) fn marked_rules() -> Result<Vec<(u32, u32, u32)>> {
-        asked(async |handle| ask_for_rules(&handle).await).context("cannot list routing rules")
+        with_rtnetlink(async |handle| ask_for_rules(&handle).await)
+            .context("cannot list routing rules")
     }
 
     pub(crate) fn interface(&self, name: &str) -> Option<&Interface> {
@@ -112,8 +114,8 @@ impl Host {
 
     /// The interface of the route to an external address; `None` without a route.
     pub(crate) fn link_of(&self, address: IpAddr) -> Option<&str> {
-        let way = self.way_to(address).or_else(|| {
-            self.way_to(match address {
+        let way = self.route_to(address).or_else(|| {
+            self.route_to(match address {
                 IpAddr::V4(_) => [0, 0, 0, 0].into(),
                 IpAddr::V6(_) => [0; 16].into(),
             })
@@ -132,7 +134,7 @@ impl Host {
     }
 
     /// The route to `address`; the default route if it is unspecified.
-    pub(crate) fn way_to(&self, address: IpAddr) -> Option<&Route> {
+    pub(crate) fn route_to(&self, address: IpAddr) -> Option<&Route> {
         let routes = self.routes.iter();
         let fitting = routes.filter(|route| match address.is_unspecified() {
             true => route.to == IpNet::new_assert(address, 0),

@@ -11,20 +11,20 @@ mod endpoint;
 mod exit;
 mod graph;
 mod guests;
-mod hooks;
 mod host;
 mod libvirt;
-mod neighbours;
+mod libvirt_hook;
+mod neighbors;
 mod netlink;
 mod networks;
 mod output;
-mod paint;
 mod probe;
+mod route_check;
 mod routes;
-mod settings;
 mod status;
 mod step;
-mod ways;
+mod sysctl;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ pub fn run() -> ExitCode {
     match commands::run(&args) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            output::complain(&format!("{error:#}"));
+            output::warn(&format!("{error:#}"));
             Exit::of(&error).into()
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use rtnetlink::Handle;
 
 /// The result of `question`, in the network namespace of the calling thread.
-pub(crate) fn asked<T>(question: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
+pub(crate) fn with_rtnetlink<T>(question: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -49,7 +49,7 @@ impl Networks {
             Err(error) if uri.is_some() => Err(error),
             Err(error) => {
                 let files = paths::LIBVIRT_STATUS;
-                output::complain(&format!("{error:#}; reading {files} instead"));
+                output::warn(&format!("{error:#}; reading {files} instead"));
                 Ok(Self::from_files())
             }
         }
@@ -57,7 +57,7 @@ impl Networks {
 
     /// Like [`find`](Self::find), but returns the reason why libvirt did not answer instead of
     /// printing it.
-    pub(crate) fn find_or_tell(uri: Option<&str>) -> (Self, Option<anyhow::Error>) {
+    pub(crate) fn find_with_error(uri: Option<&str>) -> (Self, Option<anyhow::Error>) {
         match libvirt::networks(uri) {
             Ok(defined) => (Self::from_libvirt(defined), None),
             Err(error) => (Self::from_files(), Some(error)),
@@ -131,7 +131,7 @@ impl Networks {
 
     /// The active networks with these names, or all of them. The error names the command to start
     /// an inactive one.
-    pub(crate) fn meant(self, names: &[String]) -> Result<Vec<Network>> {
+    pub(crate) fn select(self, names: &[String]) -> Result<Vec<Network>> {
         match names.is_empty() {
             true => Ok(self.active),
             false => self.named(names),

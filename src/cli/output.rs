@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, PrettyFormatter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::paint::{Screen, Tone};
+use crate::terminal::{Style, Terminal};
 use virt_forward_policy::sanitize;
 
 /// Prints text to stdout; control characters other than newlines and tabs are escaped.
@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints text to stdout that contains the escape codes of `screen`.
-pub(crate) fn print_painted(text: &str, screen: &Screen) -> anyhow::Result<()> {
+pub(crate) fn print_painted(text: &str, screen: &Terminal) -> anyhow::Result<()> {
     write(&screen.lines(text))
 }
 
@@ -29,7 +29,7 @@ fn write(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints an error or a warning to stderr.
-pub(crate) fn complain(text: &str) {
+pub(crate) fn warn(text: &str) {
     // If stderr is closed, the message is lost.
     let _ = writeln!(io::stderr(), "virt-forward: {}", sanitize::lines(text));
 }
@@ -130,17 +130,17 @@ pub(crate) fn cells(line: &str) -> usize {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) text: String,
-    pub(crate) tone: Tone,
+    pub(crate) tone: Style,
 }
 
 impl Cell {
-    pub(crate) fn new(tone: Tone, text: impl Into<String>) -> Self {
+    pub(crate) fn new(tone: Style, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { text, tone }
     }
 
     pub(crate) fn plain(text: impl Into<String>) -> Self {
-        Self::new(Tone::Plain, text)
+        Self::new(Style::Plain, text)
     }
 }
 
@@ -158,7 +158,7 @@ impl Table {
 
     /// Adds a header row.
     pub(crate) fn head<'a>(&mut self, heads: impl IntoIterator<Item = &'a str>) {
-        let heads = heads.into_iter().map(|head| Cell::new(Tone::Head, head));
+        let heads = heads.into_iter().map(|head| Cell::new(Style::Head, head));
         self.rows.push(heads.collect());
     }
 
@@ -183,7 +183,7 @@ impl Table {
     }
 
     /// The text of the table. Escape codes have no width, and lines have no trailing spaces.
-    pub(crate) fn text(&self, screen: &Screen) -> String {
+    pub(crate) fn text(&self, screen: &Terminal) -> String {
         let widths = self.widths();
         let mut text = String::new();
         for row in &self.rows {
@@ -253,7 +253,7 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>, width: usize) -> String {
 }
 
 /// Wraps text after `head`, and indents the following lines by its width.
-pub(crate) fn hanging(head: &str, text: &str, width: usize) -> String {
+pub(crate) fn hanging_indent(head: &str, text: &str, width: usize) -> String {
     let indent = head.width();
     let body = wrapped(text, width.saturating_sub(indent));
     format!(
@@ -263,9 +263,14 @@ pub(crate) fn hanging(head: &str, text: &str, width: usize) -> String {
 }
 
 /// A line of a report: a coloured status, the subject, and the finding.
-pub(crate) fn looked_at(screen: &Screen, mark: (Tone, &str), name: &str, what: &str) -> String {
+pub(crate) fn report_line(
+    screen: &Terminal,
+    mark: (Style, &str),
+    name: &str,
+    what: &str,
+) -> String {
     let (tone, mark) = mark;
-    let line = hanging(&format!("{mark:<8} {name:<11} "), what, screen.text_width());
+    let line = hanging_indent(&format!("{mark:<8} {name:<11} "), what, screen.text_width());
     let rest = line.strip_prefix(mark).unwrap_or_default();
     format!("{}{rest}\n", screen.paint(tone, mark))
 }
@@ -298,7 +303,7 @@ mod tests {
         assert_eq!(wrapped("a longest-word b", 5), "a\nlongest-word\nb");
         assert_eq!(wrapped("", 5), "");
         assert_eq!(
-            hanging("why  ", "one two three", 12),
+            hanging_indent("why  ", "one two three", 12),
             "why  one two\n     three"
         );
     }
@@ -358,15 +363,15 @@ mod tests {
         table.head(["A", "BB", "C"]);
         let cells = [
             Cell::plain("größe"),
-            Cell::new(Tone::Good, "b"),
+            Cell::new(Style::Good, "b"),
             Cell::default(),
         ];
         table.rows.push(cells.to_vec());
         table.rows.push(["網", "b", "c"].map(Cell::plain).to_vec());
-        let plain = table.text(&Screen::plain(80));
+        let plain = table.text(&Terminal::plain(80));
         assert_eq!(plain, "A      BB  C\ngröße  b\n網     b   c\n");
         assert_eq!(table.width(), 12);
-        let coloured = table.text(&Screen::coloured(80));
+        let coloured = table.text(&Terminal::coloured(80));
         assert!(
             coloured.contains("größe  \u{1b}[32mb\u{1b}[0m\n"),
             "{coloured:?}"

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     output,
-    paint::{Screen, Tone},
+    terminal::{Style, Terminal},
 };
 
 /// The result of one step.
@@ -30,12 +30,12 @@ pub(crate) struct StepLine {
 
 impl StepLine {
     /// `ok       network     kube02 is active, its bridge virbr_kube02 is up`
-    pub(crate) fn render(&self, screen: &Screen) -> String {
+    pub(crate) fn render(&self, screen: &Terminal) -> String {
         let mark = match self.status {
-            StepStatus::Ok => (Tone::Good, "ok"),
-            StepStatus::Blocked => (Tone::Bad, "BLOCKED"),
-            StepStatus::Unknown => (Tone::Partial, "unknown"),
+            StepStatus::Ok => (Style::Good, "ok"),
+            StepStatus::Blocked => (Style::Bad, "BLOCKED"),
+            StepStatus::Unknown => (Style::Partial, "unknown"),
         };
-        output::looked_at(screen, mark, self.stage, &self.text)
+        output::report_line(screen, mark, self.stage, &self.text)
     }
 }

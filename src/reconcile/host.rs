@@ -33,7 +33,7 @@ pub(super) struct HostState {
     /// The facts that later events rely on.
     pub(super) basis: Basis,
     /// Docker's rules about packets to containers' own addresses.
-    pub(super) direct_access: Vec<direct::Rule>,
+    pub(super) direct_access: Vec<direct::DirectAccessRule>,
     /// The changes of sysctls.
     pub(super) plan: Plan,
     /// The desired sysctls.
@@ -238,7 +238,7 @@ pub(super) fn host_state(
     })
 }
 
-fn direct_access(usable: &Config, deadline: Deadline) -> Result<Vec<direct::Rule>> {
+fn direct_access(usable: &Config, deadline: Deadline) -> Result<Vec<direct::DirectAccessRule>> {
     match usable.references_subnets() {
         true => Ok(direct_access::rules(deadline)?),
         false => Ok(Vec::new()),

@@ -44,7 +44,7 @@ pub struct Preview {
     /// The host has changed since the present table was built.
     pub is_host_changed: bool,
     /// Docker's rules about packets to containers' own addresses.
-    pub direct_access: Vec<direct::Rule>,
+    pub direct_access: Vec<direct::DirectAccessRule>,
     /// The firewalls of this host, with gates and blocking chains.
     pub survey: Survey,
     /// A part of the observed state that could not be read.

@@ -10,7 +10,7 @@ use virt_forward_system::state::Record;
 use crate::{
     endpoint::ResolvedEndpoint,
     host::{Forwarded, Host, Incoming},
-    settings::Settings,
+    sysctl::SysctlView,
 };
 
 /// Questions that only the kernel can answer.
@@ -36,7 +36,7 @@ pub(crate) struct CheckContext<'a> {
     pub(crate) config: &'a Config,
     pub(crate) inspection: &'a Inspection,
     pub(crate) host: &'a Host,
-    pub(crate) settings: &'a dyn Settings,
+    pub(crate) settings: &'a dyn SysctlView,
     pub(crate) kernel: &'a dyn KernelLookup,
     pub(crate) from: ResolvedEndpoint<'a>,
     pub(crate) to: ResolvedEndpoint<'a>,

@@ -5,7 +5,7 @@ use virt_forward_ruleset::gates::{GateState, Owner, Site, direct};
 
 use super::{
     finding::{Finding, TableFault},
-    path::{PathEvaluation, Route},
+    path::{PathEvaluation, PathRoute},
 };
 
 impl PathEvaluation<'_> {
@@ -103,7 +103,7 @@ impl PathEvaluation<'_> {
     }
 
     /// Docker's rules for packets to containers' own addresses.
-    pub(super) fn docker(&mut self, route: &Route) {
+    pub(super) fn docker(&mut self, route: &PathRoute) {
         let destination = self.context.to.address;
         let rules = &self.context.inspection.wanted.direct_access;
         if direct::drops(rules, destination, &route.iif) {

@@ -6,7 +6,7 @@ use virt_forward_ruleset::gates::GateState;
 
 use super::{
     finding::{Finding, RouteDrop, TableFault},
-    report::{Report, Verdict},
+    report::{CheckReport, Verdict},
 };
 use crate::{output, probe::ProbeJson, step::StepStatus};
 
@@ -37,7 +37,7 @@ struct StepJson {
     remedy: Vec<String>,
 }
 
-impl Report<'_> {
+impl CheckReport<'_> {
     /// Indented JSON and a line end.
     ///
     /// # Errors

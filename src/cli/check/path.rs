@@ -10,7 +10,7 @@ use virt_forward_policy::{
 use super::{
     context::CheckContext,
     finding::{Finding, Masquerader},
-    report::Report,
+    report::CheckReport,
 };
 use crate::endpoint::ResolvedEndpoint;
 
@@ -20,13 +20,13 @@ use crate::endpoint::ResolvedEndpoint;
 /// # Errors
 ///
 /// If the kernel cannot be asked.
-pub(crate) fn evaluate_path<'a>(context: &CheckContext<'a>) -> anyhow::Result<Report<'a>> {
+pub(crate) fn evaluate_path<'a>(context: &CheckContext<'a>) -> anyhow::Result<CheckReport<'a>> {
     let mut evaluation = PathEvaluation {
         context,
         findings: Vec::new(),
     };
     let source = evaluation.run()?;
-    Ok(Report {
+    Ok(CheckReport {
         from: context.from.clone(),
         to: context.to.clone(),
         packet: context.packet,
@@ -37,7 +37,7 @@ pub(crate) fn evaluate_path<'a>(context: &CheckContext<'a>) -> anyhow::Result<Re
 }
 
 /// The interfaces that a packet enters and leaves by.
-pub(super) struct Route {
+pub(super) struct PathRoute {
     pub(super) iif: String,
     pub(super) oif: String,
 }
@@ -158,7 +158,7 @@ impl PathEvaluation<'_> {
 
     /// The source address that the destination sees; `None` if the packet is denied, or if the
     /// interface that it leaves by has no address.
-    fn source(&mut self, decision: &Decision, route: &Route) -> Option<IpAddr> {
+    fn source(&mut self, decision: &Decision, route: &PathRoute) -> Option<IpAddr> {
         let context = self.context;
         let source = context.from.address;
         let is_kept = match decision {

@@ -16,7 +16,7 @@ pub(crate) enum Verdict {
 
 /// The evaluation of a packet's path, and what became of the packet if it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Report<'a> {
+pub(crate) struct CheckReport<'a> {
     pub(crate) from: ResolvedEndpoint<'a>,
     pub(crate) to: ResolvedEndpoint<'a>,
     pub(crate) packet: Packet,
@@ -39,7 +39,7 @@ pub(super) enum Explanation<'r> {
     Contradiction(&'r Finding),
 }
 
-impl<'a> Report<'a> {
+impl<'a> CheckReport<'a> {
     /// Adds what became of the packet itself; its outcome decides the verdict.
     pub(crate) fn with_probe(self, probe: ProbeReport) -> Self {
         Self {

@@ -4,14 +4,14 @@ use std::{io, net::IpAddr};
 
 use super::{
     finding::{Direction, Finding, RouteDrop},
-    path::{PathEvaluation, Route},
+    path::{PathEvaluation, PathRoute},
 };
 use crate::{endpoint::ResolvedEndpoint, host::Incoming};
 
 impl PathEvaluation<'_> {
     /// Evaluates forwarding and routing in both directions; `None` if an endpoint is on no
     /// interface.
-    pub(super) fn routes(&mut self) -> anyhow::Result<Option<Route>> {
+    pub(super) fn routes(&mut self) -> anyhow::Result<Option<PathRoute>> {
         let context = self.context;
         let (from, to) = (&context.from, &context.to);
         let (Some(iif), Some(oif)) = (self.interface(from, to)?, self.interface(to, from)?) else {
@@ -21,7 +21,7 @@ impl PathEvaluation<'_> {
         self.forwarding(&oif, Direction::Reply);
         self.route(Direction::Forward, (from, to), (&iif, &oif))?;
         self.route(Direction::Reply, (to, from), (&oif, &iif))?;
-        Ok(Some(Route { iif, oif }))
+        Ok(Some(PathRoute { iif, oif }))
     }
 
     /// The interface that an endpoint is behind: the bridge of its network, or the one that the
@@ -123,9 +123,10 @@ impl PathEvaluation<'_> {
         destination: IpAddr,
         iif: &str,
     ) -> RouteDrop {
-        let is_strict = source.is_ipv4() && self.context.settings.is_strict(iif);
-        let other = self.context.host.way_to(source);
-        if let Some(other) = other.filter(|route| is_strict && route.interface != iif) {
+        let is_rp_filter_strict =
+            source.is_ipv4() && self.context.settings.is_rp_filter_strict(iif);
+        let other = self.context.host.route_to(source);
+        if let Some(other) = other.filter(|route| is_rp_filter_strict && route.interface != iif) {
             return RouteDrop::StrictReversePath {
                 source,
                 iif: iif.to_owned(),

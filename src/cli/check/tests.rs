@@ -20,15 +20,15 @@ use virt_forward_ruleset::gates::{
 use super::{
     CheckContext, KernelLookup, NamedEndpoint, Verdict, evaluate_path,
     finding::{Direction, Finding, Masquerader, RouteDrop, Stage, TableFault},
-    report::Report,
+    report::CheckReport,
     resolve_endpoints,
 };
 use crate::{
     host::{Forwarded, Host, Incoming, Interface, Route},
-    paint::Screen,
     probe::ProbeReport,
-    settings::Settings,
     status::fixtures,
+    sysctl::SysctlView,
+    terminal::Terminal,
 };
 
 /// Answers from a host's own routes, except where a test says otherwise.
@@ -65,8 +65,8 @@ struct FakeSettings {
     not_forwarding: BTreeSet<String>,
 }
 
-impl Settings for FakeSettings {
-    fn is_strict(&self, interface: &str) -> bool {
+impl SysctlView for FakeSettings {
+    fn is_rp_filter_strict(&self, interface: &str) -> bool {
         self.strict.contains(interface)
     }
 
@@ -147,7 +147,7 @@ impl Scenario {
         self
     }
 
-    fn report(&self, from: &str, to: &str, packet: Packet) -> Report<'_> {
+    fn report(&self, from: &str, to: &str, packet: Packet) -> CheckReport<'_> {
         let named = |word: &str| NamedEndpoint::new(word, &self.networks, Vec::new).unwrap();
         let (from, to) =
             resolve_endpoints(&named(from), &named(to), &self.networks, &self.host).unwrap();
@@ -213,7 +213,7 @@ mod open {
         let report = scenario.report("kube03", "kube02", TCP);
         assert_eq!(report.verdict(), Verdict::Open);
         assert_eq!(report.seen_source(), Some(address("10.17.4.2")));
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod open {
         let report_of = Scenario::new();
         let report = report_of.report("kube05", "8.8.8.8", TCP);
         assert_eq!(report.seen_source(), Some(address("192.168.0.40")));
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod open {
             ["return-route-needed"]
         );
         let report = scenario.report("kube02", "8.8.8.8", TCP);
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod open {
         let scenario = Scenario::new().with_obstacle("forward", true);
         let report = scenario.report("10.17.4.7", "10.17.4.8", TCP);
         assert_eq!(report.verdict(), Verdict::Open);
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod blocked {
         let report = scenario.report("kube02", "kube05", TCP);
         assert_eq!(report.verdict(), Verdict::Blocked);
         assert_eq!(report.seen_source(), None);
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
         insta::assert_snapshot!("json", report.to_json().unwrap());
     }
 
@@ -419,7 +419,7 @@ mod blocked {
     #[test]
     fn by_docker() {
         let mut scenario = Scenario::new();
-        scenario.inspection.wanted.direct_access = vec![direct::Rule {
+        scenario.inspection.wanted.direct_access = vec![direct::DirectAccessRule {
             to: address("10.17.4.7"),
             by: direct::By::AllBut(["docker0".to_owned()].into()),
             drops: true,
@@ -453,7 +453,7 @@ mod unknown {
         let scenario = Scenario::new();
         let report = scenario.report("kube05", "isolated", Packet::Tcp(5432));
         assert_eq!(report.verdict(), Verdict::Open);
-        insta::assert_snapshot!(report.render(&Screen::plain(80)));
+        insta::assert_snapshot!(report.render(&Terminal::plain(80)));
     }
 
     #[test]
@@ -505,7 +505,7 @@ mod with_a_probe {
 
     fn checked(scenario: &Scenario, probe: ProbeReport) -> String {
         let report = scenario.report("kube02", "kube03", TCP).with_probe(probe);
-        report.render(&Screen::plain(80))
+        report.render(&Terminal::plain(80))
     }
 
     /// Blocked by routing first, and then by a chain.

@@ -10,17 +10,17 @@ use virt_forward_ruleset::gates::GateState;
 
 use super::{
     finding::{Direction, Finding, Masquerader, RouteDrop, TableFault},
-    report::{Explanation, Report, Verdict},
+    report::{CheckReport, Explanation, Verdict},
 };
 use crate::{
     output,
-    paint::{Screen, Tone},
     step::StepLine,
+    terminal::{Style, Terminal},
 };
 
-impl Report<'_> {
+impl CheckReport<'_> {
     /// A line for each step, the conclusion, and what to do.
-    pub(crate) fn render(&self, screen: &Screen) -> String {
+    pub(crate) fn render(&self, screen: &Terminal) -> String {
         let head = format!("{} from {} to {}", self.packet, self.from, self.to);
         let mut text = format!("{}\n\n", title(&head, screen));
         for finding in &self.findings {
@@ -37,8 +37,8 @@ impl Report<'_> {
             }
         }
         let tone = match self.verdict() {
-            Verdict::Open => Tone::Good,
-            Verdict::Blocked => Tone::Bad,
+            Verdict::Open => Style::Good,
+            Verdict::Blocked => Style::Bad,
         };
         let conclusion = output::wrapped(&self.conclusion(), screen.text_width());
         let _ = writeln!(text, "\n{}", screen.paint(tone, &conclusion));
@@ -107,9 +107,9 @@ impl Report<'_> {
     }
 }
 
-fn title(head: &str, screen: &Screen) -> String {
+fn title(head: &str, screen: &Terminal) -> String {
     let head = output::wrapped(head, screen.text_width());
-    screen.paint(Tone::Head, &head)
+    screen.paint(Style::Head, &head)
 }
 
 impl Finding {

@@ -18,7 +18,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let networks = Networks::find(args.connect.as_deref())?;
     let unresolved = reconcile::unresolved_names(&config, |name| networks.has(name));
     let active = networks.as_active();
-    let networks = networks.meant(names)?;
+    let networks = networks.select(names)?;
     let others = (!names.is_empty()).then_some(active.networks);
     let store = store();
     let session = Session::begin(&store, &config, deadline())?;
@@ -31,7 +31,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     let records = records.iter().filter(is_meant);
     let text: String = records.map(|record| outcome(record) + "\n").collect();
     for chain in &outcome_report.blocking_chains {
-        output::complain(&format!(
+        output::warn(&format!(
             "the chain {chain} blocks what is open: see virt-forward status"
         ));
     }
@@ -45,7 +45,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     }
     let has_failed = outcome_report.warnings.iter().any(|one| !one.is_conflict());
     for warning in &outcome_report.warnings {
-        output::complain(&warning.to_string());
+        output::warn(&warning.to_string());
     }
     let exit = report(&unresolved);
     Ok(if has_failed {
@@ -53,7 +53,7 @@ pub(crate) fn apply(args: &Args, names: &[String]) -> Result<Exit> {
     } else if outcome_report.warnings.is_empty() {
         exit
     } else {
-        Exit::Wrong
+        Exit::Usage
     })
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
     let networks = Networks::find(args.connect.as_deref())?;
     let unknown = reconcile::unresolved_names(&config, |name| networks.has(name));
     let unread = networks.unread.clone();
-    let mut networks = networks.meant(names)?;
+    let mut networks = networks.select(names)?;
     if !names.is_empty() {
         let others = store().records()?.into_iter().map(|record| record.network);
         networks.extend(others.filter(|other| !names.contains(&other.name)));
@@ -97,12 +97,12 @@ pub(crate) fn dry_run(args: &Args, names: &[String]) -> Result<Exit> {
 /// Reports the parts of the config that have no effect.
 fn report(misfits: &[ConfigConflict]) -> Exit {
     for misfit in misfits {
-        output::complain(&misfit.to_string());
+        output::warn(&misfit.to_string());
     }
     if misfits.is_empty() {
-        Exit::Done
+        Exit::Success
     } else {
-        Exit::Wrong
+        Exit::Usage
     }
 }
 

@@ -18,9 +18,8 @@ use crate::{
     host::{Forwarded, Host, Incoming},
     libvirt,
     networks::Networks,
-    output,
-    paint::Screen,
-    probe, settings,
+    output, probe, sysctl,
+    terminal::Terminal,
 };
 
 /// Evaluates the path of a packet, sends one if asked to, and prints the report.
@@ -44,7 +43,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         config: &config,
         inspection: &inspection,
         host: &host,
-        settings: &settings::Kernel,
+        settings: &sysctl::Kernel,
         kernel: &host,
         from,
         to,
@@ -57,7 +56,7 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
             Err(error) => probe_error = Some(error),
         }
     }
-    let screen = Screen::of_stdout(args.color);
+    let screen = Terminal::of_stdout(args.color);
     let text = if asked.json {
         report.to_json()?
     } else {
@@ -68,8 +67,8 @@ pub(crate) fn check(args: &Args, asked: &CheckArgs) -> Result<Exit> {
         return Err(error.context("cannot probe"));
     }
     Ok(match report.verdict() {
-        Verdict::Open => Exit::Done,
-        Verdict::Blocked => Exit::Differs,
+        Verdict::Open => Exit::Success,
+        Verdict::Blocked => Exit::Drift,
     })
 }
 

@@ -22,18 +22,16 @@ use super::{config, deadline, store};
 use crate::{
     args::Args,
     doctor::{
-        BridgeFilter, ConfigFile, Daemon, ForwardingSysctls, FwmarkRules, FwmarkUsers, Hooks,
-        HostSnapshot, InterfaceSysctls, Iptables, LibvirtVersion, MacState, ObservedRules, Report,
-        RoutingRule, StateFolder, SysRoot, WATCH_PROCESS, diagnose,
+        BridgeFilter, ConfigFile, Daemon, DoctorReport, ForwardingSysctls, FwmarkRules,
+        FwmarkUsers, Hooks, HostSnapshot, InterfaceSysctls, Iptables, LibvirtVersion, MacState,
+        ObservedRules, RoutingRule, StateFolder, SysRoot, WATCH_PROCESS, diagnose,
     },
     exit::Exit,
-    hooks,
     host::Host,
-    libvirt,
+    libvirt, libvirt_hook,
     networks::Networks,
-    output,
-    paint::Screen,
-    settings,
+    output, sysctl,
+    terminal::Terminal,
 };
 
 /// How long to wait for a run in progress, and how often to look meanwhile.
@@ -44,8 +42,8 @@ const MAX_SNAPSHOTS: usize = 3;
 
 /// Prints the findings; the exit status tells whether one of them is an error.
 pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
-    let report = Report::new(diagnose(&consistent_snapshot(args)?));
-    let screen = Screen::of_stdout(args.color);
+    let report = DoctorReport::new(diagnose(&consistent_snapshot(args)?));
+    let screen = Terminal::of_stdout(args.color);
     let text = if json {
         output::json(&report)?
     } else {
@@ -53,9 +51,9 @@ pub(crate) fn doctor(args: &Args, json: bool) -> Result<Exit> {
     };
     output::print_painted(&text, &screen)?;
     if report.is_healthy() {
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
-    Ok(Exit::Differs)
+    Ok(Exit::Drift)
 }
 
 /// A snapshot during which no other run has changed the state, if possible.
@@ -88,13 +86,13 @@ fn wait_for_other_runs(store: &Store) {
 fn collect(args: &Args) -> Result<HostSnapshot> {
     let (root, now) = (SysRoot::host(), SystemTime::now());
     let config = load_config(args)?;
-    let (networks, libvirt_error) = Networks::find_or_tell(args.connect.as_deref());
+    let (networks, libvirt_error) = Networks::find_with_error(args.connect.as_deref());
     let libvirt = match libvirt_error {
         Some(error) => Err(error),
         None => libvirt::version(args.connect.as_deref()),
     };
     let host = Host::ask()?;
-    let hooks_since = hooks::had_since(&root.path(paths::HOOKS));
+    let hooks_since = libvirt_hook::installed_since(&root.path(paths::HOOKS));
     let daemon = Daemon::collect(&root, hooks_since, now);
     let pid = daemon.process.as_ref().map(|process| process.pid);
     Ok(HostSnapshot {
@@ -105,7 +103,7 @@ fn collect(args: &Args) -> Result<HostSnapshot> {
         hooks: collect_hooks(&root),
         mac: MacState::collect(&root, pid),
         watch: root.processes(WATCH_PROCESS, now),
-        sysctls: InterfaceSysctls::collect(&host, &settings::Kernel),
+        sysctls: InterfaceSysctls::collect(&host, &sysctl::Kernel),
         forwarding: ForwardingSysctls::collect(&root, Kernel.autoconfigured().unwrap_or_default()),
         bridge_filter: BridgeFilter::collect(&root),
         rules: collect_rules(&root, &config, &networks),

@@ -38,7 +38,7 @@ pub(crate) fn graph(args: &Args, options: &GraphArgs) -> Result<Exit> {
         guests: &guests,
     });
     output::print(&options.format.render(&graph))?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn default_title() -> String {

@@ -17,7 +17,7 @@ use crate::{
     args::HookAction,
     doctor::{MacState, SysRoot},
     exit::Exit,
-    hooks::{self, BESIDE_ANOTHER, MAIN, is_ours},
+    libvirt_hook::{self, DROP_IN_PATH, MAIN, is_ours},
     output,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn hook(action: &HookAction) -> Result<Exit> {
         HookAction::Uninstall => uninstall(hooks)?,
     };
     output::print(&said)?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// Refuses to install a hook that would make every network start fail.
@@ -52,13 +52,13 @@ fn may_be_run() -> Result<()> {
 }
 
 fn install(hooks: &Path, source: &Path) -> Result<String> {
-    let had_since = hooks::had_since(hooks);
+    let installed_since = libvirt_hook::installed_since(hooks);
     let another = has_another(&hooks.join(MAIN));
     let (target, other) = match another {
-        true => (hooks.join(BESIDE_ANOTHER), hooks.join(MAIN)),
-        false => (hooks.join(MAIN), hooks.join(BESIDE_ANOTHER)),
+        true => (hooks.join(DROP_IN_PATH), hooks.join(MAIN)),
+        false => (hooks.join(MAIN), hooks.join(DROP_IN_PATH)),
     };
-    place(source, &target, had_since)
+    place(source, &target, installed_since)
         .with_context(|| format!("cannot install {}", target.display()))?;
     if !another {
         remove_ours(&other)?;
@@ -67,7 +67,7 @@ fn install(hooks: &Path, source: &Path) -> Result<String> {
     if another {
         said.push_str("(/etc/libvirt/hooks/network is another's, and stays)\n");
     }
-    if had_since.is_none() {
+    if installed_since.is_none() {
         said.push_str(
             "libvirtd has had no network hook, and looks for hooks when it starts: restart it\n\
              (systemctl restart libvirtd, or virtnetworkd where that runs)\n",
@@ -78,11 +78,11 @@ fn install(hooks: &Path, source: &Path) -> Result<String> {
 
 fn uninstall(hooks: &Path) -> Result<String> {
     let mut said = String::new();
-    for name in [MAIN, BESIDE_ANOTHER] {
+    for name in [MAIN, DROP_IN_PATH] {
         let path = hooks.join(name);
         if remove_ours(&path)? {
             // Removes network.d if it is empty; install may have created it.
-            if name == BESIDE_ANOTHER {
+            if name == DROP_IN_PATH {
                 let _ = fs::remove_dir(hooks.join("network.d"));
             }
             said.push_str(&format!("{} is removed\n", path.display()));
@@ -118,14 +118,14 @@ fn source(from: Option<PathBuf>) -> Result<PathBuf> {
 /// Replaces `target` by a copy of `source` atomically: libvirtd runs either the old or the new
 /// hook, never a partial one, even after a power failure. Keeps the attribute that says since when
 /// a hook has existed.
-fn place(source: &Path, target: &Path, had_since: Option<SystemTime>) -> io::Result<()> {
+fn place(source: &Path, target: &Path, installed_since: Option<SystemTime>) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     // Not in network.d, where libvirt would execute the temporary file.
     let new = Path::new(paths::HOOKS).join(".virt-forward.new");
     let placed = copy(source, &new).and_then(|()| {
-        if let Some(since) = had_since {
-            hooks::note_since(&new, since);
+        if let Some(since) = installed_since {
+            libvirt_hook::record_install_time(&new, since);
         }
         fs::rename(&new, target)
     });

@@ -15,7 +15,7 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
     let known = store.records()?;
     let report = session.remove(names)?;
     for warning in &report.warnings {
-        output::complain(&warning.to_string());
+        output::warn(&warning.to_string());
     }
     let unknown = report.outcome;
     for name in names.iter().filter(|name| !unknown.contains(name)) {
@@ -30,7 +30,7 @@ pub(crate) fn named(args: &Args, names: &[String]) -> Result<Exit> {
         );
     }
     if report.warnings.is_empty() {
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     Ok(Exit::Failed)
 }
@@ -54,5 +54,5 @@ pub(crate) fn all() -> Result<Exit> {
     let config = Config::closed();
     Session::begin(&store, &config, deadline())?.remove_all()?;
     output::print("removed all virt-forward rules, gates and sysctl changes\n")?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }

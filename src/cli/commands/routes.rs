@@ -14,7 +14,7 @@ use crate::{
     routes::{
         Announcement, AnnouncementOptions, Format, Plan, Protocol, RouteOptions, RoutingDaemon,
     },
-    settings::Kernel,
+    sysctl::Kernel,
 };
 
 /// Prints the routes, or the configuration of this host's routing daemon.
@@ -44,10 +44,10 @@ pub(crate) fn routes(args: &Args, options: &RoutesArgs) -> Result<Exit> {
     output::print(&options.format.render(&plan, interface)?)?;
     if !options.format.embeds_warnings() {
         for warning in &plan.warnings {
-            output::complain(&warning.to_string());
+            output::warn(&warning.to_string());
         }
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn announce(
@@ -80,7 +80,7 @@ fn announce(
         Err(error) if error.is_usage() => return Ok(usage_error(&error.to_string())),
         Err(error) => bail!(error),
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn route_options(options: &RoutesArgs) -> RouteOptions {
@@ -92,6 +92,6 @@ fn route_options(options: &RoutesArgs) -> RouteOptions {
 }
 
 fn usage_error(error: &str) -> Exit {
-    output::complain(error);
-    Exit::Wrong
+    output::warn(error);
+    Exit::Usage
 }

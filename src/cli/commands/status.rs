@@ -14,9 +14,9 @@ use crate::{
     host::Host,
     networks::Networks,
     output,
-    paint::Screen,
-    settings::Kernel,
     status::{Status, StatusInput},
+    sysctl::Kernel,
+    terminal::Terminal,
 };
 
 /// Prints the status of this host.
@@ -25,7 +25,7 @@ pub(crate) fn status(args: &Args, options: &StatusArgs) -> Result<Exit> {
     let networks = Networks::find(args.connect.as_deref())?;
     let look = look(&config, networks)?;
     let status = &look.status;
-    let screen = Screen::of_stdout(args.color);
+    let screen = Terminal::of_stdout(args.color);
     let text = if options.json {
         output::json(status)?
     } else if let Some(names) = &options.why {
@@ -33,10 +33,10 @@ pub(crate) fn status(args: &Args, options: &StatusArgs) -> Result<Exit> {
             Ok(text) => text,
             Err(unknown) => {
                 let (unknown, known) = (escape(&unknown), status.endpoint_labels());
-                output::complain(&format!(
+                output::warn(&format!(
                     "unknown endpoint {unknown}; expected one of: {known}"
                 ));
-                return Ok(Exit::Wrong);
+                return Ok(Exit::Usage);
             }
         }
     } else {
@@ -44,9 +44,9 @@ pub(crate) fn status(args: &Args, options: &StatusArgs) -> Result<Exit> {
     };
     output::print_painted(&text, &screen)?;
     if options.check && !look.is_all_right() {
-        return Ok(Exit::Differs);
+        return Ok(Exit::Drift);
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// The inspection of this host, and the status made from it.

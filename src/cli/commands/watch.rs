@@ -18,8 +18,8 @@ const LIBRARY: &str = "/usr/lib/virt-forward";
 /// Replaces this process by the daemon.
 pub(crate) fn watch(args: &Args) -> Result<Exit> {
     if args.connect.is_some() {
-        output::complain("watch handles the networks of this host only; remove --connect");
-        return Ok(Exit::Wrong);
+        output::warn("watch handles the networks of this host only; remove --connect");
+        return Ok(Exit::Usage);
     }
     if let Some(program) = program() {
         // exec returns only if it fails.
@@ -28,7 +28,7 @@ pub(crate) fn watch(args: &Args) -> Result<Exit> {
     }
     // Without the separate binary, run the daemon in this process; it needs more memory.
     virt_forward_watch::watch(&args.config)?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn program() -> Option<PathBuf> {

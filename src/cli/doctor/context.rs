@@ -5,7 +5,7 @@ use virt_forward_reconcile::Inspection;
 use virt_forward_ruleset::gates::chain_model::Chains;
 use virt_forward_system::state::Record;
 
-use crate::{host::Host, networks::Networks, settings::Settings};
+use crate::{host::Host, networks::Networks, sysctl::SysctlView};
 
 /// The host, its networks and rules, and the desired state.
 pub(crate) struct Context<'a> {
@@ -17,7 +17,7 @@ pub(crate) struct Context<'a> {
     pub(crate) chains: &'a Chains,
     pub(crate) networks: &'a Networks,
     pub(crate) host: &'a Host,
-    pub(crate) sysctls: &'a dyn Settings,
+    pub(crate) sysctls: &'a dyn SysctlView,
 }
 
 impl Context<'_> {

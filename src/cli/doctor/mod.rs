@@ -45,7 +45,7 @@ pub(crate) use hook::Hooks;
 pub(crate) use iptables::Iptables;
 pub(crate) use libvirt::Version as LibvirtVersion;
 pub(crate) use mac::MacState;
-pub(crate) use report::Report;
+pub(crate) use report::DoctorReport;
 pub(crate) use snapshot::{HostSnapshot, InterfaceSysctls, ObservedRules};
 pub(crate) use state::StateFolder;
 pub(crate) use sysroot::SysRoot;

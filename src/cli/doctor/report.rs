@@ -9,7 +9,7 @@ const SCHEMA: u32 = 1;
 
 /// All findings, as `--json` prints them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     schema: u32,
     pub(super) findings: Vec<Finding>,
     /// The number of errors.
@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub(super) errors: usize,
 }
 
-impl Report {
+impl DoctorReport {
     pub(crate) fn new(findings: Vec<Finding>) -> Self {
         let severities = findings
             .iter()
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn json_has_a_schema_and_the_kind_of_each_finding() {
         let path = "/etc/libvirt/hooks/network".to_owned();
-        let report = Report::new(vec![
+        let report = DoctorReport::new(vec![
             HookFinding::NotExecutable { path }.into(),
             WatchFinding::Running.into(),
         ]);

@@ -11,7 +11,7 @@ use super::{
     finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
     subnets::NetworkSubnet,
 };
-use crate::ways::Way;
+use crate::route_check::RouteCheck;
 
 /// What brings back the route to the bridge of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,14 +180,14 @@ fn whole(context: &Context, network: &Network, bridge: &str, net: &IpNet) -> Opt
         network: network.name.clone(),
         subnet: *net,
     };
-    match context.host.way_into(net, bridge, context.sysctls) {
-        Way::Right => None,
-        Way::None => Some(RouteFinding::Missing {
+    match context.host.check_route(net, bridge, context.sysctls) {
+        RouteCheck::Direct => None,
+        RouteCheck::Missing => Some(RouteFinding::Missing {
             subnet,
             repair: restore(context, network, bridge, net),
         }),
-        Way::Astray { by, .. } if has_address_in(context, by, net) => None,
-        Way::Astray { by, to, is_dropped } => Some(RouteFinding::ToOtherInterface {
+        RouteCheck::Misrouted { by, .. } if has_address_in(context, by, net) => None,
+        RouteCheck::Misrouted { by, to, is_dropped } => Some(RouteFinding::ToOtherInterface {
             subnet,
             interface: by.to_owned(),
             bridge: bridge.to_owned(),

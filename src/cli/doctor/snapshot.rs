@@ -10,7 +10,7 @@ use super::{
     BridgeFilter, ConfigFile, Daemon, ForwardingSysctls, FwmarkUsers, Hooks, Iptables, MacState,
     StateFolder, libvirt::Version, processes::Process,
 };
-use crate::{host::Host, networks::Networks, settings::Settings};
+use crate::{host::Host, networks::Networks, sysctl::SysctlView};
 
 /// The state of the host.
 pub(crate) struct HostSnapshot {
@@ -50,19 +50,19 @@ pub(crate) struct InterfaceSysctls(pub(super) BTreeMap<String, InterfaceSysctl>)
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InterfaceSysctl {
     /// rp_filter is 1.
-    pub(super) is_strict: bool,
+    pub(super) is_rp_filter_strict: bool,
     pub(super) forwards_ipv4: bool,
     pub(super) forwards_ipv6: bool,
 }
 
 impl InterfaceSysctls {
     /// Reads the sysctls of all interfaces from `settings`.
-    pub(crate) fn collect(host: &Host, settings: &dyn Settings) -> Self {
+    pub(crate) fn collect(host: &Host, settings: &dyn SysctlView) -> Self {
         let mut sysctls = BTreeMap::new();
         for interface in &host.interfaces {
             let name = interface.name.as_str();
             let sysctl = InterfaceSysctl {
-                is_strict: settings.is_strict(name),
+                is_rp_filter_strict: settings.is_rp_filter_strict(name),
                 forwards_ipv4: settings.forwards(name, true),
                 forwards_ipv6: settings.forwards(name, false),
             };
@@ -76,9 +76,9 @@ impl InterfaceSysctls {
     }
 }
 
-impl Settings for InterfaceSysctls {
-    fn is_strict(&self, interface: &str) -> bool {
-        self.of(interface).is_strict
+impl SysctlView for InterfaceSysctls {
+    fn is_rp_filter_strict(&self, interface: &str) -> bool {
+        self.of(interface).is_rp_filter_strict
     }
 
     fn forwards(&self, interface: &str, is_ipv4: bool) -> bool {

@@ -3,28 +3,28 @@
 use std::fmt::Write;
 
 use super::{
-    Report,
+    DoctorReport,
     finding::{Diagnosis, Fix, Severity},
 };
 use crate::{
     output,
-    paint::{Screen, Tone},
+    terminal::{Style, Terminal},
 };
 
 /// The indentation of a fix.
 const INDENT: usize = 4;
 
-impl Report {
+impl DoctorReport {
     /// A line for each finding, followed by its fix, and a summary.
-    pub(crate) fn render(&self, screen: &Screen) -> String {
+    pub(crate) fn render(&self, screen: &Terminal) -> String {
         let mut text = String::new();
         for finding in &self.findings {
             text.push_str(&render_finding(finding.diagnosis(), screen));
         }
         let tone = if self.is_healthy() {
-            Tone::Good
+            Style::Good
         } else {
-            Tone::Bad
+            Style::Bad
         };
         let summary = output::wrapped(&self.summary(), screen.text_width());
         let _ = writeln!(text, "\n{}", screen.paint(tone, &summary));
@@ -50,14 +50,14 @@ impl Report {
     }
 }
 
-fn render_finding(finding: &dyn Diagnosis, screen: &Screen) -> String {
+fn render_finding(finding: &dyn Diagnosis, screen: &Terminal) -> String {
     let label = match finding.severity() {
-        Severity::Ok => (Tone::Good, "ok"),
-        Severity::Note => (Tone::Partial, "note"),
-        Severity::Error => (Tone::Bad, "error"),
+        Severity::Ok => (Style::Good, "ok"),
+        Severity::Note => (Style::Partial, "note"),
+        Severity::Error => (Style::Bad, "error"),
     };
     let subject = finding.subject().name();
-    let mut text = output::looked_at(screen, label, subject, &finding.to_string());
+    let mut text = output::report_line(screen, label, subject, &finding.to_string());
     for fix in finding.fix() {
         for line in fix_lines(&fix, screen.text_width().saturating_sub(INDENT)) {
             let _ = writeln!(text, "{:INDENT$}{line}", "");
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn every_finding_reads_as_reviewed() {
-        let text = Report::new(examples()).render(&Screen::plain(80));
+        let text = DoctorReport::new(examples()).render(&Terminal::plain(80));
         insta::assert_snapshot!(text.replace(VERSION, "[version]"));
     }
 
     #[test]
     fn no_line_is_wider_than_a_terminal() {
-        let text = Report::new(examples()).render(&Screen::plain(80));
+        let text = DoctorReport::new(examples()).render(&Terminal::plain(80));
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_problems() {
-        let summary = |findings: Vec<Finding>| Report::new(findings).summary();
+        let summary = |findings: Vec<Finding>| DoctorReport::new(findings).summary();
         assert_eq!(summary(vec![]), "No problems found.");
         let table = || Finding::from(TableFinding::Differs);
         assert_eq!(summary(vec![table()]), "1 problem: table");

@@ -15,7 +15,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use virt_forward_system::{deadline::Deadline, netlink::conntrack};
 
-use crate::{host::Host, neighbours, output};
+use crate::{host::Host, neighbors, output};
 
 /// Each probe in progress holds a lock on a file here.
 const FOLDER: &str = "/run";
@@ -54,7 +54,7 @@ impl KernelLeftovers {
         for (address, interface) in &self.neighbours {
             // The entries of an interface are deleted with it.
             if let Some(interface) = host.interface(interface) {
-                neighbours::forget(*address, interface.index)?;
+                neighbors::delete(*address, interface.index)?;
             }
         }
         Ok(())
@@ -139,7 +139,7 @@ impl Drop for CleanupJournal {
 pub(crate) fn clear(deadline: Deadline) {
     for path in files() {
         if let Err(error) = clear_one(&path, deadline) {
-            output::complain(&format!(
+            output::warn(&format!(
                 "cannot clean up after {}: {error:#}",
                 path.display()
             ));

@@ -25,7 +25,7 @@ use rtnetlink::{
 use virt_forward_system::{deadline::Deadline, exec::tc, netns::Namespace, paths};
 
 use super::plan::Ingress;
-use crate::{host::Interface, netlink::asked};
+use crate::{host::Interface, netlink::with_rtnetlink};
 
 /// The name of the veth end in the namespace.
 const INNER: &str = "eth0";
@@ -85,7 +85,7 @@ impl ProbeNetns {
         let process = std::process::id();
         let name = format!("vfp{process}{}", char::from(b'a' + number));
         let [inner_mac, outer_mac] = [0x02, 0xfe].map(|first| mac(first, process, number));
-        let outer = asked(async |handle| {
+        let outer = with_rtnetlink(async |handle| {
             add_veth(
                 &handle,
                 &name,
@@ -115,7 +115,7 @@ impl ProbeNetns {
             },
         };
         netns
-            .run_in(|| asked(async |handle| configure(&handle, address, &hop).await))?
+            .run_in(|| with_rtnetlink(async |handle| configure(&handle, address, &hop).await))?
             .context("cannot configure the namespace of the probe")?;
         match ingress {
             Ingress::Bridge(bridge) => wait_for_forwarding(&name, bridge)?,
@@ -136,14 +136,14 @@ impl ProbeNetns {
             Some(bridge) => message.controller(bridge),
             None => message,
         };
-        asked(async |handle| Ok(handle.link().set(message.build()).execute().await?))
+        with_rtnetlink(async |handle| Ok(handle.link().set(message.build()).execute().await?))
     }
 }
 
 impl Drop for ProbeNetns {
     fn drop(&mut self) {
         // The kernel would delete it with the namespace, a moment later.
-        let _ = asked(async |handle| Ok(handle.link().del(self.outer).execute().await?));
+        let _ = with_rtnetlink(async |handle| Ok(handle.link().del(self.outer).execute().await?));
     }
 }
 

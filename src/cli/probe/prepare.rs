@@ -17,7 +17,7 @@ use super::{
 use crate::{
     endpoint::{EndpointKind, ResolvedEndpoint},
     host::{Host, Interface},
-    neighbours,
+    neighbors,
 };
 
 /// Ports above net.ipv4.ip_local_port_range, which no program gets by default: a host that has the
@@ -110,7 +110,7 @@ fn choose_address<'a>(
         }
         return Ok(endpoint);
     }
-    let used = neighbours::in_use(&choices, bridge.index)?;
+    let used = neighbors::resolve(&choices, bridge.index)?;
     let free = choices.into_iter().find(|one| !used.contains(one));
     match (free, &endpoint.kind) {
         (Some(_), EndpointKind::Address) => Ok(endpoint),
@@ -168,7 +168,7 @@ fn unknown_neighbours(
     let Some(interface) = interface(endpoint, host) else {
         return Ok(Vec::new());
     };
-    let known = neighbours::listed(interface.index)?;
+    let known = neighbors::entries(interface.index)?;
     let unknown = addresses.iter().filter(|one| !known.contains(one));
     Ok(unknown.map(|one| (*one, interface.name.clone())).collect())
 }

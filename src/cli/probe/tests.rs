@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     host::{Host, Interface},
-    paint::Screen,
+    terminal::Terminal,
 };
 
 const FIRST: (&str, &str) = (TABLE_PREFIX, "before_conntrack");
@@ -155,7 +155,7 @@ fn reply_exit(oif: u32) -> Event {
 fn rendered(report: &ProbeReport) -> String {
     let mut text = String::new();
     for line in report.lines() {
-        text.push_str(&line.render(&Screen::plain(80)));
+        text.push_str(&line.render(&Terminal::plain(80)));
     }
     text.push_str(&format!("\n{}\n", report.conclusion()));
     for fix in report.fixes() {

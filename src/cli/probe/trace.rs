@@ -20,7 +20,7 @@ pub(super) struct TraceHit {
 
 /// The packet as the last chain saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Exit {
+pub(super) struct EgressEvent {
     /// The index of the interface.
     pub(super) interface: u32,
     pub(super) source: IpAddr,
@@ -34,7 +34,7 @@ pub(super) struct TracedPath {
     /// The index of the interface that the packet arrived on; `None` if it met no rule.
     pub(super) iif: Option<u32>,
     pub(super) hits: Vec<TraceHit>,
-    pub(super) exit: Option<Exit>,
+    pub(super) exit: Option<EgressEvent>,
     /// The base chains that saw it: a packet that a base chain sees again is another one.
     bases: BTreeSet<Place>,
     is_complete: bool,
@@ -60,7 +60,7 @@ impl TracedPath {
                 self.iif.get_or_insert(seen.came);
                 self.is_forwarded |= seen.leaves != 0;
                 if is_own_table && event.chain.chain == EXIT_CHAIN {
-                    self.exit = Some(Exit {
+                    self.exit = Some(EgressEvent {
                         interface: seen.leaves,
                         source: seen.source,
                         transport: seen.transport.clone(),

@@ -14,9 +14,9 @@ use super::{
     family::IpFamily,
     lan::LanInfo,
     model::Gateway,
-    warning::{NetworkSubnet, Warning},
+    warning::{RoutedSubnet, Warning},
 };
-use crate::{host::Host, settings::Settings, ways::Way};
+use crate::{host::Host, route_check::RouteCheck, sysctl::SysctlView};
 
 /// The inputs of a plan.
 pub(super) struct Inputs<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Inputs<'a> {
     pub(super) host: &'a Host,
     pub(super) lan: &'a LanInfo,
     pub(super) gateway: Option<Gateway>,
-    pub(super) settings: &'a dyn Settings,
+    pub(super) settings: &'a dyn SysctlView,
 }
 
 impl Inputs<'_> {
@@ -47,7 +47,7 @@ impl Inputs<'_> {
         warnings
     }
 
-    fn subnets(&self) -> Vec<NetworkSubnet> {
+    fn subnets(&self) -> Vec<RoutedSubnet> {
         let mut subnets = Vec::new();
         for network in self.networks {
             subnets.extend(subnets_of(network));
@@ -138,15 +138,17 @@ impl Inputs<'_> {
                 continue;
             };
             for subnet in subnets_of(network) {
-                match self.host.way_into(&subnet.net, &bridge, self.settings) {
-                    Way::Right => {}
-                    Way::Astray { by, is_dropped, .. } => warnings.push(Warning::RoutedElsewhere {
-                        subnet,
-                        bridge: bridge.clone(),
-                        interface: by.to_owned(),
-                        is_dropped,
-                    }),
-                    Way::None => warnings.push(Warning::Unrouted { subnet }),
+                match self.host.check_route(&subnet.net, &bridge, self.settings) {
+                    RouteCheck::Direct => {}
+                    RouteCheck::Misrouted { by, is_dropped, .. } => {
+                        warnings.push(Warning::RoutedElsewhere {
+                            subnet,
+                            bridge: bridge.clone(),
+                            interface: by.to_owned(),
+                            is_dropped,
+                        })
+                    }
+                    RouteCheck::Missing => warnings.push(Warning::Unrouted { subnet }),
                 }
             }
         }
@@ -167,14 +169,14 @@ impl Inputs<'_> {
             let Some(uplink) = self.uplink(&net) else {
                 continue;
             };
-            let Some(route) = self.host.way_to(net.network()) else {
+            let Some(route) = self.host.route_to(net.network()) else {
                 continue;
             };
             if route.interface != uplink {
                 warnings.push(Warning::ExternalElsewhere {
                     net,
                     interface: route.interface.clone(),
-                    is_dropped: net.addr().is_ipv4() && self.settings.is_strict(&uplink),
+                    is_dropped: net.addr().is_ipv4() && self.settings.is_rp_filter_strict(&uplink),
                     uplink,
                 });
             }
@@ -204,10 +206,10 @@ impl Inputs<'_> {
     }
 }
 
-fn subnets_of(network: &Network) -> Vec<NetworkSubnet> {
+fn subnets_of(network: &Network) -> Vec<RoutedSubnet> {
     let subnets = network.subnets().into_iter();
     subnets
-        .map(|net| NetworkSubnet {
+        .map(|net| RoutedSubnet {
             net,
             network: network.name.clone(),
         })
@@ -260,8 +262,8 @@ mod tests {
         }
     }
 
-    fn subnet(net: &str, network: &str) -> NetworkSubnet {
-        NetworkSubnet {
+    fn subnet(net: &str, network: &str) -> RoutedSubnet {
+        RoutedSubnet {
             net: net.parse().unwrap(),
             network: network.to_owned(),
         }

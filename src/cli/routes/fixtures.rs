@@ -4,7 +4,7 @@ use virt_forward_policy::network::{Network, read};
 
 use crate::{
     host::{Host, Interface, Route},
-    settings::Settings,
+    sysctl::SysctlView,
 };
 
 /// Sysctls of the named interfaces. On all others rp_filter is not strict, and forwarding is on.
@@ -14,8 +14,8 @@ pub(super) struct FixedSettings {
     pub(super) not_forwarding: Vec<&'static str>,
 }
 
-impl Settings for FixedSettings {
-    fn is_strict(&self, interface: &str) -> bool {
+impl SysctlView for FixedSettings {
+    fn is_rp_filter_strict(&self, interface: &str) -> bool {
         self.strict.contains(&interface)
     }
 

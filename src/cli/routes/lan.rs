@@ -38,7 +38,7 @@ impl LanInfo {
             let own = named.or_else(|| own_address(config, networks, host, family));
             info.host.extend(own);
             let named = named_address(&options.router, family, AddressOption::Router)?;
-            let default = || host.way_to(family.unspecified())?.gateway;
+            let default = || host.route_to(family.unspecified())?.gateway;
             info.router.extend(named.or_else(default));
         }
         Ok(info)
@@ -115,7 +115,7 @@ fn own_address(
         .filter(|address| family.contains(address))
         .chain([family.unspecified()]);
     targets.find_map(|target| {
-        let route = host.way_to(target)?;
+        let route = host.route_to(target)?;
         let is_to_a_network = networks.iter().any(|network| {
             let bridge = network.routed_bridge();
             bridge.is_some_and(|bridge| bridge.as_str() == route.interface)

@@ -14,7 +14,7 @@ use super::{
     lan::LanInfo,
     model::{Gateway, Plan, PlanError, PlannedRoute, RouteOptions},
 };
-use crate::{host::Host, settings::Settings};
+use crate::{host::Host, sysctl::SysctlView};
 
 /// The networks that external hosts may need a route to: those that the host routes, but for
 /// isolated ones that the config opens to no external host.
@@ -37,7 +37,7 @@ impl Plan {
         networks: &[Network],
         host: &Host,
         options: &RouteOptions,
-        settings: &dyn Settings,
+        settings: &dyn SysctlView,
     ) -> Result<Self, PlanError> {
         let networks = exported_networks(config, networks);
         let lan = LanInfo::determine(config, &networks, host, options)?;

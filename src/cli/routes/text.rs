@@ -8,10 +8,10 @@ use super::{
     formats::FormatError,
     model::{AddressOption, PlanError},
     routing_daemon::{AnnounceError, NeighborError},
-    warning::{NetworkSubnet, Warning},
+    warning::{RoutedSubnet, Warning},
 };
 
-impl Display for NetworkSubnet {
+impl Display for RoutedSubnet {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{} of {}", self.net, escape(&self.network))
     }
@@ -195,8 +195,8 @@ impl std::error::Error for NeighborError {}
 mod tests {
     use super::*;
 
-    fn subnet(net: &str, network: &str) -> NetworkSubnet {
-        NetworkSubnet {
+    fn subnet(net: &str, network: &str) -> RoutedSubnet {
+        RoutedSubnet {
             net: net.parse().unwrap(),
             network: network.to_owned(),
         }

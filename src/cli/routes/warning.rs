@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// A subnet of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NetworkSubnet {
+pub(crate) struct RoutedSubnet {
     pub(crate) net: IpNet,
     /// The name of the network, unescaped.
     pub(crate) network: String,
@@ -22,12 +22,12 @@ pub(crate) enum Warning {
     ForeignNextHop { via: IpAddr },
     /// Packets to the common addresses reach only one of two networks.
     NetworksOverlap {
-        first: NetworkSubnet,
-        second: NetworkSubnet,
+        first: RoutedSubnet,
+        second: RoutedSubnet,
     },
     /// LAN hosts have the addresses on their own link, and send none of them to a router.
     OverlapsLink {
-        subnet: NetworkSubnet,
+        subnet: RoutedSubnet,
         link: IpNet,
         interface: String,
     },
@@ -37,14 +37,14 @@ pub(crate) enum Warning {
     NoInboundAccess { networks: Vec<String> },
     /// This host routes a subnet to another interface than the network's bridge.
     RoutedElsewhere {
-        subnet: NetworkSubnet,
+        subnet: RoutedSubnet,
         bridge: String,
         interface: String,
         /// The bridge's rp_filter then drops packets from the subnet.
         is_dropped: bool,
     },
     /// This host has no route to a subnet of a network.
-    Unrouted { subnet: NetworkSubnet },
+    Unrouted { subnet: RoutedSubnet },
     /// This host's route to an external subnet of the config is on another interface than the
     /// next hop of the plan.
     ExternalElsewhere {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     output::{self, Cell, Table},
-    paint::{Screen, Tone},
+    terminal::{Style, Terminal},
 };
 
 /// The width that a reason needs beside its pair; in a narrower space it goes below.
@@ -24,7 +24,7 @@ impl Status {
     /// # Errors
     ///
     /// The first name that is no endpoint.
-    pub(crate) fn reasons(&self, names: &[String], screen: &Screen) -> Result<String, String> {
+    pub(crate) fn reasons(&self, names: &[String], screen: &Terminal) -> Result<String, String> {
         let mut meant = Vec::new();
         for name in names {
             let endpoints = self.endpoints_named(name);
@@ -41,7 +41,7 @@ impl Status {
     }
 }
 
-fn for_people(cells: &[&PairStatus], screen: &Screen) -> String {
+fn for_people(cells: &[&PairStatus], screen: &Terminal) -> String {
     if cells.is_empty() {
         return "no matching pair\n".to_owned();
     }
@@ -58,11 +58,11 @@ fn for_people(cells: &[&PairStatus], screen: &Screen) -> String {
     }
 }
 
-fn beside(mut table: Table, cells: &[&PairStatus], room: usize, screen: &Screen) -> String {
+fn beside(mut table: Table, cells: &[&PairStatus], room: usize, screen: &Terminal) -> String {
     let pairs = std::mem::take(&mut table.rows);
     for (at, mut row) in pairs.into_iter().enumerate() {
         let Some(cell) = at.checked_sub(1).and_then(|at| cells.get(at)) else {
-            row.push(Cell::new(Tone::Head, "WHY"));
+            row.push(Cell::new(Style::Head, "WHY"));
             table.rows.push(row);
             continue;
         };
@@ -77,7 +77,7 @@ fn beside(mut table: Table, cells: &[&PairStatus], room: usize, screen: &Screen)
     table.text(screen)
 }
 
-fn below(cells: &[&PairStatus], screen: &Screen) -> String {
+fn below(cells: &[&PairStatus], screen: &Terminal) -> String {
     let mut text = String::new();
     for cell in cells {
         let verdict = format!(": {}", word(cell.verdict));
@@ -85,7 +85,11 @@ fn below(cells: &[&PairStatus], screen: &Screen) -> String {
         let pair = format!("{} -> {}", label(&cell.from), label(&cell.to));
         let verdict = screen.paint(tone(cell.verdict), &verdict);
         let _ = writeln!(text, "{}{verdict}", output::cut(&pair, room));
-        let _ = writeln!(text, "{}", output::hanging("  ", &cell.why, screen.width));
+        let _ = writeln!(
+            text,
+            "{}",
+            output::hanging_indent("  ", &cell.why, screen.width)
+        );
     }
     text
 }

@@ -13,7 +13,7 @@ use virt_forward_system::state::Record;
 use super::{Status, StatusInput};
 use crate::{
     host::{Host, Interface, Route},
-    settings::Settings,
+    sysctl::SysctlView,
 };
 
 /// A config for the reference networks.
@@ -125,8 +125,8 @@ pub(crate) fn inspection(config: &Config, networks: Vec<Network>) -> Inspection 
 
 struct Loose;
 
-impl Settings for Loose {
-    fn is_strict(&self, _: &str) -> bool {
+impl SysctlView for Loose {
+    fn is_rp_filter_strict(&self, _: &str) -> bool {
         false
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     output::{self, Cell, Table},
-    paint::{Screen, Tone},
+    terminal::{Style, Terminal},
 };
 
 const HEAD: &str = "FROM \\ TO";
@@ -25,13 +25,13 @@ const VERDICTS: [Reachability; 3] = [
     Reachability::Closed,
 ];
 
-pub(super) fn matrix(status: &Status, screen: &Screen) -> String {
+pub(super) fn matrix(status: &Status, screen: &Terminal) -> String {
     let grid = CompactMatrix::new(status);
     let singly = grid.with_external_merged();
     let merged = grid.all_merged();
     let forms = [
-        words as fn(&CompactMatrix, &Screen) -> Option<String>,
-        signs as fn(&CompactMatrix, &Screen) -> Option<String>,
+        words as fn(&CompactMatrix, &Terminal) -> Option<String>,
+        signs as fn(&CompactMatrix, &Terminal) -> Option<String>,
     ];
     for grid in [&singly, &merged] {
         if let Some(text) = forms.iter().find_map(|form| form(grid, screen)) {
@@ -49,11 +49,11 @@ pub(super) fn word(verdict: Reachability) -> &'static str {
     }
 }
 
-pub(super) fn tone(verdict: Reachability) -> Tone {
+pub(super) fn tone(verdict: Reachability) -> Style {
     match verdict {
-        Reachability::Open => Tone::Good,
-        Reachability::Limited => Tone::Partial,
-        Reachability::Closed => Tone::Quiet,
+        Reachability::Open => Style::Good,
+        Reachability::Limited => Style::Partial,
+        Reachability::Closed => Style::Quiet,
     }
 }
 
@@ -65,14 +65,14 @@ fn sign(verdict: Reachability) -> &'static str {
     }
 }
 
-fn words(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
+fn words(grid: &CompactMatrix, screen: &Terminal) -> Option<String> {
     let labels: Vec<_> = grid.rows.iter().map(MatrixRow::label).collect();
     let mut table = Table::new(2);
     table.head([HEAD].into_iter().chain(labels.iter().map(String::as_str)));
     for (from, label) in labels.iter().enumerate() {
         let cells = (0..labels.len()).map(|to| match grid.verdict(from, to) {
             Some(verdict) => Cell::new(tone(verdict), word(verdict)),
-            None => Cell::new(Tone::Quiet, "-"),
+            None => Cell::new(Style::Quiet, "-"),
         });
         table
             .rows
@@ -81,7 +81,7 @@ fn words(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
     (table.width() <= screen.width).then(|| table.text(screen))
 }
 
-fn signs(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
+fn signs(grid: &CompactMatrix, screen: &Terminal) -> Option<String> {
     let numbers: Vec<_> = (1..=grid.rows.len())
         .map(|number| number.to_string())
         .collect();
@@ -101,7 +101,7 @@ fn signs(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
         let number = heads.get(from).map_or("", String::as_str);
         let cells = (0..grid.rows.len()).map(|to| match grid.verdict(from, to) {
             Some(verdict) => Cell::new(tone(verdict), right(sign(verdict))),
-            None => Cell::new(Tone::Quiet, right("-")),
+            None => Cell::new(Style::Quiet, right("-")),
         });
         let head = Cell::plain(format!("{number} {label}"));
         table.rows.push([head].into_iter().chain(cells).collect());
@@ -119,14 +119,14 @@ fn signs(grid: &CompactMatrix, screen: &Screen) -> Option<String> {
 }
 
 /// The destinations of each source; the verdict of most of them does not list them one by one.
-fn list(grid: &CompactMatrix, screen: &Screen) -> String {
+fn list(grid: &CompactMatrix, screen: &Terminal) -> String {
     let mut text = String::new();
     for (from, end) in grid.rows.iter().enumerate() {
         let label = output::cut(&end.label(), screen.width.saturating_sub(5));
         let _ = writeln!(
             text,
             "{}",
-            screen.paint(Tone::Head, &format!("from {label}"))
+            screen.paint(Style::Head, &format!("from {label}"))
         );
         let of = |verdict: Reachability| {
             let named = grid.rows.iter().enumerate();
@@ -150,7 +150,7 @@ fn list(grid: &CompactMatrix, screen: &Screen) -> String {
                 _ => names.join(", "),
             };
             let head = format!("  {:<8} ", word(verdict));
-            let line = output::hanging(&head, &names, screen.width);
+            let line = output::hanging_indent(&head, &names, screen.width);
             let _ = writeln!(text, "{}", screen.paint(tone(verdict), &line));
         }
     }
@@ -159,12 +159,12 @@ fn list(grid: &CompactMatrix, screen: &Screen) -> String {
 
 /// The endpoints of each label that stands for several; cut to one line, as the table of networks
 /// lists them all.
-fn legend(grid: &CompactMatrix, screen: &Screen) -> String {
+fn legend(grid: &CompactMatrix, screen: &Terminal) -> String {
     let mut text = String::new();
     for end in grid.rows.iter().filter(|end| end.needs_a_legend()) {
         let line = format!("{}: {}", end.label(), end.members.join(", "));
         let line = output::cut(&line, screen.width);
-        let _ = writeln!(text, "{}", screen.paint(Tone::Quiet, &line));
+        let _ = writeln!(text, "{}", screen.paint(Style::Quiet, &line));
     }
     text
 }

@@ -11,7 +11,7 @@ use super::{
     gate::GateStatus,
     reason::PairReason,
 };
-use crate::{host::Host, settings::Settings};
+use crate::{host::Host, sysctl::SysctlView};
 
 /// The version of the JSON form. It changes with each change that is not an addition.
 pub(super) const SCHEMA: u32 = 1;
@@ -21,7 +21,7 @@ pub(crate) struct StatusInput<'a> {
     pub(crate) config: &'a Config,
     pub(crate) inspection: &'a Inspection,
     pub(crate) host: &'a Host,
-    pub(crate) settings: &'a dyn Settings,
+    pub(crate) settings: &'a dyn SysctlView,
     /// Networks that libvirt has active and whose start no hook reported.
     pub(crate) unmanaged: &'a BTreeSet<String>,
 }

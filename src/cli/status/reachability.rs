@@ -53,7 +53,7 @@ fn external_subnets(config: &Config, pairs: &[(&Network, &Access)], host: &Host)
     let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     for any in families {
         let internet = IpNet::new_assert(any, 0);
-        if host.way_to(any).is_some() && !subnets.contains(&internet) {
+        if host.route_to(any).is_some() && !subnets.contains(&internet) {
             subnets.push(internet);
         }
     }
@@ -156,7 +156,7 @@ impl<'a> HostBlocks<'a> {
 
     /// Packets from outside, replies included, must be forwarded by the interface they arrive on.
     fn forwarding_block(&self, reason: &PairReason, external: &IpNet) -> Option<Block> {
-        let route = self.input.host.way_to(external.addr())?;
+        let route = self.input.host.route_to(external.addr())?;
         let is_ipv4 = external.addr().is_ipv4();
         let is_open = reason.reachability() != Reachability::Closed;
         let is_blocked = is_open && !self.input.settings.forwards(&route.interface, is_ipv4);

@@ -12,7 +12,7 @@ use super::{
     model::PairStatus,
     reason::{Block, PairReason},
 };
-use crate::{output, paint::Screen};
+use crate::{output, terminal::Terminal};
 
 fn widest(text: &str) -> usize {
     let widths = text.lines().map(output::cells);
@@ -22,7 +22,7 @@ fn widest(text: &str) -> usize {
 #[test]
 fn the_matrix_includes_the_lan_and_the_internet() {
     let text =
-        status(&config(REFERENCE_CONFIG), reference_networks()).for_people(&Screen::plain(80));
+        status(&config(REFERENCE_CONFIG), reference_networks()).for_people(&Terminal::plain(80));
     let expected = "
   FROM \\ TO       1 2 3 4 5 6 7
 1 isolated        - . . . . . .
@@ -41,7 +41,7 @@ fn the_matrix_includes_the_lan_and_the_internet() {
         &config,
         networks(&["kube02 nat 10.17.3.1/24", "b nat 10.17.4.1/24"]),
     )
-    .for_people(&Screen::plain(80));
+    .for_people(&Terminal::plain(80));
     let expected = "
 FROM \\ TO  kube02  b       internet
 kube02     -       open    open
@@ -56,7 +56,7 @@ fn reasons_are_printed_for_the_named_endpoints() {
     let status = status(&config(REFERENCE_CONFIG), reference_networks());
     let lines = |ends: &[&str]| {
         let ends: Vec<_> = ends.iter().map(|end| (*end).to_owned()).collect();
-        let said = status.reasons(&ends, &Screen::plain(200));
+        let said = status.reasons(&ends, &Terminal::plain(200));
         said.map(|said| said.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
     };
     let one = lines(&["kube05", "isolated"]).unwrap();
@@ -107,9 +107,9 @@ fn json_has_external_pairs_in_their_own_list() {
 fn text_fits_every_terminal() {
     let status = status(&config(REFERENCE_CONFIG), reference_networks());
     for width in [40, 60, 80, 200] {
-        let text = status.for_people(&Screen::plain(width));
+        let text = status.for_people(&Terminal::plain(width));
         assert!(widest(&text) <= width, "{width}:\n{text}");
-        let why = status.reasons(&[], &Screen::plain(width)).unwrap();
+        let why = status.reasons(&[], &Terminal::plain(width)).unwrap();
         assert!(widest(&why) <= width, "{width}:\n{why}");
     }
 }
@@ -127,7 +127,7 @@ fn networks_of_equal_reachability_are_merged() {
         let lines: Vec<_> = names.iter().map(String::as_str).collect();
         let status = status(&config(text), networks(&lines));
         for width in [40, 80] {
-            let text = status.for_people(&Screen::plain(width));
+            let text = status.for_people(&Terminal::plain(width));
             assert!(widest(&text) <= width, "{width}:\n{text}");
             if count == 150 {
                 let matrix = text.split("\n\n").last().unwrap();

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     output::{self, Cell, Table},
-    paint::{Screen, Tone},
+    terminal::{Style, Terminal},
 };
 
 impl Status {
     /// Networks, reachability and problems.
-    pub(crate) fn for_people(&self, screen: &Screen) -> String {
+    pub(crate) fn for_people(&self, screen: &Terminal) -> String {
         if self.networks.is_empty() {
             let none = "no network is active\n";
             return format!("{none}{}{}", self.note(screen), self.remarks(screen));
@@ -29,13 +29,13 @@ impl Status {
         text
     }
 
-    fn note(&self, screen: &Screen) -> String {
+    fn note(&self, screen: &Terminal) -> String {
         let note = self.note.iter();
         note.map(|note| format!("\n{}\n", output::wrapped(note, screen.width)))
             .collect()
     }
 
-    fn networks_for_people(&self, screen: &Screen) -> String {
+    fn networks_for_people(&self, screen: &Terminal) -> String {
         let mut table = Table::new(2);
         let heads = ["NETWORK", "BRIDGE", "MODE", "STATE", "GROUPS", "SUBNETS"];
         table.head(heads);
@@ -63,7 +63,7 @@ impl Status {
     }
 
     /// The problems, each with its solution.
-    fn remarks(&self, screen: &Screen) -> String {
+    fn remarks(&self, screen: &Terminal) -> String {
         let mut remarks = Vec::new();
         let wrapped = |text: &str| output::wrapped(text, screen.width);
         match self.table {
@@ -102,28 +102,28 @@ impl Status {
         if remarks.is_empty() {
             return String::new();
         }
-        format!("\n{}\n", screen.paint(Tone::Bad, &remarks.join("\n")))
+        format!("\n{}\n", screen.paint(Style::Bad, &remarks.join("\n")))
     }
 }
 
 impl NetworkState {
-    fn tone(self) -> Tone {
+    fn tone(self) -> Style {
         match self {
-            Self::Open => Tone::Good,
-            Self::Closed => Tone::Quiet,
-            Self::Down | Self::Unforwarded | Self::Missing | Self::Blocked => Tone::Bad,
+            Self::Open => Style::Good,
+            Self::Closed => Style::Quiet,
+            Self::Down | Self::Unforwarded | Self::Missing | Self::Blocked => Style::Bad,
         }
     }
 }
 
 impl NetworkStatus {
     /// The network in a few lines, for terminals too narrow for the table.
-    fn folded(&self, screen: &Screen) -> String {
+    fn folded(&self, screen: &Terminal) -> String {
         let width = screen.width;
         let state = self.state.word();
         let name = output::cut(&escape(&self.name), width.saturating_sub(state.len() + 1));
         let (name, state) = (
-            screen.paint(Tone::Head, &name),
+            screen.paint(Style::Head, &name),
             screen.paint(self.state.tone(), state),
         );
         let mut text = format!("{name} {state}\n");
@@ -132,7 +132,7 @@ impl NetworkStatus {
         let groups = self.access.groups.join(" ");
         for (head, line) in [("  ", &bridge), ("  in ", &groups), ("  ", &subnets)] {
             if !line.is_empty() {
-                let _ = writeln!(text, "{}", output::hanging(head, line, width));
+                let _ = writeln!(text, "{}", output::hanging_indent(head, line, width));
             }
         }
         text

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// A rule that matches packets to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct DirectAccessRule {
     /// The destination.
     pub to: IpAddr,
     /// The interfaces that they arrive on.
@@ -27,7 +27,7 @@ pub enum By {
     AllBut(BTreeSet<String>),
 }
 
-impl Rule {
+impl DirectAccessRule {
     fn is_about(&self, to: IpAddr, interface: &str) -> bool {
         self.to == to
             && match &self.by {
@@ -38,7 +38,7 @@ impl Rule {
 }
 
 /// Whether a packet to `to` that arrives on `interface` is dropped. The first rule that matches decides.
-pub fn drops(rules: &[Rule], to: IpAddr, interface: &str) -> bool {
+pub fn drops(rules: &[DirectAccessRule], to: IpAddr, interface: &str) -> bool {
     let mut rules = rules.iter();
     rules
         .find(|rule| rule.is_about(to, interface))
@@ -46,7 +46,7 @@ pub fn drops(rules: &[Rule], to: IpAddr, interface: &str) -> bool {
 }
 
 /// The bridges of containers whose own addresses are out of reach for packets from one of `bridges`.
-pub fn masqueraded(rules: &[Rule], bridges: &BTreeSet<String>) -> BTreeSet<String> {
+pub fn masqueraded(rules: &[DirectAccessRule], bridges: &BTreeSet<String>) -> BTreeSet<String> {
     let is_dropped = |to| bridges.iter().any(|bridge| drops(rules, to, bridge));
     let mut of_containers = BTreeSet::new();
     for rule in rules {
@@ -68,9 +68,9 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn rule(to: &str, by: By, drops: bool) -> Rule {
+    fn rule(to: &str, by: By, drops: bool) -> DirectAccessRule {
         let to = to.parse().unwrap();
-        Rule { to, by, drops }
+        DirectAccessRule { to, by, drops }
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         let bridges = names(&["virbr1", "virbr2"]);
         let drop = |by: &[&str]| rule("172.17.0.2", By::AllBut(names(by)), true);
         let trust = |by| rule("172.17.0.2", By::Only(names(&[by])), false);
-        let of = |rules: &[Rule]| masqueraded(rules, &bridges);
+        let of = |rules: &[DirectAccessRule]| masqueraded(rules, &bridges);
         assert_eq!(of(&[]), names(&[]));
         assert_eq!(of(&[drop(&["docker0"])]), names(&["docker0"]));
         let [one, both] = [&[trust("virbr1")][..], &[trust("virbr1"), trust("virbr2")]]

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use rules::Reply;
-pub use rules::{Action, Condition, From, Rule};
+pub use rules::{Action, Condition, From, RoutingRule};
 
 use crate::table::{Ip, ReturnPath};
 use virt_forward_policy::overlap;
@@ -55,7 +55,7 @@ pub enum Way {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
     /// The rules, by priority.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RoutingRule>,
     /// The routes, in any order.
     pub routes: Vec<Route>,
 }
@@ -160,7 +160,7 @@ struct Answer {
 }
 
 struct Look<'a> {
-    rules: &'a [Rule],
+    rules: &'a [RoutingRule],
     replies: Vec<Reply>,
     ways: BTreeSet<(String, Ip)>,
     paths: BTreeMap<String, Vec<IpNet>>,

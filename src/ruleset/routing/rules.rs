@@ -8,7 +8,7 @@ use super::Source;
 
 /// A routing rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct RoutingRule {
     /// The priority; the lowest comes first.
     pub priority: u32,
     /// The destination that packets have to have.
@@ -78,7 +78,7 @@ impl Fits {
     }
 }
 
-impl Rule {
+impl RoutingRule {
     /// Whether it matches packets of `source` with that mark, apart from their destination. Without a
     /// bridge, rules for an interface do not match.
     fn fits(&self, source: Option<&IpNet>, bridge: Option<&str>, mark: u32) -> Fits {
@@ -120,9 +120,9 @@ impl Reply {
     /// The rules that match a packet to `part`, in order.
     pub(super) fn rules<'a>(
         &'a self,
-        rules: &'a [Rule],
+        rules: &'a [RoutingRule],
         part: IpNet,
-    ) -> impl Iterator<Item = &'a Rule> {
+    ) -> impl Iterator<Item = &'a RoutingRule> {
         let mut at = 0;
         std::iter::from_fn(move || {
             loop {
@@ -149,7 +149,7 @@ impl Reply {
 
 /// Every kind of reply: from each of `sources`, without a mark and with each mark that a rule matches,
 /// and for each rule that matches only some packets, those packets.
-pub(super) fn replies(rules: &[Rule], sources: &[Source]) -> Vec<Reply> {
+pub(super) fn replies(rules: &[RoutingRule], sources: &[Source]) -> Vec<Reply> {
     let mut all = BTreeSet::new();
     // `not fwmark` matches any other mark, none included.
     let asked = rules.iter().filter(|rule| !rule.is_inverted);

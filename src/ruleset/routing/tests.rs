@@ -36,9 +36,9 @@ fn route(text: &str) -> Route {
 }
 
 /// A rule in the words of `ip rule`: `PRIORITY [not] [from S] [to S] [iif I] [fwmark V/M] [dport P] lookup N …`
-fn rule(text: &str) -> Rule {
+fn rule(text: &str) -> RoutingRule {
     let mut words = text.split_whitespace();
-    let mut rule = Rule {
+    let mut rule = RoutingRule {
         priority: words.next().unwrap().parse().unwrap(),
         to: None,
         from: From::default(),

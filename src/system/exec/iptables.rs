@@ -140,7 +140,7 @@ pub fn is_incompatible(error: &Error) -> bool {
 
 /// The rules of iptables-legacy's `raw PREROUTING` for single destination addresses, if the table
 /// is in use.
-pub(crate) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::Rule>> {
+pub(crate) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::DirectAccessRule>> {
     let mut rules = Vec::new();
     for name in legacy_tables("raw") {
         let list = ["-w", WAIT, "-t", "raw", "-S", "PREROUTING"];
@@ -151,7 +151,7 @@ pub(crate) fn legacy_direct_access(deadline: Deadline) -> Result<Vec<direct::Rul
 }
 
 /// `-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP`
-fn direct_access(line: &str) -> Option<direct::Rule> {
+fn direct_access(line: &str) -> Option<direct::DirectAccessRule> {
     let words = words(line);
     let words: Vec<_> = words.iter().map(String::as_str).skip(2).collect();
     let (to, by, target) = match words[..] {
@@ -163,7 +163,7 @@ fn direct_access(line: &str) -> Option<direct::Rule> {
     };
     let net: IpNet = to.parse().ok()?;
     let is_single = net.prefix_len() == net.max_prefix_len();
-    Some(direct::Rule {
+    Some(direct::DirectAccessRule {
         to: is_single.then_some(net.addr())?,
         by,
         drops: match target {

@@ -22,7 +22,7 @@ use crate::{
 };
 use virt_forward_ruleset::gates::{
     chain_model::Verdict,
-    direct::{By, Rule},
+    direct::{By, DirectAccessRule},
 };
 
 const FAMILIES: [u8; 2] = [NFPROTO_IPV4, NFPROTO_IPV6];
@@ -34,7 +34,7 @@ const CHAINS: [(&str, &str); 2] = [("raw", "PREROUTING"), ("docker-bridges", "ra
 /// # Errors
 ///
 /// [`Error::Rules`] if the kernel does not list a chain.
-pub fn rules(deadline: Deadline) -> Result<Vec<Rule>> {
+pub fn rules(deadline: Deadline) -> Result<Vec<DirectAccessRule>> {
     let mut all = Vec::new();
     for family in FAMILIES {
         for (table, chain) in CHAINS {
@@ -52,7 +52,12 @@ pub fn rules(deadline: Deadline) -> Result<Vec<Rule>> {
     Ok(all)
 }
 
-fn rules_of(family: u8, table: &str, chain: &str, deadline: Deadline) -> io::Result<Vec<Rule>> {
+fn rules_of(
+    family: u8,
+    table: &str,
+    chain: &str,
+    deadline: Deadline,
+) -> io::Result<Vec<DirectAccessRule>> {
     let named = [(NFTA_RULE_TABLE, table), (NFTA_RULE_CHAIN, chain)];
     let objects = dump(NFT_MSG_GETRULE, family, &named, deadline)?;
     let in_set = |set: &str| names_in(family, table, set, deadline).ok();
@@ -70,7 +75,10 @@ enum Loaded {
 }
 
 /// Parses `ip daddr 172.17.0.2 iifname != "docker0" counter drop`; `None` for any other rule.
-fn rule(object: &[u8], in_set: impl Fn(&str) -> Option<BTreeSet<String>>) -> Option<Rule> {
+fn rule(
+    object: &[u8],
+    in_set: impl Fn(&str) -> Option<BTreeSet<String>>,
+) -> Option<DirectAccessRule> {
     let (mut to, mut by, mut said) = (None, None, None);
     let mut loaded = Loaded::Nothing;
     for (_, expression) in attributes(attribute(object, NFTA_RULE_EXPRESSIONS)?) {
@@ -115,7 +123,7 @@ fn rule(object: &[u8], in_set: impl Fn(&str) -> Option<BTreeSet<String>>) -> Opt
             _ => return None,
         }
     }
-    Some(Rule {
+    Some(DirectAccessRule {
         to: to?,
         by: by?,
         drops: match said? {

@@ -27,7 +27,7 @@ use crate::{
     netlink::socket::{attribute, attributes, dump_routing, string},
 };
 use virt_forward_ruleset::{
-    routing::{Action, Condition, From, Route, Routing, Rule, Way},
+    routing::{Action, Condition, From, Route, Routing, RoutingRule, Way},
     table::Ip,
 };
 
@@ -53,7 +53,7 @@ pub fn routing(
     let mut rules = Vec::new();
     let mut each = |body: &[u8]| rules.extend(rule(family, body));
     dump_routing(RTM_GETRULE, number, SIZEOF_RTMSG, deadline, &mut each).map_err(failed)?;
-    rules.sort_by_key(|rule: &Rule| rule.priority);
+    rules.sort_by_key(|rule: &RoutingRule| rule.priority);
     let mut raw = Vec::new();
     let mut each =
         |body: &[u8]| {
@@ -189,7 +189,7 @@ fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     interfaces
 }
 
-fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
+fn rule(family: Ip, body: &[u8]) -> Option<RoutingRule> {
     let [_, to, from, tos, table, _, _, action, ..] = *body else {
         return None;
     };
@@ -214,7 +214,7 @@ fn rule(family: Ip, body: &[u8]) -> Option<Rule> {
         0 => Some(None),
         _ => subnet(family, attribute(list, kind), length).map(Some),
     };
-    Some(Rule {
+    Some(RoutingRule {
         priority: number(FRA_PRIORITY).unwrap_or(0),
         to: at(FRA_DST, to)?,
         from: From {

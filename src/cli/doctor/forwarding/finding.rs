@@ -133,7 +133,7 @@ fn check_uplink(
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let uplink = &context.host.way_to(any)?.interface;
+    let uplink = &context.host.route_to(any)?.interface;
     let networks: Vec<_> = context
         .routed()
         .filter(|(network, _)| is_outward(network, is_ipv4))

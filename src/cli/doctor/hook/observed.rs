@@ -6,7 +6,7 @@ use virt_forward_system::paths;
 
 use crate::{
     doctor::{SysRoot, file_owner::FileOwner},
-    hooks,
+    libvirt_hook,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -49,10 +49,10 @@ impl Hooks {
     /// Reads all files; runs none of them.
     pub(crate) fn collect(root: &SysRoot) -> Self {
         let directory = root.path(paths::HOOKS);
-        let network_d = directory.join(hooks::FOLDER);
-        let main = directory.join(hooks::MAIN);
+        let network_d = directory.join(libvirt_hook::FOLDER);
+        let main = directory.join(libvirt_hook::MAIN);
         let mut found = Self {
-            is_any_run: hooks::had_since(&directory).is_some(),
+            is_any_run: libvirt_hook::installed_since(&directory).is_some(),
             ..Self::default()
         };
         for path in [&directory, &network_d] {
@@ -60,7 +60,7 @@ impl Hooks {
                 .directories
                 .extend(FileOwner::collect(root, &absolute(root, path)));
         }
-        for path in [main].into_iter().chain(hooks::entries(&directory)) {
+        for path in [main].into_iter().chain(libvirt_hook::entries(&directory)) {
             if path.symlink_metadata().is_ok() {
                 found.add(root, &directory, &path);
             }
@@ -69,10 +69,10 @@ impl Hooks {
     }
 
     fn add(&mut self, root: &SysRoot, directory: &Path, path: &Path) {
-        let is_main = path == directory.join(hooks::MAIN);
-        let is_in_network_d = path == directory.join(hooks::BESIDE_ANOTHER);
-        let is_executable = hooks::is_run(path);
-        let version = hooks::version(path).ok().flatten();
+        let is_main = path == directory.join(libvirt_hook::MAIN);
+        let is_in_network_d = path == directory.join(libvirt_hook::DROP_IN_PATH);
+        let is_executable = libvirt_hook::is_run(path);
+        let version = libvirt_hook::version(path).ok().flatten();
         let owner = FileOwner::collect(root, &absolute(root, path));
         match (version, owner) {
             (Some(version), Some(file)) if is_main || is_in_network_d => {

@@ -12,7 +12,7 @@ use rustix::fs::XattrFlags;
 use virt_forward_policy::hook_marker;
 
 /// libvirt 6.5 and later run the entries of network.d in the order of their names.
-pub(crate) const BESIDE_ANOTHER: &str = "network.d/50-virt-forward";
+pub(crate) const DROP_IN_PATH: &str = "network.d/50-virt-forward";
 pub(crate) const MAIN: &str = "network";
 pub(crate) const FOLDER: &str = "network.d";
 
@@ -63,7 +63,7 @@ pub(crate) fn entries(hooks: &Path) -> Vec<PathBuf> {
 
 /// The latest time since which libvirtd finds a network hook; `None` if it finds none (libvirt:
 /// src/util/virhook.c, `virHookCheck`).
-pub(crate) fn had_since(hooks: &Path) -> Option<SystemTime> {
+pub(crate) fn installed_since(hooks: &Path) -> Option<SystemTime> {
     let all = std::iter::once(hooks.join(MAIN)).chain(entries(hooks));
     all.filter(|path| is_run(path))
         .filter_map(|path| since(&path))
@@ -90,7 +90,7 @@ fn at(seconds: i64, nanoseconds: i64) -> SystemTime {
 
 /// Sets the attribute on a new hook. On a file system without extended attributes `doctor` has less
 /// information.
-pub(crate) fn note_since(path: &Path, since: SystemTime) {
+pub(crate) fn record_install_time(path: &Path, since: SystemTime) {
     let seconds = since
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -124,15 +124,15 @@ mod tests {
     fn a_hook_that_replaces_another_has_been_there_as_long() {
         let dir = tempfile::tempdir().unwrap();
         let main = dir.path().join(MAIN);
-        assert_eq!(had_since(dir.path()), None);
+        assert_eq!(installed_since(dir.path()), None);
         hook(&main, "", 0o644);
-        assert_eq!(had_since(dir.path()), None, "libvirt does not run it");
+        assert_eq!(installed_since(dir.path()), None, "libvirt does not run it");
         hook(&main, "", 0o755);
-        let first = had_since(dir.path()).unwrap();
+        let first = installed_since(dir.path()).unwrap();
         let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        note_since(&main, long_ago);
+        record_install_time(&main, long_ago);
         // Where the file system keeps no note, the file's own time counts.
-        let now = had_since(dir.path()).unwrap();
+        let now = installed_since(dir.path()).unwrap();
         assert!(now == long_ago + Duration::from_secs(1) || now >= first);
     }
 }

@@ -14,9 +14,9 @@ const USUAL: usize = 80;
 /// The maximum width of prose; longer lines are hard to read.
 const READABLE: usize = 100;
 
-/// When to use colors.
+/// ColorChoice to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
+pub(crate) enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set or TERM is dumb
     Auto,
     /// Also into a pipe or a file
@@ -27,7 +27,7 @@ pub(crate) enum When {
 
 /// The meaning of a piece of text, which determines its style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub(crate) enum Style {
     /// Plain.
     #[default]
     Plain,
@@ -43,7 +43,7 @@ pub(crate) enum Tone {
     Quiet,
 }
 
-impl Tone {
+impl Style {
     /// One of the terminal's sixteen colours, which the user has chosen to be readable.
     fn code(self) -> Option<&'static str> {
         match self {
@@ -59,15 +59,15 @@ impl Tone {
 
 /// The properties of stdout.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Screen {
+pub(crate) struct Terminal {
     is_coloured: bool,
     /// In columns.
     pub(crate) width: usize,
 }
 
-impl Screen {
+impl Terminal {
     /// The properties of stdout and the environment.
-    pub(crate) fn of_stdout(when: When) -> Self {
+    pub(crate) fn of_stdout(when: ColorChoice) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let (no_color, term) = (env::var_os("NO_COLOR"), env::var_os("TERM"));
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
@@ -101,7 +101,7 @@ impl Screen {
     }
 
     /// `text` in the style of `tone`. Each line is styled separately, as pagers need it.
-    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+    pub(crate) fn paint(&self, tone: Style, text: &str) -> String {
         let Some(code) = tone.code().filter(|_| self.is_coloured) else {
             return text.to_owned();
         };
@@ -113,7 +113,7 @@ impl Screen {
     }
 }
 
-impl Screen {
+impl Terminal {
     /// Escapes control characters other than newlines, tabs and, if colours are on, the codes that
     /// [`paint`](Self::paint) writes.
     pub(crate) fn lines(&self, text: &str) -> String {
@@ -121,13 +121,13 @@ impl Screen {
         let mut out = sanitize::lines(parts.next().unwrap_or_default());
         for part in parts {
             let tones = [
-                Tone::Head,
-                Tone::Good,
-                Tone::Partial,
-                Tone::Bad,
-                Tone::Quiet,
+                Style::Head,
+                Style::Good,
+                Style::Partial,
+                Style::Bad,
+                Style::Quiet,
             ];
-            let codes = tones.into_iter().filter_map(Tone::code).chain(["0"]);
+            let codes = tones.into_iter().filter_map(Style::code).chain(["0"]);
             let is_ours = |code: &str| {
                 let rest = part
                     .strip_prefix('[')
@@ -145,12 +145,17 @@ impl Screen {
 }
 
 /// The command line takes precedence over the environment (<https://no-color.org>).
-fn colours(when: When, is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+fn colours(
+    when: ColorChoice,
+    is_terminal: bool,
+    no_color: Option<&OsStr>,
+    term: Option<&OsStr>,
+) -> bool {
     let is_refused = no_color.is_some_and(|value| !value.is_empty());
     match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto => is_terminal && !is_refused && term.is_some_and(|term| term != "dumb"),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => is_terminal && !is_refused && term.is_some_and(|term| term != "dumb"),
     }
 }
 
@@ -169,7 +174,7 @@ mod tests {
     fn colours_are_for_terminals_that_want_them() {
         let auto = |is_terminal, no_color: Option<&str>, term: Option<&str>| {
             let (no_color, term) = (no_color.map(OsStr::new), term.map(OsStr::new));
-            colours(When::Auto, is_terminal, no_color, term)
+            colours(ColorChoice::Auto, is_terminal, no_color, term)
         };
         assert!(auto(true, None, Some("xterm")));
         assert!(auto(true, Some(""), Some("xterm")));
@@ -178,8 +183,13 @@ mod tests {
         assert!(!auto(true, None, None));
         assert!(!auto(false, None, Some("xterm")));
         let refused = Some(OsStr::new("1"));
-        assert!(colours(When::Always, false, refused, None));
-        assert!(!colours(When::Never, true, None, Some(OsStr::new("xterm"))));
+        assert!(colours(ColorChoice::Always, false, refused, None));
+        assert!(!colours(
+            ColorChoice::Never,
+            true,
+            None,
+            Some(OsStr::new("xterm"))
+        ));
     }
 
     #[test]
@@ -194,23 +204,26 @@ mod tests {
 
     #[test]
     fn a_colour_ends_with_its_line() {
-        let screen = Screen::coloured(80);
+        let screen = Terminal::coloured(80);
         assert_eq!(
-            screen.paint(Tone::Bad, "a\n\nb"),
+            screen.paint(Style::Bad, "a\n\nb"),
             "\u{1b}[31ma\u{1b}[0m\n\n\u{1b}[31mb\u{1b}[0m"
         );
-        assert_eq!(screen.paint(Tone::Plain, "a"), "a");
-        assert_eq!(Screen::plain(80).paint(Tone::Bad, "a"), "a");
+        assert_eq!(screen.paint(Style::Plain, "a"), "a");
+        assert_eq!(Terminal::plain(80).paint(Style::Bad, "a"), "a");
     }
 
     #[test]
     fn only_colours_of_ours_reach_a_terminal() {
-        let painted = Screen::coloured(80).paint(Tone::Good, "a");
+        let painted = Terminal::coloured(80).paint(Style::Good, "a");
         let text = format!("{painted}\u{1b}[2J\u{1b}[5m\u{9b}\r\tb\n");
         assert_eq!(
-            Screen::coloured(80).lines(&text),
+            Terminal::coloured(80).lines(&text),
             format!("{painted}\\u{{1b}}[2J\\u{{1b}}[5m\\u{{9b}}\\r\tb\n")
         );
-        assert_eq!(Screen::plain(80).lines(&painted), "\\u{1b}[32ma\\u{1b}[0m");
+        assert_eq!(
+            Terminal::plain(80).lines(&painted),
+            "\\u{1b}[32ma\\u{1b}[0m"
+        );
     }
 }

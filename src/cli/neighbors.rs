@@ -18,15 +18,15 @@ use rtnetlink::{
     },
 };
 
-use crate::netlink::asked;
+use crate::netlink::with_rtnetlink;
 
 /// Time for two solicitations; the kernel sends one per second.
 const PATIENCE: Duration = Duration::from_millis(1200);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether the kernel's neighbor table has a reachable entry; sends no solicitation.
-pub(crate) fn answers(address: IpAddr, interface: u32) -> Result<Option<bool>> {
-    let known = asked(async |handle| known(&handle, interface).await)?;
+pub(crate) fn is_reachable(address: IpAddr, interface: u32) -> Result<Option<bool>> {
+    let known = with_rtnetlink(async |handle| known(&handle, interface).await)?;
     Ok(known.get(&address).and_then(|state| match state {
         NeighbourState::Failed => Some(false),
         NeighbourState::Incomplete | NeighbourState::None => None,
@@ -35,27 +35,27 @@ pub(crate) fn answers(address: IpAddr, interface: u32) -> Result<Option<bool>> {
 }
 
 /// The addresses in the kernel's neighbor table for a link.
-pub(crate) fn listed(interface: u32) -> Result<Vec<IpAddr>> {
-    let known = asked(async |handle| known(&handle, interface).await)?;
+pub(crate) fn entries(interface: u32) -> Result<Vec<IpAddr>> {
+    let known = with_rtnetlink(async |handle| known(&handle, interface).await)?;
     Ok(known.into_keys().collect())
 }
 
 /// Solicits these addresses on the link and returns those that a host answers for.
-pub(crate) fn in_use(addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
-    asked(async |handle| ask(&handle, addresses, interface).await)
+pub(crate) fn resolve(addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
+    with_rtnetlink(async |handle| resolve_all(&handle, addresses, interface).await)
         .context("cannot resolve addresses on the link")
 }
 
 /// Deletes an entry of the neighbor table.
-pub(crate) fn forget(address: IpAddr, interface: u32) -> Result<()> {
-    asked(async |handle| delete(&handle, address, interface).await)
+pub(crate) fn delete(address: IpAddr, interface: u32) -> Result<()> {
+    with_rtnetlink(async |handle| delete_entry(&handle, address, interface).await)
         .with_context(|| format!("cannot delete the neighbor {address}"))
 }
 
-async fn ask(handle: &Handle, addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
+async fn resolve_all(handle: &Handle, addresses: &[IpAddr], interface: u32) -> Result<Vec<IpAddr>> {
     let before = known(handle, interface).await?;
     for address in addresses {
-        question(handle, *address, interface, before.get(address)).await?;
+        solicit(handle, *address, interface, before.get(address)).await?;
     }
     let until = Instant::now() + PATIENCE;
     let used = loop {
@@ -81,13 +81,13 @@ async fn ask(handle: &Handle, addresses: &[IpAddr], interface: u32) -> Result<Ve
         tokio::time::sleep(PAUSE).await;
     };
     for address in addresses.iter().filter(|one| !before.contains_key(*one)) {
-        delete(handle, *address, interface).await?;
+        delete_entry(handle, *address, interface).await?;
     }
     Ok(used)
 }
 
 /// Makes the kernel send a solicitation, even if it has an older entry.
-async fn question(
+async fn solicit(
     handle: &Handle,
     address: IpAddr,
     interface: u32,
@@ -110,7 +110,7 @@ async fn question(
     Ok(request.execute().await?)
 }
 
-async fn delete(handle: &Handle, address: IpAddr, interface: u32) -> Result<()> {
+async fn delete_entry(handle: &Handle, address: IpAddr, interface: u32) -> Result<()> {
     let mut message = NeighbourMessage::default();
     message.header.ifindex = interface;
     let (family, destination) = match address {

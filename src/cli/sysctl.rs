@@ -5,10 +5,10 @@ use std::{fs, path::Path};
 use virt_forward_system::paths;
 
 /// The effective sysctls of interfaces.
-pub(crate) trait Settings {
+pub(crate) trait SysctlView {
     /// Whether the kernel drops IPv4 packets that arrive on the interface if their reverse path
     /// leads through another one (`rp_filter` = 1, strict).
-    fn is_strict(&self, interface: &str) -> bool;
+    fn is_rp_filter_strict(&self, interface: &str) -> bool;
     /// Whether the kernel forwards packets that arrive on the interface.
     fn forwards(&self, interface: &str, is_ipv4: bool) -> bool;
 }
@@ -16,8 +16,8 @@ pub(crate) trait Settings {
 /// The sysctls of this host.
 pub(crate) struct Kernel;
 
-impl Settings for Kernel {
-    fn is_strict(&self, interface: &str) -> bool {
+impl SysctlView for Kernel {
+    fn is_rp_filter_strict(&self, interface: &str) -> bool {
         // The higher of the two counts (Documentation/networking/ip-sysctl.rst).
         let of = |name: &str| setting("ipv4", name, "rp_filter").unwrap_or(0);
         of("all").max(of(interface)) == 1
