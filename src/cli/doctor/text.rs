@@ -98,6 +98,8 @@ fn command_lines(command: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
     use virt_forward_policy::VERSION;
 
@@ -109,6 +111,23 @@ mod tests {
     fn every_finding_reads_as_reviewed() {
         let text = DoctorReport::new(examples()).render(&Terminal::plain(80));
         insta::assert_snapshot!(text.replace(VERSION, "[version]"));
+    }
+
+    /// The rows of docs/json.md: each `check` with its kinds.
+    #[test]
+    fn the_documentation_lists_every_kind() {
+        let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for finding in examples() {
+            let diagnosis = finding.diagnosis();
+            let of_check = kinds.entry(diagnosis.subject().name()).or_default();
+            of_check.insert(diagnosis.kind());
+        }
+        let page = include_str!("../../../docs/json.md");
+        for (check, kinds) in kinds {
+            let kinds: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+            let row = format!("| `{check}` | {} |\n", kinds.join(", "));
+            assert!(page.contains(&row), "docs/json.md lacks the row\n{row}");
+        }
     }
 
     #[test]
