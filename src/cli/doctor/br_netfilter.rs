@@ -14,7 +14,7 @@ use virt_forward_system::state::Record;
 use super::{
     SysRoot,
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 /// The sysctls that pass bridged packets of a family to its chains.

@@ -14,8 +14,8 @@ use virt_forward_reconcile::{ConfigConflict, Error, unresolved_names};
 
 use super::{
     SysRoot,
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
     file_owner::FileOwner,
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
 };
 use crate::networks::Networks;
 

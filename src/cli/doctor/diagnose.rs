@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::doctor::{
-        finding::{Severity, Subject},
+        diagnosis::{Severity, Subject},
         fixtures::TestHost,
     };
 

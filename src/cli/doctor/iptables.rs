@@ -13,7 +13,7 @@ use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use super::{
     SysRoot,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 /// The page that tells how to remove rules of the other backend. doctor does not print commands

@@ -7,7 +7,7 @@ use virt_forward_ruleset::gates::Site;
 
 use super::{
     daemon::Recovery,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 /// The first version with chains of its own for its rules (NEWS); before that, a gate would have

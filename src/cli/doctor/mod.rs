@@ -11,6 +11,7 @@ mod config;
 mod context;
 mod daemon;
 mod diagnose;
+mod diagnosis;
 mod file_owner;
 mod finding;
 mod firewalls;

@@ -7,7 +7,7 @@ use virt_forward_policy::sanitize::{argument, escape};
 
 use super::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

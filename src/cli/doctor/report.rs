@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::finding::{Finding, Severity};
+use super::diagnosis::Severity;
+use super::finding::Finding;
 
 /// The version of the JSON; it changes where a field changes its meaning or goes.
 const SCHEMA: u32 = 1;

@@ -8,7 +8,7 @@ use virt_forward_policy::{network::Network, overlap, sanitize::argument};
 
 use super::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
     subnets::NetworkSubnet,
 };
 use crate::route_check::RouteCheck;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use strum::IntoStaticStr;
 use virt_forward_reconcile::Error;
 
-use super::finding::{Diagnosis, Fix, Severity, Subject};
+use super::diagnosis::{Diagnosis, Fix, Severity, Subject};
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
 #[cfg_attr(test, derive(strum::VariantNames))]

@@ -6,7 +6,7 @@ use strum::IntoStaticStr;
 use virt_forward_policy::{network::KernelName, sanitize::escape};
 use virt_forward_system::state::{NetworkState, Record, Store};
 
-use super::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
+use super::diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
 
 /// What is amiss in the state directory.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use virt_forward_policy::{
 
 use super::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
 };
 
 /// A subnet of a network.

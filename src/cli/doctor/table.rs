@@ -7,7 +7,7 @@ use virt_forward_policy::config::MarkBit;
 
 use super::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
     firewalls::chains_with_gates,
 };
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     DoctorReport,
-    finding::{Diagnosis, Fix, Severity},
+    diagnosis::{Diagnosis, Fix, Severity},
 };
 use crate::{
     output,

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use strum::IntoStaticStr;
 
 use super::{
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
     processes::Process,
 };
 

@@ -11,7 +11,7 @@ use virt_forward_system::libvirt::daemon::State;
 
 use super::observed::{Daemon, StartedNetwork};
 use crate::doctor::{
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
     processes::Process,
 };
 

@@ -12,7 +12,7 @@ use virt_forward_ruleset::gates::Remedy;
 
 use crate::doctor::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

@@ -8,7 +8,7 @@ use virt_forward_policy::sanitize::escape;
 use super::owners::join;
 use crate::doctor::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

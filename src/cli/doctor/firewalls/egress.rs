@@ -12,7 +12,7 @@ use virt_forward_policy::{
 use crate::doctor::{
     br_netfilter::first_dropping_chain,
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

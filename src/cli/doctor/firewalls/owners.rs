@@ -10,7 +10,7 @@ use virt_forward_ruleset::gates::{GateState, Owner, Site};
 
 use crate::doctor::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 /// Firewalls that are reported even where they have no rules.

@@ -9,7 +9,7 @@ use virt_forward_policy::sanitize::{argument, escape};
 use super::observed::{ForwardingSysctls, Ipv6Interface, accept_ra_key};
 use crate::doctor::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

@@ -14,7 +14,7 @@ use virt_forward_policy::{
 use super::observed::{ForwardingSysctls, accept_ra_key, key_part};
 use crate::doctor::{
     context::Context,
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]

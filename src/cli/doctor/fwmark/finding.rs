@@ -7,7 +7,7 @@ use virt_forward_policy::config::MarkBit;
 use virt_forward_system::exec::rule_dump::IptablesSave;
 
 use super::rules::{FwmarkRules, FwmarkUse, FwmarkUsers, SET_AT};
-use crate::doctor::finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
+use crate::doctor::diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error};
 
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
 #[cfg_attr(test, derive(strum::VariantNames))]

@@ -7,7 +7,7 @@ use virt_forward_policy::{VERSION, sanitize::argument};
 
 use super::observed::{ForeignHook, Hooks, InstalledHook};
 use crate::doctor::{
-    finding::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
+    diagnosis::{Diagnosis, Fix, Severity, Subject, passed_unless_error},
     libvirt::Version,
 };
 

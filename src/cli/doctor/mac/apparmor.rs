@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::doctor::{
     SysRoot,
-    finding::{Diagnosis, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
     hook::InstalledHook,
 };
 

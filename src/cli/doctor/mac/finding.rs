@@ -7,7 +7,8 @@ use strum::IntoStaticStr;
 use super::{apparmor::AppArmor, selinux::Selinux};
 use crate::doctor::{
     SysRoot,
-    finding::{Diagnosis, Finding, Fix, Severity, Subject},
+    diagnosis::{Diagnosis, Fix, Severity, Subject},
+    finding::Finding,
     hook::InstalledHook,
 };
 
